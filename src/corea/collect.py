@@ -1,0 +1,40 @@
+"""python -m corea.collect: every tier answers the calibration and test questions, into the answers table."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from hydra.core.hydra_config import HydraConfig
+
+from corea.app import command
+from corea.config import CollectConfig, ReplayEngineConfig
+
+
+@command("collect")
+def main(cfg: CollectConfig) -> None:
+    """Write `answers.parquet` (and `answers_before.parquet`, the model before RL) into the run folder."""
+    from corea.collecting.plan import tiers_of, with_run_defaults
+    from corea.collecting.recorded import replay_answers
+    from corea.collecting.run import collect_answers
+    from corea.collecting.summary import log_summary, show, summarise
+    from corea.logger import build_logger
+    from corea.runtime import prepare_run_dir, run_dir
+
+    cfg = with_run_defaults(cfg, HydraConfig.get().overrides.task if HydraConfig.initialized() else [])
+    tiers = [] if isinstance(cfg.engine, ReplayEngineConfig) else tiers_of(cfg)
+    folder = run_dir()
+    free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: all of it may change
+    prepare_run_dir(folder, cfg, name="collect.yaml", harmless=free)
+    logger = build_logger(cfg.logger, folder, cfg, job="collect")
+    try:
+        rows = collect_answers(cfg, tiers, folder) if tiers else replay_answers(cfg.engine, folder)
+        summary = summarise(rows)
+        log_summary(summary, logger)
+    finally:
+        logger.close()
+    show(summary)
+    print(f"answers: {folder / 'answers.parquet'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Schema of the group `reward` (DESIGN section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from corea.config.checks import one_of, require, within
+
+DISTANCES = ("l1", "l2", "kl", "log")
+TARGETS = ("sample", "group", "group_loo")
+
+
+@dataclass
+class RewardConfig:
+    """r = correct * correctness + format * well_formed + calib * (-distance(confidence, target))."""
+
+    name: str = MISSING
+    correct: float = 1.0
+    """Weight of correctness (0 or 1)."""
+    format: float = 0.1
+    """Weight of the format (0 or 1)."""
+    calib: float = 1.0
+    """Weight of the calibration term; 0 is RLVR."""
+    distance: str = "l1"
+    """l1 |c-p|, l2 (c-p)^2, kl KL(Bern(p)||Bern(c)), log -[y ln c + (1-y) ln(1-c)] (sample targets only)."""
+    target: str = "group"
+    """What the confidence is held against: sample (own correctness), group (mean), group_loo (mean of the others)."""
+    eps: float = 0.01
+    """Probabilities are clamped to [eps, 1-eps] in kl and log."""
+
+    def __post_init__(self) -> None:
+        for key in ("correct", "format", "calib"):
+            require(getattr(self, key) >= 0, f"reward.{key}", getattr(self, key), "a weight >= 0")
+        one_of("reward.distance", self.distance, DISTANCES)
+        one_of("reward.target", self.target, TARGETS)
+        within("reward.eps", self.eps, 1e-6, 0.49)
+        if self.distance == "log" and self.target != "sample":
+            raise ValueError(f"reward.target={self.target}: allowed with reward.distance=log is sample")

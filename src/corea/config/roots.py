@@ -1,0 +1,129 @@
+"""One root schema a verb. Every group is typed, so a wrong key or type fails while the configuration is composed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from omegaconf import MISSING
+
+from corea.config.cascade import CascadeConfig
+from corea.config.checks import at_least, existing, one_of, require
+from corea.config.data import DataConfig
+from corea.config.engine import EngineConfig, ReplayEngineConfig
+from corea.config.logger import LoggerConfig
+from corea.config.model import ArchitectureConfig, LLMConfig, ModelConfig
+from corea.config.reward import RewardConfig
+from corea.config.trainer import SupervisedConfig, TrainerConfig
+
+ANSWER_COLUMNS = [
+    "dataset",
+    "split",
+    "question_id",
+    "tier",
+    "model",
+    "sample",
+    "text",
+    "answer",
+    "correct",
+    "status",
+    "confidence",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "latency_s",
+    "cost_usd",
+]
+"""Columns of the answers table."""
+TEACHERS = ("direct_unsure", "written_steps")
+
+
+@dataclass
+class TrainConfig:
+    """python -m corea.train"""
+
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)
+        require(bool(self.data.train), "data.train", self.data.train, "at least one family to train on")
+
+
+@dataclass
+class SftConfig:
+    """python -m corea.sft"""
+
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    architecture: Optional[ArchitectureConfig] = None
+    """Train this architecture from scratch instead of loading model.path."""
+    data: DataConfig = field(default_factory=DataConfig)
+    teacher: str = "direct_unsure"
+    """Reference completions of procedural questions: direct_unsure or written_steps."""
+    pairs: Optional[str] = existing()
+    """JSONL or Parquet with prompt and completion columns; replaces `data` and `teacher`."""
+    sft: SupervisedConfig = field(default_factory=SupervisedConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        one_of("teacher", self.teacher, TEACHERS)
+
+
+@dataclass
+class CollectConfig:
+    """python -m corea.collect"""
+
+    seed: int = 0
+    run: Optional[str] = existing()
+    """Run folder of corea.train: its model before and after RL answers; `model` and `data` default to those of the run.
+    None: model.path alone, or engine=replay."""
+    before: bool = True
+    """Also answer with the model before RL, into answers_before.parquet."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    samples: int = 1
+    """Completions per question and tier; a tier with temperature 0 gives one."""
+    temperature: float = 0.0
+    """Of the SLM."""
+    chunk: int = 256
+    """Questions answered between two saves."""
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        at_least("samples", self.samples, 1)
+        at_least("temperature", self.temperature, 0)
+        at_least("chunk", self.chunk, 1)
+        replayed = isinstance(self.engine, ReplayEngineConfig)
+        require(not (self.run and replayed), "run", self.run, "nothing with engine=replay, which runs no model")
+        greedy = self.samples > 1 and self.temperature == 0
+        require(not greedy, "samples", self.samples, "1 with temperature=0: greedy answers are all the same")
+
+
+@dataclass
+class EvaluateConfig:
+    """python -m corea.evaluate"""
+
+    answers: str = existing(MISSING)
+    """Answers table: Parquet, JSONL, CSV, or a folder that Dataset.save_to_disk wrote."""
+    columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
+    """Where the table holds what, e.g. columns={correct:is_right}; a further signal is +columns.confidence_NAME=p."""
+    before: Optional[str] = existing()
+    """Answers table of the model before RL; None: `answers_before.parquet` beside `answers`, where there is one."""
+    metrics: Optional[str] = existing()
+    """metrics.jsonl for the training curves; None: the one beside `answers`, where there is one."""
+    out: Optional[str] = None
+    """Folder for the results; None: the folder of `answers`."""
+    plots: bool = True
+    """Draw plots/*.png and *.svg."""
+    report: bool = True
+    """Write report.html."""
+    cascade: CascadeConfig = field(default_factory=CascadeConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)

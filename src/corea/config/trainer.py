@@ -1,0 +1,135 @@
+"""Schemas of the group `trainer` (RL) and of supervised training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from omegaconf import MISSING
+
+from corea.config.checks import above, at_least, one_of, within
+
+
+@dataclass
+class LossConfig:
+    """PPO-style policy loss (DESIGN section 5)."""
+
+    eps_low: float = 0.2
+    eps_high: float = 0.2
+    kl: float = 0.0
+    """Weight of the KL to the reference model; 0 keeps no reference."""
+    kl_estimator: str = "k3"
+    aggregation: str = "token_mean"
+    """token_mean (one global denominator), sequence_mean, constant (divide by rows x max_tokens)."""
+    importance_cap: Optional[float] = 2.0
+    """Truncation of the trainer/sampler importance weight; None: no correction."""
+    mask_truncated: bool = False
+    """Leave completions that hit max_tokens out of the loss."""
+
+    def __post_init__(self) -> None:
+        above("trainer.loss.eps_low", self.eps_low, 0)
+        above("trainer.loss.eps_high", self.eps_high, 0)
+        at_least("trainer.loss.kl", self.kl, 0)
+        one_of("trainer.loss.kl_estimator", self.kl_estimator, ("k1", "k2", "k3"))
+        one_of("trainer.loss.aggregation", self.aggregation, ("token_mean", "sequence_mean", "constant"))
+        above("trainer.loss.importance_cap", self.importance_cap, 0)
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW and its learning-rate schedule."""
+
+    lr: float = 1e-6
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    warmup: float = 0.05
+    """Share of the steps with a linear ramp."""
+    schedule: str = "constant"
+    """constant, linear, cosine (both to 0)."""
+
+    def __post_init__(self) -> None:
+        above("optimizer.lr", self.lr, 0)
+        at_least("optimizer.weight_decay", self.weight_decay, 0)
+        above("optimizer.max_grad_norm", self.max_grad_norm, 0)
+        within("optimizer.warmup", self.warmup, 0, 1)
+        one_of("optimizer.schedule", self.schedule, ("constant", "linear", "cosine"))
+
+
+@dataclass
+class TrainerConfig:
+    """The RL loop."""
+
+    name: str = MISSING
+    steps: int = 100
+    questions: int = 16
+    """Questions (prompts P) a step."""
+    group_size: int = 16
+    """Completions (G) of each question."""
+    temperature: float = 1.0
+    advantage: str = "dr_grpo"
+    """grpo (mean and std of the group), dr_grpo (mean only), rloo (mean of the others)."""
+    credit: str = "whole"
+    """whole (every token gets the advantage of the total reward), segment (correctness and format for the tokens up to
+    the confidence, calibration for those of the confidence)."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    minibatches: int = 1
+    """Optimizer steps a batch."""
+    epochs: int = 1
+    """Passes over a batch."""
+    token_budget: int = 1024
+    """Padded tokens of one micro-batch; about what fits the processor's cache is fastest on a CPU."""
+    share_prompt: bool = True
+    """Compute a question's prompt once for all its completions in the update, where the model's attention allows."""
+    zero_stage: int = 0
+    """DeepSpeed ZeRO stage, 0 to 3."""
+    offload: bool = False
+    """Optimizer state (ZeRO 2, 3) and parameters (ZeRO 3) in CPU memory."""
+    save_every: int = 50
+    """Steps between checkpoints; the last step is always saved."""
+    keep_last: int = 2
+    """Checkpoints kept."""
+    resume: str = "auto"
+    """auto: go on where this run folder stopped; never: refuse a folder that holds a run."""
+    sample_every: int = 10
+    """Steps between the samples written to samples.parquet."""
+    threads: Optional[int] = None
+    """torch threads a process; None: torch's own choice."""
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "questions", "minibatches", "epochs", "token_budget", "save_every", "keep_last"):
+            at_least(f"trainer.{key}", getattr(self, key), 1)
+        at_least("trainer.group_size", self.group_size, 2)
+        above("trainer.temperature", self.temperature, 0)
+        one_of("trainer.advantage", self.advantage, ("grpo", "dr_grpo", "rloo"))
+        one_of("trainer.credit", self.credit, ("whole", "segment"))
+        one_of("trainer.resume", self.resume, ("auto", "never"))
+        within("trainer.zero_stage", self.zero_stage, 0, 3)
+        at_least("trainer.threads", self.threads, 1)
+        at_least("trainer.sample_every", self.sample_every, 1)
+
+
+@dataclass
+class SupervisedConfig:
+    """The cold start (corea.sft)."""
+
+    steps: int = 1000
+    """Length of the learning-rate schedule."""
+    stop_after: Optional[int] = None
+    """Stop after this many steps of the schedule; None: run all of it."""
+    batch_size: int = 64
+    """Examples an optimizer step."""
+    token_budget: int = 1024
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    eval_every: int = 500
+    """Steps between evaluations on the test questions; each also saves the model."""
+    eval_questions: int = 300
+    """Questions a family in such an evaluation."""
+    threads: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "batch_size", "token_budget", "eval_every", "eval_questions"):
+            at_least(f"sft.{key}", getattr(self, key), 1)
+        at_least("sft.stop_after", self.stop_after, 1)
+        at_least("sft.threads", self.threads, 1)

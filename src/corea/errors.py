@@ -1,0 +1,9 @@
+"""Errors that are the user's to mend, and interruptions. The command line prints them as one line."""
+
+
+class UserError(ValueError):
+    """A mistake in a command, a configuration or an input file: what, where, what is allowed, in one line. Exit 2."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a run that can go on later; the message says how. Exit 130."""

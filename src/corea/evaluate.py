@@ -1,0 +1,36 @@
+"""python -m corea.evaluate: what a cascade saves and loses, from an answers table."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from corea.app import command
+from corea.config import EvaluateConfig
+
+
+@command("evaluate")
+def main(cfg: EvaluateConfig) -> None:
+    """Measure every dataset of the table; leave figures, plots and report beside it, and a summary in the terminal."""
+    from corea.cascade.publish import log_results, write_outputs
+    from corea.cascade.run import run_evaluation
+    from corea.cascade.summary import print_summary
+    from corea.logger import build_logger
+    from corea.runtime import prepare_run_dir
+
+    results = run_evaluation(cfg)
+    folder = Path(cfg.out or Path(cfg.answers).parent)
+    free = tuple(field.name for field in fields(cfg))  # a table may be evaluated again in any other way
+    prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=free)
+    outputs = write_outputs(results, cfg)
+    logger = build_logger(cfg.logger, folder, cfg, job="evaluate", resume=False)
+    try:
+        log_results(results, outputs, logger)
+    finally:
+        logger.close()
+    print_summary(results)
+    print(f"report: {outputs.report or folder / 'metrics.json'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Loggers: a copy of the run's results elsewhere. The files in the run folder are the truth; no logger may stop a run.
+
+A logger that is off is an object that does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import netrc
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from hydra.utils import get_class
+
+from corea.config.logger import LoggerConfig
+from corea.runtime import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+class Logger(Protocol):
+    """Where metrics, tables, pictures and pages go besides the run folder."""
+
+    def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
+        """Numbers at position `step` of the axis named `axis`."""
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """A table; the same name again shows the newer one."""
+
+    def image(self, name: str, path: str | Path) -> None:
+        """A PNG file."""
+
+    def html(self, name: str, path: str | Path) -> None:
+        """A self-contained HTML file."""
+
+    def summary(self, figures: Mapping[str, Any]) -> None:
+        """Figures of the whole run."""
+
+    def close(self) -> None:
+        """Finish; nothing is logged afterwards."""
+
+
+def build_logger(cfg: LoggerConfig, run_dir: str | Path, config: Any, job: str = "run", resume: bool = True) -> Logger:
+    """The logger that `cfg` picks by `_target_`.
+
+    `config` is the root dataclass, shown beside the results. With `resume` a run folder keeps one run per `job`;
+    without it every call starts a new one.
+    """
+    options = {f.name: getattr(cfg, f.name) for f in fields(cfg) if f.name not in ("_target_", "name")}
+    return get_class(cfg._target_)(run_dir=Path(run_dir), config=asdict(config), job=job, resume=resume, **options)
+
+
+class NoLogger:
+    """Does nothing."""
+
+    def __init__(self, **_: Any) -> None:
+        """Takes what every logger takes."""
+
+    def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
+        """See Logger."""
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """See Logger."""
+
+    def image(self, name: str, path: str | Path) -> None:
+        """See Logger."""
+
+    def html(self, name: str, path: str | Path) -> None:
+        """See Logger."""
+
+    def summary(self, figures: Mapping[str, Any]) -> None:
+        """See Logger."""
+
+    def close(self) -> None:
+        """See Logger."""
+
+
+class WandbLogger:
+    """Weights & Biases, offline unless an account is configured; its files lie in RUN_DIR/wandb.
+
+    The run id and the last logged step are kept in RUN_DIR/wandb/JOB.json, so that a resumed run goes on in the same
+    W&B run and no step is logged twice. Any failure of W&B is reported once and ends the copying, not the run.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_dir: Path,
+        config: Mapping[str, Any],
+        project: str = "corea",
+        entity: str | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
+        mode: str = "auto",
+        job: str = "run",
+        resume: bool = True,
+    ) -> None:
+        self._axes: set[str] = set()
+        self._keys: set[str] = set()
+        self._run: Any = None
+        self._state_file = run_dir / "wandb" / f"{job}.json"
+        self._state = self._read_state() if resume else {}
+        options = {"project": project, "entity": entity, "group": group, "tags": tags or None, "job_type": job}
+        self._try("start", lambda: self._start(run_dir, config, pick_mode(mode), options))
+
+    def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
+        """See Logger. On the axis "step", steps that this W&B run already has are left out."""
+        if axis == "step":
+            if step <= self._state.get("step", -1):
+                return
+            self._state["step"] = step
+        self._try("log", lambda: self._log(metrics, step, axis))
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """See Logger."""
+        self._try("table", lambda: self._run.log({name: _wandb().Table(dataframe=frame)}))
+
+    def image(self, name: str, path: str | Path) -> None:
+        """See Logger."""
+        self._try("image", lambda: self._run.log({name: _wandb().Image(str(path))}))
+
+    def html(self, name: str, path: str | Path) -> None:
+        """See Logger."""
+        page = Path(path)
+        self._try("html", lambda: self._run.log({name: _wandb().Html(page.read_text("utf-8"), inject=False)}))
+
+    def summary(self, figures: Mapping[str, Any]) -> None:
+        """See Logger."""
+        self._try("summary", lambda: self._run.summary.update(dict(figures)))
+
+    def close(self) -> None:
+        """See Logger."""
+        self._try("finish", lambda: self._run.finish())
+        self._run = None
+
+    def _start(self, run_dir: Path, config: Mapping[str, Any], mode: str, options: dict[str, Any]) -> None:
+        wandb = _wandb()
+        quiet = wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True, init_timeout=30)
+        same = {"id": self._state["id"]} if "id" in self._state else {}
+        common = {**options, **same, "dir": str(run_dir), "config": dict(config), "settings": quiet}
+        (run_dir / "wandb").mkdir(parents=True, exist_ok=True)  # else W&B falls back to a temporary folder
+        try:
+            run = wandb.init(mode=mode, resume="allow" if mode == "online" else None, **common)
+        except Exception as error:  # the network, an expired key, a project that may not be written to
+            if mode != "online":
+                raise
+            log.warning("W&B cannot be reached (%s); logging offline, `wandb sync` uploads it later", error)
+            run = wandb.init(mode="offline", **common)
+        self._run = run
+        self._state["id"] = run.id
+        self._write_state()
+
+    def _log(self, metrics: Mapping[str, Any], step: int, axis: str) -> None:
+        if axis not in self._axes:
+            self._run.define_metric(axis, hidden=True)
+            self._axes.add(axis)
+        for key in metrics.keys() - self._keys:
+            self._run.define_metric(key, step_metric=axis)
+            self._keys.add(key)
+        self._run.log({**metrics, axis: step})
+        if axis == "step":
+            self._write_state()
+
+    def _try(self, what: str, call: Callable[[], Any]) -> None:
+        """W&B is other people's software and network: whatever it raises must not end a run of many hours."""
+        if self._run is None and what != "start":
+            return
+        try:
+            call()
+        except Exception as error:
+            self._run = None
+            log.warning("W&B failed (%s: %s) and is off for the rest of this run; local files go on", what, error)
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            return json.loads(self._state_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def _write_state(self) -> None:
+        with atomic_write(self._state_file) as temporary:
+            temporary.write_text(json.dumps(self._state), encoding="utf-8")
+
+
+def pick_mode(mode: str) -> str:
+    """`auto` is $WANDB_MODE where that is set, else online with an account and offline without one."""
+    if mode != "auto":
+        return mode
+    return os.environ.get("WANDB_MODE") or ("online" if has_account() else "offline")
+
+
+def has_account() -> bool:
+    """An API key in the environment, or a login in the netrc file."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    candidates = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
+    for candidate in candidates:
+        try:
+            if netrc.netrc(os.path.expanduser(candidate)).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def _wandb() -> Any:
+    import wandb
+
+    return wandb

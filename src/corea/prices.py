@@ -1,0 +1,19 @@
+"""What an answer costs."""
+
+from __future__ import annotations
+
+from corea.config.price import PriceConfig
+
+
+def cost_usd(price: PriceConfig, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float | None:
+    """Dollars of one completion (or of a column of them); None where the price is unknown.
+
+    `cached_tokens` are among the `prompt_tokens`, and reasoning tokens among the `completion_tokens`.
+    """
+    if price.gpu_hour is not None and price.tokens_per_s is not None:
+        return completion_tokens * price.gpu_hour * price.gpus / 3600 / price.tokens_per_s
+    if price.input is None or price.output is None:
+        return None
+    cached = price.input if price.cached is None else price.cached
+    fresh_tokens = prompt_tokens - cached_tokens
+    return (fresh_tokens * price.input + cached_tokens * cached + completion_tokens * price.output) / 1e6
