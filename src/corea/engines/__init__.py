@@ -1,0 +1,1 @@
+"""Whatever answers prompts: a local transformers model, recorded answers. Each is a corea.types.Engine."""

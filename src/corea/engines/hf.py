@@ -1,0 +1,129 @@
+"""HFEngine: our own decode loop on a transformers model (see corea.engines.decode)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from corea.engines.attention import grouped
+from corea.engines.decode import Decoded, decode
+from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
+from corea.engines.sampling import noise_keys, uniforms
+from corea.types import Completion, Message, Sampling
+
+
+class HFEngine:
+    """Engine on a local transformers model (see corea.types.Engine).
+
+    Sampling is by temperature alone. What a prompt is answered does not depend on the other prompts of the call beyond
+    the rounding of sums (about 1e-6 in a log-probability).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        batch_rows: int = 256,
+        device: str | None = None,
+    ):
+        """Load `model` (hub id, local folder or "package:NAME"); at most `batch_rows` rows are decoded at once."""
+        loaded, tokenizer = load_model(model, revision=revision, dtype=dtype, device=device)
+        self._set(loaded, tokenizer, batch_rows, model)
+
+    @classmethod
+    def from_model(cls, model, tokenizer, *, batch_rows: int = 256, model_name: str = "") -> HFEngine:
+        """Engine on the very module that is being trained: weights need no synchronisation."""
+        engine = cls.__new__(cls)
+        engine._set(model, tokenizer, batch_rows, model_name or getattr(model, "name_or_path", ""))
+        return engine
+
+    def _set(self, model, tokenizer, batch_rows: int, model_name: str) -> None:
+        require_attention(model, model_name)
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_rows = batch_rows
+        self.model_name = model_name
+        self.stop_ids = eos_ids(model, tokenizer)
+        self.context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self.model = None
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """Prompt ids by the tokenizer's chat template, ready for the assistant's turn."""
+        return encode_prompt(self.tokenizer, messages, self.model_name)
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        sampling: Sampling,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[Completion]]:
+        """Answer each prompt `sampling.n` times; `progress` is told how many prompts each batch finished.
+
+        A prompt that leaves no room in the model's context is answered by completions with finish_reason "error".
+        """
+        encoded = [self.encode(p) for p in prompts]
+        keys = noise_keys(encoded, sampling.seed)
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        fitting = [i for i in order if len(encoded[i]) < self.context]
+        answers: list[list[Completion]] = [[] for _ in encoded]
+        for i in order[len(fitting) :]:
+            answers[i] = [self._too_long(encoded[i]) for _ in range(sampling.n)]
+        per_batch = max(1, self.batch_rows // sampling.n)
+        training = self.model.training
+        self.model.eval()
+        try:
+            for start in range(0, len(fitting), per_batch):
+                chosen = fitting[start : start + per_batch]
+                rows = self._decode([encoded[i] for i in chosen], [keys[i] for i in chosen], sampling)
+                for number, i in enumerate(chosen):
+                    group = rows[number * sampling.n : (number + 1) * sampling.n]
+                    answers[i] = [self._completion(encoded[i], row, copy) for copy, row in enumerate(group)]
+                if progress is not None:
+                    progress(len(chosen))
+        finally:
+            self.model.train(training)
+        return answers
+
+    def _decode(self, prompts: list[list[int]], keys: list[bytes], sampling: Sampling) -> list[Decoded]:
+        limits = [min(sampling.max_tokens, self.context - len(p)) for p in prompts]
+        noise = uniforms(keys, sampling.n, max(limits)) if sampling.temperature else None
+        with grouped(self.model):
+            return decode(
+                self.model,
+                prompts,
+                copies=sampling.n,
+                limits=limits,
+                stop_ids=sorted(self.stop_ids),
+                temperature=sampling.temperature,
+                noise=noise,
+                pad=self.tokenizer.pad_token_id or 0,
+            )
+
+    def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
+        return Completion(
+            text=self.tokenizer.decode(row.token_ids[:-1] if row.stopped else row.token_ids),
+            finish_reason="stop" if row.stopped else "length",
+            prompt_tokens=len(prompt),
+            completion_tokens=len(row.token_ids),
+            cached_tokens=len(prompt) if copy else 0,  # the prompt is computed once for all its completions
+            prompt_ids=prompt,
+            token_ids=row.token_ids,
+            logprobs=row.logprobs,
+            latency_s=row.seconds,
+            model=self.model_name,
+        )
+
+    def _too_long(self, prompt: list[int]) -> Completion:
+        return Completion(
+            text="",
+            finish_reason="error",
+            prompt_tokens=len(prompt),
+            completion_tokens=0,
+            prompt_ids=prompt,
+            model=self.model_name,
+            error=f"prompt of {len(prompt)} tokens; the model's context is {self.context}",
+        )

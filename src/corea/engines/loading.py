@@ -1,0 +1,156 @@
+"""Models and tokenizers by hub id, local folder or "package:NAME". Safetensors only, never remote code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from corea.errors import UserError
+from corea.types import Message
+
+PACKAGE = "package:"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The named device; None: cuda where there is one, else cpu."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """ "auto" is bfloat16 on a device that computes in it, else float32."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return getattr(torch, name)
+
+
+def model_location(path: str) -> str:
+    """Local folder or hub id that `path` stands for.
+
+    Raises:
+        UserError: a packaged model or local folder that is not there.
+    """
+    if path.startswith(PACKAGE):
+        name = path.removeprefix(PACKAGE)
+        folder = Path(str(resources.files("corea"))) / "models" / name
+        if not (folder / "config.json").exists():
+            shipped = sorted(p.name for p in folder.parent.glob("*") if p.is_dir()) if folder.parent.exists() else []
+            raise UserError(f"model.path={path}: corea ships {', '.join(shipped) or 'no models'}")
+        return str(folder)
+    local = Path(path).expanduser()
+    if local.is_dir():
+        if not (local / "config.json").exists():
+            raise UserError(
+                f"model.path={path}: the folder holds no config.json (a Hugging Face model folder is wanted)"
+            )
+        if not any((local / name).exists() for name in TOKENIZER_FILES):  # transformers would make up an empty one
+            raise UserError(f"model.path={path}: the folder holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
+        return str(local)
+    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise UserError(f"model.path={path}: no such folder")
+    return path
+
+
+def load_tokenizer(path: str):
+    """The tokenizer alone. Raises UserError where there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model_location(path), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"tokenizer={path}: cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+
+
+def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", device: str | None = None):
+    """(model in eval mode, tokenizer).
+
+    Raises:
+        UserError: nothing loadable is at `path`, or the hub cannot be reached.
+    """
+    from safetensors import SafetensorError
+
+    where = model_location(path)
+    target = pick_device(device)
+    try:
+        tokenizer, model, missing = _from_pretrained(where, revision, pick_dtype(dtype, target))
+    except (OSError, ValueError, SafetensorError) as error:  # missing, gated, unreachable or broken
+        reason = str(error).strip().splitlines()[0]
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise UserError(f"model.path={path}: cannot be loaded{offline}: {reason}") from error
+    if missing:
+        raise UserError(f"model.path={path}: {len(missing)} weights are missing, e.g. {min(missing)}")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(target).eval(), tokenizer
+
+
+def _from_pretrained(where: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any, set[str]]:
+    """(tokenizer, model, names of the weights that the files lack and that are therefore random)."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # a bar for each load would break a run's plain log
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            where,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    return tokenizer, model, set(report["missing_keys"])
+
+
+def eos_ids(model, tokenizer) -> frozenset[int]:
+    """Every token that ends a completion: the tokenizer's and all that the generation config names."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    several = configured if isinstance(configured, (list, tuple)) else [configured]
+    return frozenset(int(i) for i in (*several, tokenizer.eos_token_id) if i is not None)
+
+
+def require_attention(model, name: str) -> None:
+    """Refuse recurrent and hybrid models: their state cannot be shared out and compacted like a key/value cache.
+
+    Raises:
+        UserError: a layer of the model is not attention.
+    """
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
+    if getattr(model, "_is_stateful", False) or kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
+        raise UserError(f"model {name}: engine=hf decodes models with attention layers alone; use another engine")
+
+
+def encode_prompt(tokenizer, messages: Sequence[Message], name: str) -> list[int]:
+    """Prompt ids by the tokenizer's chat template, ready for the assistant's turn.
+
+    A template that knows no system message gets it as the first paragraph of the user's.
+
+    Raises:
+        UserError: the tokenizer has no chat template.
+    """
+    from jinja2 import TemplateError
+
+    if tokenizer.chat_template is None:
+        raise UserError(f"model {name}: its tokenizer has no chat template; an instruct model is wanted")
+
+    def render(conversation: list[Message]) -> list[int]:
+        return tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=True, return_dict=False)
+
+    try:
+        return render(list(messages))
+    except TemplateError:
+        if len(messages) < 2 or messages[0]["role"] != "system":
+            raise
+        merged = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+        return render([merged, *messages[2:]])

@@ -1,0 +1,65 @@
+"""Drawing tokens: by temperature alone, with random numbers that belong to a prompt and not to its batch.
+
+Top-p and top-k do not exist here: they would make the log-probabilities that training relies on those of another
+distribution than the one that was sampled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def noise_keys(prompts: Sequence[Sequence[int]], seed: int) -> list[bytes]:
+    """One key a prompt, from the seed, its tokens and how often the same prompt came before it in this call.
+
+    A completion is thereby a function of (seed, prompt, weights): it does not change with the other prompts of the
+    call, their order or the size of the batch.
+    """
+    seen: Counter[bytes] = Counter()
+    keys = []
+    for prompt in prompts:
+        digest = hashlib.sha256(f"{seed}/{','.join(map(str, prompt))}".encode()).digest()
+        keys.append(digest + seen[digest].to_bytes(8, "little"))
+        seen[digest] += 1
+    return keys
+
+
+def uniforms(keys: Sequence[bytes], copies: int, length: int) -> Tensor:
+    """[P x G, length] float64 in [0, 1): one stream for each copy of each prompt."""
+    rows = []
+    for key in keys:
+        for copy in range(copies):
+            digest = hashlib.sha256(key + copy.to_bytes(8, "little")).digest()
+            stream = np.random.Philox(key=np.frombuffer(digest[:16], dtype=np.uint64))
+            rows.append(np.random.Generator(stream).random(length))
+    return torch.from_numpy(np.stack(rows))
+
+
+def draw(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
+    """One token a row, and its log-probability under the very distribution it was drawn from.
+
+    Args:
+        logits: [R, V].
+        temperature: 0 takes the most probable token and gives its log-probability at temperature 1.
+        uniform: [R] in [0, 1), unused at temperature 0. The token is the inverse of the cumulative distribution there.
+
+    Returns:
+        token [R] int64, logprob [R] float32.
+    """
+    scores = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)  # [R, V]
+    if temperature == 0:
+        logprob, token = scores.max(-1)
+        return token, logprob
+    assert uniform is not None, "sampling needs random numbers"
+    cumulative = scores.exp().cumsum(-1, dtype=torch.float64)  # [R, V]
+    total = cumulative[:, -1]
+    # Strictly below the total, so that the token found has a probability above 0.
+    target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    token = torch.searchsorted(cumulative, target[:, None], right=True)[:, 0]
+    return token, scores.gather(-1, token[:, None])[:, 0]

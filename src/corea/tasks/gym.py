@@ -1,0 +1,85 @@
+"""Questions from reasoning-gym (https://github.com/open-thought/reasoning-gym), as weighted mixes of named tasks.
+
+reasoning-gym draws item i of a task from Random(seed + i): seeds that lie closer together than the number of items
+repeat each other's questions one index later. Every (seed, split, source) therefore gets a base seed of its own from a
+64-bit hash, so that splits do not overlap by construction; what small tasks repeat by chance is found by `overlap`.
+
+One raw item (chain_sum):
+    {"question": "State the final answer to the following arithmetic problem: 34 + 7 =", "answer": "41",
+     "metadata": {"source_dataset": "chain_sum", "num_terms": 2, ...}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from corea.errors import UserError
+from corea.types import Question
+
+
+def base_seed(seed: int, split: str, source: str) -> int:
+    """Seed of a source within a split: far from that of every other (seed, split, source)."""
+    digest = hashlib.sha256(f"{seed}/{split}/{source}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@lru_cache(maxsize=256)
+def _dataset(task: str, params: tuple[tuple[str, Any], ...], seed: int):
+    import reasoning_gym
+
+    return reasoning_gym.create_dataset(task, seed=seed, size=2**31, **dict(params))
+
+
+def gym_question(
+    index: int, *, task: str, params: dict[str, Any], name: str, dataset: str, split: str, seed: int
+) -> Question:
+    """Question number `index` of one source of a mix.
+
+    Raises:
+        ValueError: the task is unknown or refuses its parameters.
+    """
+    try:
+        data = _dataset(task, tuple(sorted(params.items())), base_seed(seed, split, name))
+    except (ValueError, AssertionError, TypeError) as error:  # what reasoning-gym raises on a user's parameters
+        raise UserError(f"data source {name!r}: reasoning-gym task {task!r} with {params}: {error}") from error
+    entry = data[index]
+    return Question(
+        id=f"{name}-{split}-{seed}-{index}",
+        dataset=dataset,
+        source=name,
+        split=split,
+        text=entry["question"],
+        gold=str(entry["answer"]),
+        grader="reasoning_gym",
+        meta={"task": task, "entry": entry},
+    )
+
+
+def mix_questions(
+    sources: Sequence[dict[str, Any]], *, dataset: str, split: str, seed: int, start: int = 0
+) -> Iterator[Question]:
+    """Endless stream of a weighted mix: item i is a function of (sources, split, seed, i) alone.
+
+    Args:
+        sources: each {"name", "task", "weight", "params", optional "dataset"}.
+        dataset: family name for sources that do not name their own.
+        start: index of the first item, so that a step can be drawn again without those before it.
+    """
+    weights = [float(s.get("weight", 1.0)) for s in sources]
+    index = start
+    while True:
+        source = random.Random(base_seed(seed, split, f"mix/{index}")).choices(sources, weights)[0]
+        yield gym_question(
+            index,
+            task=source["task"],
+            params=source.get("params") or {},
+            name=source["name"],
+            dataset=source.get("dataset") or dataset,
+            split=split,
+            seed=seed,
+        )
+        index += 1

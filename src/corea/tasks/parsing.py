@@ -1,0 +1,87 @@
+"""The one parser: text of a completion to answer, confidence and status. Reward and cascade both use it.
+
+    <think>34+7 is 41</think> <answer>41</answer> <confidence>0.85</confidence>
+
+- The last well-formed tag of each kind wins, wherever it stands. Well-formed: opened and closed with no tag of the same
+  kind between, and not empty; a confidence must also be a readable number in range.
+- A missing or unreadable confidence is None, never 0.
+- `60%` and `60` mean 0.6 only where the prompt asked for a percentage (`percent`); there every number is one of 0..100.
+"""
+
+from __future__ import annotations
+
+import re
+
+from corea.types import Parsed, Status
+
+_NUMBER = re.compile(r"\+?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_TAGS = {name: re.compile(f"<(/?){name}>") for name in ("think", "answer", "confidence")}
+_LAYOUT = {
+    True: re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*<confidence>.*</confidence>\s*", re.DOTALL),
+    False: re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL),
+}
+
+
+def tag_contents(text: str, name: str) -> list[str]:
+    """Stripped contents of every closed `<name>` tag, in order, the empty ones left out. Linear in the text."""
+    contents, start = [], None
+    for match in _TAGS[name].finditer(text):
+        if not match[1]:
+            start = match.end()
+        elif start is not None:
+            contents.append(text[start : match.start()].strip())
+            start = None
+    return [c for c in contents if c]
+
+
+def read_confidence(text: str, percent: bool = False) -> float | None:
+    """A number in [0, 1], or where `percent` is set in [0, 100] with or without the sign; None if it is not one."""
+    text = text.strip()
+    if percent:
+        text = text.removesuffix("%").rstrip()
+    if not _NUMBER.fullmatch(text):
+        return None
+    value = float(text) / 100 if percent else float(text)
+    return value if 0.0 <= value <= 1.0 else None
+
+
+def is_well_formed(text: str, expect_confidence: bool = True) -> bool:
+    """Exactly the expected tags, each opened and closed once, in order, with nothing but white space around them."""
+    names = ("think", "answer", "confidence") if expect_confidence else ("think", "answer")
+    for name, tag in _TAGS.items():
+        if len(tag.findall(text)) != (2 if name in names else 0):
+            return False
+    return _LAYOUT[expect_confidence].fullmatch(text) is not None
+
+
+def parse_completion(text: str, finish_reason: str, *, percent: bool = False, expect_confidence: bool = True) -> Parsed:
+    """Take one completion apart.
+
+    Args:
+        finish_reason: of the completion: "stop", "length" or "error".
+        percent: the prompt asked for a confidence in percent.
+        expect_confidence: without it a confidence is still read where there is one, but none is missed.
+
+    Returns:
+        Parsed. Its status is the first that holds: error (the engine failed; nothing is read), truncated (cut off at
+        max_tokens before everything expected was written; what was written is read), unparsed_answer,
+        unparsed_confidence, ok. Text that was cut off is never well formed: the model did not stop.
+    """
+    if finish_reason == "error":
+        return Parsed(answer=None, confidence=None, status=Status.ERROR, well_formed=False)
+    answers = tag_contents(text, "answer")
+    readable = [read_confidence(c, percent) for c in tag_contents(text, "confidence")]
+    confidences = [c for c in readable if c is not None]
+    answer = answers[-1] if answers else None
+    confidence = confidences[-1] if confidences else None
+    lacking = expect_confidence and confidence is None
+    if finish_reason == "length" and (answer is None or lacking):
+        status = Status.TRUNCATED
+    elif answer is None:
+        status = Status.UNPARSED_ANSWER
+    elif lacking:
+        status = Status.UNPARSED_CONFIDENCE
+    else:
+        status = Status.OK
+    well_formed = status is Status.OK and finish_reason == "stop" and is_well_formed(text, expect_confidence)
+    return Parsed(answer=answer, confidence=confidence, status=status, well_formed=well_formed)
