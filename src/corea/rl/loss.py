@@ -1,0 +1,93 @@
+"""Policy loss: PPO clip, truncated importance weight, KL to a reference, and how tokens are averaged.
+
+Every average over the batch is written as a sum with weights that are fixed before the first backward
+(`aggregation_weights`), so the loss and its gradients do not depend on the split into micro-batches or over ranks.
+
+Legend: R completions, N completion tokens of a micro-batch (flat, without padding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from corea.config import LossConfig
+
+
+def aggregation_weights(lengths: Sequence[int], kind: str, max_tokens: int) -> list[float]:
+    """Weight of each token of each completion of the whole batch, so that the loss is sum(weight * token loss).
+
+    Args:
+        lengths: [R] completion tokens, over all ranks; those left out of the loss are not in it.
+        kind: token_mean 1 / sum(lengths); sequence_mean 1 / (R * own length); constant 1 / (R * max_tokens)
+            (Dr. GRPO, arXiv 2503.20783).
+    """
+    rows = len(lengths)
+    if kind == "token_mean":
+        return [1.0 / sum(lengths)] * rows
+    if kind == "sequence_mean":
+        return [1.0 / (rows * length) for length in lengths]
+    return [1.0 / (rows * max_tokens)] * rows
+
+
+def kl_estimate(logprobs: Tensor, ref_logprobs: Tensor, kind: str) -> Tensor:
+    """[N] estimates of KL(policy || reference) from samples of the policy (Schulman 2020, "Approximating KL").
+
+    k1: log ratio; k2: half its square; k3: exp(-log ratio) - 1 + log ratio.
+    """
+    log_ratio = logprobs - ref_logprobs
+    if kind == "k1":
+        return log_ratio
+    if kind == "k2":
+        return 0.5 * log_ratio.square()
+    return torch.expm1(-log_ratio) + log_ratio
+
+
+def policy_loss(
+    logprobs: Tensor,
+    *,
+    old_logprobs: Tensor | None,
+    rollout_logprobs: Tensor,
+    advantages: Tensor,
+    weights: Tensor,
+    cfg: LossConfig,
+    ref_logprobs: Tensor | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """PPO's clipped objective (arXiv 1707.06347, equation 7), with separate bounds as in DAPO (arXiv 2503.14476).
+
+    Args:
+        logprobs: [N] of the policy being updated, with gradient.
+        old_logprobs: [N] of the trainer before the first update on this batch; None: `logprobs` itself (one update
+            a batch), so the ratio is 1.
+        rollout_logprobs: [N] of the sampler.
+        advantages: [N] of each token.
+        weights: [N] from `aggregation_weights`; 0 leaves a token out.
+        ref_logprobs: [N] of the reference model; needed where cfg.kl > 0.
+
+    Returns:
+        (loss, sums): a scalar whose sum over the micro-batches is the loss of the batch; `sums` over the tokens of
+        nonzero weight: tokens, clipped, kl, gap (|trainer - sampler| log-probability), capped; and gap_max.
+    """
+    before = logprobs.detach() if old_logprobs is None else old_logprobs
+    ratio = torch.exp(logprobs - before)
+    bounded = ratio.clamp(1 - cfg.eps_low, 1 + cfg.eps_high)
+    token_loss = -torch.minimum(ratio * advantages, bounded * advantages)
+    gap = before - rollout_logprobs
+    counted = (weights != 0).float()
+    sums = {
+        "tokens": counted.sum(),
+        "clipped": (counted * ((ratio - bounded) * advantages > 0)).sum(),
+        "gap": (counted * gap.abs()).sum(),
+        "gap_max": (counted * gap.abs()).max() if len(gap) else gap.new_zeros(()),
+    }
+    if cfg.importance_cap is not None:
+        importance = torch.exp(gap)
+        sums["capped"] = (counted * (importance > cfg.importance_cap)).sum()
+        token_loss = token_loss * importance.clamp(max=cfg.importance_cap)
+    if ref_logprobs is not None:
+        kl = kl_estimate(logprobs, ref_logprobs, cfg.kl_estimator)
+        token_loss = token_loss + cfg.kl * kl
+        sums["kl"] = (counted * kl.detach()).sum()
+    return (weights * token_loss).sum(), {name: value.detach() for name, value in sums.items()}

@@ -1,0 +1,48 @@
+"""samples.parquet: what was asked, answered, parsed, graded and rewarded. A folder with one part a logged step.
+
+`pandas.read_parquet("samples.parquet")` reads all parts as one table. A resumed run writes a step's part anew with
+the same contents; no part is ever changed by another step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from corea.runtime import atomic_write
+from corea.types import Group
+
+
+def samples_frame(step: int, groups: Sequence[Group]) -> pd.DataFrame:
+    """One row a rollout."""
+    return pd.DataFrame(
+        {
+            "step": step,
+            "question_id": r.question.id,
+            "dataset": r.question.dataset,
+            "source": r.question.source,
+            "question": r.question.text,
+            "gold": r.question.gold,
+            "completion": r.completion.text,
+            "finish_reason": r.completion.finish_reason,
+            "completion_tokens": r.completion.completion_tokens,
+            "status": str(r.parsed.status),
+            "answer": r.parsed.answer,
+            "confidence": r.parsed.confidence,
+            "correct": r.correct == 1.0,
+            "pass_rate": g.pass_rate,
+            **{f"reward_{name}": value for name, value in r.rewards.items()},
+            "reward": r.reward,
+            "advantage": r.advantage,
+        }
+        for g in groups
+        for r in g.rollouts
+    )
+
+
+def write_samples(folder: Path, step: int, frame: pd.DataFrame) -> None:
+    """Write one part."""
+    with atomic_write(folder / f"step-{step:06d}.parquet") as path:
+        frame.to_parquet(path, index=False)

@@ -1,0 +1,113 @@
+"""Figures of one step, and the alarm for collapsing confidence. Pure; imports no torch.
+
+Legend: B rollouts of a step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from corea.cascade.metrics import measure
+from corea.rl.reward import COMPONENTS
+from corea.types import Group, Status
+
+Columns = dict[str, list[float]]
+
+
+def columns(groups: Sequence[Group]) -> Columns:
+    """One entry a rollout and column; small enough to be sent between processes."""
+    rollouts = [r for g in groups for r in g.rollouts]
+    missing = float("nan")
+    return {
+        "reward": [r.reward for r in rollouts],
+        **{f"reward/{name}": [r.rewards[name] for r in rollouts] for name in COMPONENTS},
+        "correct": [r.correct for r in rollouts],
+        "confidence": [missing if r.parsed.confidence is None else r.parsed.confidence for r in rollouts],
+        "truncated": [float(r.completion.finish_reason == "length") for r in rollouts],
+        "error": [float(r.parsed.status is Status.ERROR) for r in rollouts],
+        "degenerate": [float(g.degenerate) for g in groups for _ in g.rollouts],
+        "pass_rate": [g.pass_rate for g in groups for _ in g.rollouts],
+        "completion_tokens": [float(r.completion.completion_tokens) for r in rollouts],
+        "prompt_tokens": [float(r.completion.prompt_tokens) for r in rollouts],
+    }
+
+
+def joined(parts: Sequence[Columns]) -> dict[str, np.ndarray]:
+    """Columns of all processes, [B] each."""
+    return {name: np.concatenate([np.asarray(p[name], np.float64) for p in parts]) for name in parts[0]}
+
+
+def batch_metrics(table: dict[str, np.ndarray]) -> dict[str, float]:
+    """Figures of a step. `*_share` are shares of all rollouts; confidence/* are over those that have a confidence."""
+    confidence, correct = table["confidence"], table["correct"]
+    calibration = measure(confidence, correct)
+    return {
+        "reward": table["reward"].mean(),
+        **{f"reward/{name}": table[f"reward/{name}"].mean() for name in COMPONENTS},
+        "pass@1": correct.mean(),
+        "pass_rate/std": table["pass_rate"].std(),
+        **confidence_metrics(confidence[~np.isnan(confidence)]),
+        "ece": calibration["ece"],
+        "auroc": calibration["auroc"],
+        "brier": calibration["brier"],
+        "format_share": table["reward/format"].mean(),
+        "missing_confidence_share": np.isnan(confidence).mean(),
+        "truncated_share": table["truncated"].mean(),
+        "error_share": table["error"].mean(),
+        "degenerate_share": table["degenerate"].mean(),
+        "completion_tokens": table["completion_tokens"].mean(),
+    }
+
+
+def confidence_metrics(values: np.ndarray) -> dict[str, float]:
+    """Mean, spread and concentration of the stated confidences; NaN where there are none."""
+    if not len(values):
+        names = ("mean", "std", "top_share", "share_0", "share_1")
+        return {"confidence/distinct": 0.0, **{f"confidence/{n}": float("nan") for n in names}}
+    _, counts = np.unique(values, return_counts=True)
+    return {
+        "confidence/mean": values.mean(),
+        "confidence/std": values.std(),
+        "confidence/distinct": float(len(counts)),
+        "confidence/top_share": counts.max() / len(values),
+        "confidence/share_0": (values == 0).mean(),
+        "confidence/share_1": (values == 1).mean(),
+    }
+
+
+class CollapseAlarm:
+    """Says when confidences have crowded into a narrow band although questions differ in how hard they are.
+
+    RLCR (arXiv 2507.16806) saw this with equally hard questions; temperature, prompt and a mix of difficulties help.
+    """
+
+    window = 10
+    """Steps over which the spread is averaged; the alarm is silent for as many steps after it has sounded."""
+    narrow = 0.05
+    """Standard deviation below which the band is narrow."""
+
+    def __init__(self) -> None:
+        self.spreads: deque[float] = deque(maxlen=self.window)
+
+    def __call__(self, metrics: dict[str, float]) -> str | None:
+        """The warning, or None. `metrics` are those of one step."""
+        self.spreads.append(metrics["confidence/std"])
+        spread = sum(self.spreads) / len(self.spreads)
+        if len(self.spreads) < self.window or not spread < self.narrow:
+            return None
+        self.spreads.clear()
+        same = metrics["pass_rate/std"] < 0.1
+        cause = (
+            "the questions are about equally hard: mix difficulties in data"
+            if same
+            else (
+                "raise trainer.temperature, lower trainer.optimizer.lr, or use a prompt that asks for the whole range"
+            )
+        )
+        return (
+            f"confidence has collapsed to a narrow band (mean {metrics['confidence/mean']:.2f}, standard deviation "
+            f"{spread:.3f} over {self.window} steps, {metrics['confidence/distinct']:.0f} distinct values); {cause}"
+        )
