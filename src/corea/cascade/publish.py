@@ -1,0 +1,129 @@
+"""Everything that an evaluation leaves behind: files beside the answers, figures, report, and the logger's copy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from corea.cascade.evaluation import Evaluation
+from corea.cascade.files import frontier, write_files
+from corea.cascade.pairs import USD
+from corea.cascade.report import write_report
+from corea.cascade.run import Results
+from corea.cascade.signals import signals_frame
+from corea.cascade.small import Figure
+from corea.config.roots import EvaluateConfig
+from corea.logger import Logger
+
+
+@dataclass(slots=True, kw_only=True)
+class Outputs:
+    """What was written."""
+
+    files: list[Path]
+    """metrics.json, frontier.csv, operating_point.json, ..."""
+    plots: list[Path]
+    """PNG files; an SVG stands beside each."""
+    report: Path | None
+
+
+def write_outputs(results: Results, cfg: EvaluateConfig) -> Outputs:
+    """Write all files of the evaluation to `cfg.out`, or beside the answers."""
+    folder = Path(cfg.out) if cfg.out else Path(cfg.answers).parent
+    files = write_files(results, folder)
+    plots: list[Path] = []
+    if cfg.plots:
+        from corea.cascade.plots import plot_all  # matplotlib is slow to import
+
+        plots = plot_all(results, folder / "plots")
+    report = write_report(results, folder / "report.html") if cfg.report else None
+    return Outputs(files=files, plots=plots, report=report)
+
+
+def log_results(results: Results, outputs: Outputs, logger: Logger) -> None:
+    """Give the logger all figures, tables, the curve over the deferral rate, images and the report."""
+    logger.summary(flat_figures(results))
+    for percent, row in enumerate(curve_rows(results)):
+        logger.log(row, step=percent, axis="cascade/deferral_percent")
+    logger.table("cascade/frontier", frontier_table(results))
+    logger.table("cascade/rules", rules_frame(results))
+    logger.table("cascade/metrics", metrics_frame(results))
+    if results.signals:
+        logger.table("cascade/signals", signals_frame(results.signals))
+    for path in outputs.plots:
+        logger.image(f"cascade/{path.stem}", path)
+    if outputs.report is not None:
+        logger.html("cascade/report", outputs.report)
+
+
+def flat_figures(results: Results) -> dict[str, float]:
+    """{"in_domain/slm/ece": 0.03, "in_domain/llm_accuracy/cost_change": -0.3, ...}; what is undefined is left out."""
+    flat: dict[str, float] = {}
+    for name, e in results.everything.items():
+        parts: dict[str, dict[str, Figure]] = {"slm": e.small.figures, "llm": e.large, "areas": e.areas}
+        if e.before is not None:
+            parts |= {"slm_before": e.before.figures, "change": e.change}
+        for point in e.points:
+            own = point.chosen_on == name
+            parts[point.choice.rule if own else f"{point.choice.rule}_of_{point.chosen_on}"] = point.figures
+        for part, figures in parts.items():
+            flat |= {f"{name}/{part}/{key}": f.value for key, f in figures.items() if f.value == f.value}
+        for point in e.points:
+            if point.chosen_on == name and point.choice.threshold is not None:
+                flat[f"{name}/{point.choice.rule}/threshold"] = point.choice.threshold
+    return flat
+
+
+def curve_rows(results: Results) -> list[dict[str, float]]:
+    """Accuracy and cost of every dataset at 0, 1, ..., 100 % deferral, straight between thresholds."""
+    rows: list[dict[str, float]] = [{} for _ in range(101)]
+    for name, e in results.everything.items():
+        for label, sweep in (("", e.sweep), ("_before", e.before_sweep)):
+            if sweep is None:
+                continue
+            for key in ("accuracy", "cost"):
+                values = np.interp(np.arange(101) / 100, sweep["deferral_rate"], sweep[key])
+                unit = f"_{e.unit}" if key == "cost" else ""
+                for row, value in zip(rows, values, strict=True):
+                    row[f"cascade/{name}/{key}{unit}{label}"] = float(value)
+    return rows
+
+
+def frontier_table(results: Results) -> pd.DataFrame:
+    """frontier.csv of every dataset in one table."""
+    return pd.concat([frontier(e).assign(dataset=name) for name, e in results.everything.items()], ignore_index=True)
+
+
+def rules_frame(results: Results) -> pd.DataFrame:
+    """One row a dataset and rule: threshold, and each figure with its interval."""
+    rows = []
+    for name, e in results.everything.items():
+        for point in e.points:
+            row: dict[str, Any] = {"dataset": name, "rule": point.choice.rule, "chosen_on": point.chosen_on}
+            row["threshold"] = point.choice.threshold
+            rows.append(row | _wide(point.figures, e))
+    return pd.DataFrame(rows)
+
+
+def metrics_frame(results: Results) -> pd.DataFrame:
+    """One row a dataset and system (slm, slm_before, llm): each figure with its interval."""
+    rows = []
+    for name, e in results.everything.items():
+        systems = {"slm": e.small.figures, "llm": e.large}
+        if e.before is not None:
+            systems["slm_before"] = e.before.figures
+        rows += [{"dataset": name, "system": s, **_wide(f, e)} for s, f in systems.items()]
+    return pd.DataFrame(rows)
+
+
+def _wide(figures: dict[str, Figure], e: Evaluation) -> dict[str, float]:
+    """value, _lo and _hi of each figure."""
+    wide: dict[str, float] = {}
+    for key, f in figures.items():
+        name = f"cost_{'usd' if e.unit == USD else e.unit}" if key == "cost" else key
+        wide |= {name: f.value, f"{name}_lo": f.low, f"{name}_hi": f.high}
+    return wide

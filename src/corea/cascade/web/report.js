@@ -1,0 +1,219 @@
+"use strict";
+// Draws the charts of the report from the JSON in #data. Plotly is unpacked from #plotly: a gzip stream in base64,
+// which keeps the file at half its size and needs no network.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const TOUCH = window.matchMedia("(hover: none)").matches;
+const CONFIG = {
+  responsive: true, displaylogo: false, displayModeBar: TOUCH ? false : "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  toImageButtonOptions: { format: "svg" },
+};
+const RULE_MARKS = {
+  llm_accuracy: ["diamond", "red"], max_drop: ["square", "purple"], budget: ["cross", "ink"],
+  guarantee: ["x", "green"], fixed: ["triangle-up", "orange"],
+};
+let shown = 0;
+
+function color(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+}
+
+function faded(name, alpha) {
+  const hex = color(name).slice(1);
+  return "rgba(" + [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",") + "," + alpha + ")";
+}
+
+function isNarrow() { return window.innerWidth < 600; }
+
+function layout(x, y, more) {
+  const axis = { gridcolor: color("grid"), zeroline: false, linecolor: color("line"), automargin: true };
+  return Object.assign({
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: color("ink"), family: "system-ui, sans-serif", size: 13 },
+    margin: { l: 48, r: 12, t: 12, b: 44 }, hovermode: "closest",
+    legend: Object.assign(
+      { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: isNarrow() ? 11 : 12 } },
+      isNarrow() ? { entrywidthmode: "fraction", entrywidth: 0.48 } : {},
+    ),
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: color("grey"), activecolor: color("accent") },
+    hoverlabel: { bgcolor: color("card"), bordercolor: color("line"), font: { color: color("ink") }, align: "left" },
+    xaxis: Object.assign({}, axis, x), yaxis: Object.assign({}, axis, y),
+  }, more || {});
+}
+
+function band(x, low, high, fill) {
+  return {
+    x: x.concat(x.slice().reverse()), y: high.concat(low.slice().reverse()), fill: "toself", mode: "lines",
+    line: { width: 0 }, fillcolor: fill, hoverinfo: "skip", showlegend: false,
+  };
+}
+
+function line(series, name, ink, style, text) {
+  return {
+    x: series.x, y: series.y, name: name, mode: "lines", line: Object.assign({ color: color(ink), width: 1.6 }, style),
+    text: text || series.text, hovertemplate: "%{text}<extra>" + name + "</extra>",
+  };
+}
+
+function marks(series, name, symbol, ink, size) {
+  return {
+    x: series.x, y: series.y, name: name, mode: "markers", text: series.text,
+    marker: { symbol: symbol, color: color(ink), size: size, line: { color: color("card"), width: 1.5 } },
+    hovertemplate: "%{text}<extra>" + name + "</extra>",
+  };
+}
+
+function drawPareto(d) {
+  const p = d.pareto, traces = [];
+  traces.push(line(p.oracle, "oracle", "green", { dash: "dot" }));
+  traces.push(line(p.random, "random", "grey", { dash: "dash" }));
+  if (p.before) traces.push(line(p.before, "before RL", "orange", {}));
+  if (p.cascade.low) traces.push(band(p.cascade.x, p.cascade.low, p.cascade.high, faded("blue", 0.18)));
+  const cascade = line(p.cascade, "cascade", "blue", { width: 2.6 });
+  if (p.cascade.x.length <= 120) Object.assign(cascade, { mode: "lines+markers", marker: { size: 6 } });
+  traces.push(cascade);
+  traces.push(marks(p.slm, "SLM alone", "triangle-down", "ink", 13));
+  traces.push(marks(p.llm, "LLM alone", "star", "ink", 15));
+  for (const rule of p.rules) {
+    const [symbol, ink] = RULE_MARKS[rule.name] || ["circle", "grey"];
+    traces.push(marks(rule, "rule " + rule.name, symbol, ink, 13));
+  }
+  const wall = { type: "line", x0: 100, x1: 100, yref: "paper", y0: 0, y1: 1, line: { color: color("grey"), width: 1 } };
+  traces.push(sliderMark(d));
+  Plotly.react("chart-pareto", traces, layout(
+    { title: { text: d.cost_label }, rangemode: "tozero" }, { title: { text: "pass@1" }, tickformat: ".0%" },
+    { shapes: [wall] },
+  ), CONFIG);
+}
+
+function drawReliability(d) {
+  const traces = [{
+    x: [0, 1], y: [0, 1], mode: "lines", line: { color: color("grey"), dash: "dash", width: 1.2 }, name: "calibrated",
+    hoverinfo: "skip",
+  }];
+  for (const [when, ink] of [["before", "orange"], ["after", "blue"]]) {
+    const r = d.reliability[when];
+    if (!r) continue;
+    traces.push({
+      x: r.x, y: r.y, name: d.reliability.before ? when + " RL" : "small model", mode: "lines+markers", text: r.text,
+      line: { color: color(ink), width: 1.4 },
+      marker: { color: color(ink), size: r.size, line: { width: 0 } },
+      error_y: { type: "data", symmetric: false, array: r.up, arrayminus: r.down, color: faded(ink, 0.55), thickness: 1.2, width: 0 },
+      hovertemplate: "%{text}<extra></extra>",
+    });
+  }
+  const range = [-0.03, 1.03];
+  Plotly.react("chart-reliability", traces, layout(
+    { title: { text: "stated confidence" }, range: range }, { title: { text: "share right" }, range: range },
+  ), CONFIG);
+}
+
+function drawHistogram(d) {
+  const traces = [], kinds = d.histogram.before ? ["before", "after"] : ["after"];
+  kinds.forEach((when, i) => {
+    const h = d.histogram[when], axes = { xaxis: "x", yaxis: i ? "y2" : "y" };
+    for (const [key, ink, pattern] of [["right", "blue", ""], ["wrong", "orange", "/"]]) {
+      traces.push(Object.assign({
+        type: "bar", x: h.x, y: h[key], width: h.width, name: key, showlegend: i === 0,
+        marker: { color: color(ink), pattern: { shape: pattern, fillmode: "overlay", fgcolor: color("card"), solidity: 0.25, size: 7 }, line: { width: 0 } },
+        hovertemplate: "confidence %{x:.2f}: %{y} " + key + "<extra>" + (kinds.length > 1 ? when + " RL" : "") + "</extra>",
+      }, axes));
+    }
+  });
+  const more = { barmode: "stack", bargap: 0 };
+  const y = { title: { text: kinds.length > 1 ? "before RL" : "answers" } };
+  if (kinds.length > 1) {
+    y.domain = [0.55, 1];
+    more.yaxis2 = { domain: [0, 0.45], title: { text: "after RL" }, gridcolor: color("grid"), zeroline: false, automargin: true };
+  }
+  const x = { title: { text: "stated confidence" }, range: [-0.05, 1.05], anchor: kinds.length > 1 ? "y2" : "y" };
+  Plotly.react("chart-histogram", traces, layout(x, y, more), CONFIG);
+}
+
+function drawThresholds(d) {
+  const t = d.thresholds, step = { shape: "vh" }, traces = [];
+  for (const [key, name, ink, dash] of [["accuracy", "accuracy", "blue", "solid"], ["deferral", "sent to the LLM", "red", "dash"]]) {
+    traces.push(Object.assign(line({ x: t.x, y: t[key], text: t.text }, name, ink, Object.assign({ dash: dash, width: 2.2 }, step))));
+  }
+  traces.push(sliderMark(d));
+  const level = { type: "line", xref: "paper", x0: 0, x1: 1, y0: d.llm_accuracy, y1: d.llm_accuracy, line: { color: color("ink"), dash: "dot", width: 1.2 } };
+  const label = { xref: "paper", x: 0.01, y: d.llm_accuracy, yanchor: "bottom", xanchor: "left", text: "LLM alone", showarrow: false, font: { size: 12, color: color("soft") } };
+  Plotly.react("chart-thresholds", traces, layout(
+    { title: { text: "threshold" }, range: [-0.02, 1.03] }, { tickformat: ".0%", range: [-0.02, 1.06] },
+    { shapes: [level], annotations: [label] },
+  ), CONFIG);
+}
+
+function drawSignals(d) {
+  const box = document.getElementById("chart-signals");
+  if (!box || !d.signals.length) return;
+  const inks = ["blue", "orange", "green", "red", "purple", "grey"], dashes = { isotonic: "dot", platt: "dash" };
+  const raw = d.signals.map((s) => s.name.split(", ")[0]).filter((n, i, a) => a.indexOf(n) === i);
+  const traces = d.signals.map((s) => {
+    const [base, kind] = s.name.split(", ");
+    return { x: s.x, y: s.y, name: s.name, mode: "lines", hovertemplate: "%{x:.1f} %: %{y:.1%}<extra>" + s.name + "</extra>",
+      line: { color: color(inks[raw.indexOf(base) % inks.length]), dash: dashes[kind] || "solid", width: kind ? 1.4 : 2.2 } };
+  });
+  Plotly.react(box, traces, layout(
+    { title: { text: d.cost_label }, rangemode: "tozero" }, { title: { text: "pass@1" }, tickformat: ".0%" },
+  ), CONFIG);
+}
+
+function drawTraining() {
+  if (!DATA.training.length) return;
+  const columns = isNarrow() ? 1 : Math.min(3, DATA.training.length);
+  const rows = Math.ceil(DATA.training.length / columns), traces = [];
+  const more = { showlegend: false, grid: { rows: rows, columns: columns, pattern: "independent", ygap: 0.45, xgap: 0.18 }, annotations: [] };
+  DATA.training.forEach((panel, i) => {
+    const n = i ? String(i + 1) : "", axes = { xaxis: "x" + n, yaxis: "y" + n };
+    const both = [["value", faded("blue", 0.35), 1], ["smooth", color("blue"), 2]];
+    for (const [key, ink, width] of both) {
+      traces.push(Object.assign({ x: panel.step, y: panel[key], mode: "lines", line: { color: ink, width: width },
+        hovertemplate: "step %{x}: %{y:.4g}<extra>" + panel.title + "</extra>" }, axes));
+    }
+    more["xaxis" + n] = { gridcolor: color("grid"), zeroline: false };
+    more["yaxis" + n] = { gridcolor: color("grid"), zeroline: false, automargin: true };
+    more.annotations.push({ text: "<b>" + panel.title + "</b>", showarrow: false, xref: "x" + n + " domain", yref: "y" + n + " domain", x: 0, y: 1.0, xanchor: "left", yanchor: "bottom" });
+  });
+  const box = document.getElementById("chart-training");
+  box.style.height = rows * 230 + "px";
+  const full = layout({}, {}, Object.assign(more, { margin: { l: 48, r: 12, t: 30, b: 36 } }));
+  Plotly.react(box, traces, full, CONFIG);
+}
+
+function show(index) {
+  shown = index;
+  document.querySelectorAll("[data-dataset]").forEach((e) => { e.hidden = Number(e.dataset.dataset) !== index; });
+  document.querySelectorAll("[data-show]").forEach((b) => b.setAttribute("aria-selected", Number(b.dataset.show) === index));
+  const d = DATA.datasets[index];
+  if (window.Plotly) { drawPareto(d); drawReliability(d); drawHistogram(d); drawThresholds(d); drawSignals(d); }
+  setupSlider(d);
+}
+
+async function unpack(base64) {
+  const bytes = Uint8Array.from(atob(base64.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+async function start() {
+  document.querySelectorAll("[data-show]").forEach((b) => b.addEventListener("click", () => show(Number(b.dataset.show))));
+  document.getElementById("slider").addEventListener("input", () => moveSlider(DATA.datasets[shown]));
+  makeSortable();
+  show(0);
+  try {
+    const script = document.createElement("script");
+    script.textContent = await unpack(document.getElementById("plotly").textContent);
+    document.head.append(script);
+  } catch (error) {
+    document.querySelectorAll(".chart").forEach((e) => { e.textContent = "These charts need a browser of 2023 or later; the same figures are in the folder plots."; });
+    return;
+  }
+  const redraw = () => { show(shown); drawTraining(); };
+  redraw();
+  addSaves();
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  window.matchMedia("(max-width: 599px)").addEventListener("change", redraw);
+  document.body.dataset.ready = "true";
+}
+

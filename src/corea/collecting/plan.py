@@ -1,0 +1,209 @@
+"""What is to be answered and by whom, from the configuration (and, with run=..., from that of the run)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from corea.config import CollectConfig, DataConfig, EngineConfig, ModelConfig, PriceConfig
+from corea.config.messages import one_line
+from corea.errors import UserError
+from corea.tasks.prompts import get_prompt, prompt_hash
+from corea.tasks.splits import held_out
+from corea.types import Question
+
+SPLITS = ("calibration", "test")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tier:
+    """One model that answers all questions."""
+
+    tier: int
+    """0 = SLM, 1.. = larger."""
+    label: str
+    """Of its files: "slm", "slm_before", "llm"."""
+    name: str
+    """Of the model, in the answers table."""
+    path: str
+    """Hub id, local folder, "package:NAME", or a server's name of the model."""
+    engine: EngineConfig
+    revision: str | None
+    dtype: str
+    prompt: str
+    temperature: float
+    max_prompt_tokens: int | None
+    """A longer prompt is an error; None: whatever the model takes."""
+    max_tokens: int
+    samples: int
+    seed: int
+    price: PriceConfig
+    expects_confidence: bool
+    """Whether a completion without a confidence lacks something."""
+
+    @property
+    def percent(self) -> bool:
+        """The prompt asks for a confidence in percent."""
+        return get_prompt(self.prompt).percent
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that its answers depend on; prices, graders and batch sizes are not among it."""
+        return {
+            "model": fingerprint(self.path),
+            "revision": self.revision,
+            "dtype": self.dtype,
+            "engine": self.engine._target_,
+            "prompt": prompt_hash(self.prompt),
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+
+
+def fingerprint(path: str) -> str:
+    """A local model's SHA-256 over its configuration, tokenizer and weights; any other path as it is."""
+    from corea.engines.loading import model_location
+
+    folder = Path(model_location(path))
+    if not folder.is_dir():
+        return path
+    files = sorted(f for f in folder.iterdir() if f.suffix in (".json", ".jinja", ".safetensors", ".model", ".txt"))
+    return _digest(tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files))
+
+
+@lru_cache(maxsize=64)
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for name, _, _ in files:
+        with open(name, "rb") as stream:
+            inside = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{Path(name).name} {inside}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def question_key(question: Question) -> str:
+    """Changes with the id and the text of a question: an answer is kept for these alone."""
+    return hashlib.sha256(json.dumps([question.id, question.text]).encode()).hexdigest()[:16]
+
+
+def held_out_questions(data: DataConfig) -> list[Question]:
+    """Calibration and test questions of every family."""
+    questions = []
+    for name, family in data.families.items():
+        sources = [{"name": s.name, "task": s.task, "params": s.params, "weight": s.weight} for s in family.sources]
+        for split, size in zip(SPLITS, (family.calibration, family.test), strict=True):
+            questions += held_out(sources, split, size, dataset=name, seed=data.seed)
+    return questions
+
+
+def tiers_of(cfg: CollectConfig) -> list[Tier]:
+    """SLM, LLM and, with a run, the SLM before RL, in the order in which they answer."""
+    model, llm = cfg.model, cfg.llm
+    small = Tier(
+        tier=0,
+        label="slm",
+        name=model.name,
+        path=model.path,
+        engine=cfg.engine,
+        revision=model.revision,
+        dtype=model.dtype,
+        prompt=model.prompt,
+        temperature=cfg.temperature,
+        max_prompt_tokens=model.max_prompt_tokens,
+        max_tokens=model.max_tokens,
+        samples=cfg.samples,
+        seed=cfg.seed,
+        price=model.price,
+        expects_confidence=get_prompt(model.prompt).expects_confidence,
+    )
+    large = Tier(
+        tier=1,
+        label="llm",
+        name=llm.name,
+        path=llm.model,
+        engine=llm.engine,
+        revision=llm.revision,
+        dtype=llm.dtype,
+        prompt=llm.prompt,
+        temperature=llm.temperature,
+        max_prompt_tokens=None,
+        max_tokens=llm.max_tokens,
+        samples=cfg.samples if llm.temperature else 1,
+        seed=cfg.seed,
+        price=llm.price,
+        expects_confidence=False,  # nobody comes after the last tier
+    )
+    if cfg.run is None:
+        return [small, large]
+    before = [replace(small, label="slm_before", name=f"{small.name}-before")] if cfg.before else []
+    return [*before, replace(small, path=trained_model(Path(cfg.run)), revision=None), large]
+
+
+def trained_model(run: Path) -> str:
+    """The folder of the model that a run has trained.
+
+    Raises:
+        UserError: the run has left none.
+    """
+    folder = run / "model"
+    if not (folder / "config.json").exists():
+        kept = (run / "checkpoints").is_dir() and any((run / "checkpoints").iterdir())
+        reason = "it has checkpoints; start the training again to finish it" if kept else "nothing was trained there"
+        raise UserError(f"run={run}: no model/ in this run folder ({reason})")
+    return str(folder)
+
+
+def with_run_defaults(cfg: CollectConfig, overrides: Sequence[str]) -> CollectConfig:
+    """`model` and `data` as the run has stored them, except for what `overrides` (of the command line) name.
+
+    Raises:
+        UserError: `cfg.run` is not the folder of a training run.
+    """
+    if cfg.run is None:
+        return cfg
+    file = Path(cfg.run) / "config.yaml"
+    if not file.is_file():
+        raise UserError(f"run={cfg.run}: not the folder of a training run (no config.yaml)")
+    try:
+        stored = OmegaConf.to_container(OmegaConf.load(file))
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({one_line(str(error))})") from error
+    merged: dict[str, Any] = {}
+    for group, schema in (("model", ModelConfig), ("data", DataConfig)):
+        if not isinstance(stored, dict) or not isinstance(stored.get(group), dict):
+            raise UserError(f"{file}: holds no {group}; not the configuration of a training run")
+        chosen = _override(stored[group], asdict(getattr(cfg, group)), group, overrides)
+        try:
+            merged[group] = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), chosen))
+        except (OmegaConfBaseException, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{file}: {group} cannot be used ({reason})") from error
+    return replace(cfg, **merged)
+
+
+def _override(stored: dict[str, Any], given: dict[str, Any], group: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """`stored`, with the values of `given` at the keys of `group` that the command line sets."""
+    for item in OverridesParser.create().parse_overrides(list(overrides)):
+        key = item.key_or_group
+        if key == group or key.startswith(f"{group}/"):
+            return given
+        if key.startswith(f"{group}."):
+            *path, last = key.split(".")[1:]
+            target, source = stored, given
+            for part in path:
+                target, source = target.setdefault(part, {}), source[part]
+            if last in source:
+                target[last] = source[last]
+            else:
+                target.pop(last, None)  # ~key
+    return stored

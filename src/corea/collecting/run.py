@@ -1,0 +1,110 @@
+"""Answer all questions with all tiers, keep every answer at once, write the tables at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from corea.collecting.plan import Tier, held_out_questions, question_key
+from corea.collecting.progress import Progress
+from corea.collecting.store import Store
+from corea.collecting.table import Answered, describe, row, write_table
+from corea.config import CollectConfig
+from corea.engines.build import build_engine
+from corea.errors import Interrupted, UserError
+from corea.tasks.prompts import build_messages
+from corea.types import Completion, Question, Sampling
+
+ANSWERS = "answers.parquet"
+BEFORE = "answers_before.parquet"
+
+
+def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> pd.DataFrame:
+    """Write `folder`/answers.parquet and, with a run, answers_before.parquet; go on where an earlier start stopped.
+
+    Returns:
+        All rows, with the model before RL under its own name.
+    """
+    questions = held_out_questions(cfg.data)
+    answered: dict[str, list[dict[str, Any]]] = {}
+    for tier in tiers:
+        print(f"{tier.name}: {len(questions)} questions, {tier.samples} completion(s) each", flush=True)
+        answers = answer_all(tier, questions, folder / "answers", cfg.chunk)
+        answered[tier.label] = [row(tier, a) for a in answers]
+    by_label = {tier.label: tier for tier in tiers}
+    for file, small in ((ANSWERS, "slm"), (BEFORE, "slm_before")):
+        if small in by_label:
+            rows = [*answered[small], *answered["llm"]]
+            write_table(folder / file, rows, describe([by_label[small], by_label["llm"]]))
+    return pd.DataFrame([r for rows in answered.values() for r in rows])
+
+
+def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: int) -> list[Answered]:
+    """The tier's completions of all questions, in their order; those that `folder` holds are not asked for again.
+
+    Raises:
+        Interrupted: by the user; what was answered is kept.
+    """
+    store = Store(folder, tier)
+    try:
+        open_questions = [q for q in questions if not store.has(question_key(q), tier.samples)]
+        if open_questions:
+            _ask(tier, open_questions, store, chunk, len(questions))
+        return [
+            Answered(question=q, sample=sample, completion=store.get(question_key(q), sample))
+            for q in questions
+            for sample in range(tier.samples)
+        ]
+    except KeyboardInterrupt as error:
+        kept = sum(store.has(question_key(q), tier.samples) for q in questions)
+        raise Interrupted(
+            f"{tier.name}: interrupted; {kept} of {len(questions)} questions are answered and kept, the same command "
+            "goes on from there"
+        ) from error
+    finally:
+        store.close()
+
+
+def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
+    """Ask in chunks of like length, which waste little on padding; keep each chunk before the next.
+
+    The longest come first: what does not fit shows at once.
+    """
+    engine = build_engine(tier.engine, model=tier.path, revision=tier.revision, dtype=tier.dtype)
+    sampling = Sampling(temperature=tier.temperature, max_tokens=tier.max_tokens, n=tier.samples, seed=tier.seed)
+    ordered = sorted(questions, key=lambda q: len(q.text), reverse=True)
+    failed: list[tuple[str, str]] = []
+    try:
+        with Progress(tier.name, total, done=total - len(questions)) as progress:
+            for start in range(0, len(ordered), chunk):
+                part = ordered[start : start + chunk]
+                groups = engine.generate([build_messages(tier.prompt, q) for q in part], sampling)
+                _check_prompts(tier, part, groups)
+                store.add((question_key(q), group) for q, group in zip(part, groups, strict=True))
+                progress.advance(len(part), tokens=sum(c.completion_tokens for g in groups for c in g))
+                failed += _errors(part, groups)
+    finally:
+        engine.close()
+    if failed:
+        named = "; ".join(f"{question}: {error}" for question, error in failed[:3])
+        print(f"{tier.name}: {len(failed)} questions failed and are asked again next time ({named})", flush=True)
+
+
+def _check_prompts(tier: Tier, questions: Sequence[Question], groups: Sequence[list[Completion]]) -> None:
+    for question, group in zip(questions, groups, strict=True):
+        tokens = group[0].prompt_tokens
+        if tier.max_prompt_tokens is not None and tokens > tier.max_prompt_tokens:
+            raise UserError(
+                f"question {question.id}: prompt of {tokens} tokens; model.max_prompt_tokens={tier.max_prompt_tokens}"
+            )
+
+
+def _errors(questions: Sequence[Question], groups: Sequence[list[Completion]]) -> list[tuple[str, str]]:
+    found = []
+    for question, group in zip(questions, groups, strict=True):
+        errors = [c.error for c in group if c.finish_reason == "error"]
+        found += [(question.id, errors[0])] if errors else []
+    return found

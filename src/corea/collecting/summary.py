@@ -1,0 +1,81 @@
+"""What was collected, in a few figures."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from corea.logger import Logger
+from corea.types import Status
+
+HEADINGS = {
+    "dataset": "dataset",
+    "model": "model",
+    "questions": "questions",
+    "pass@1": "pass@1",
+    "confidence": "confidence",
+    "ok": "parsed",
+    "tokens": "tokens",
+    "cost_usd": "USD/1,000",
+}
+WORDS = ("dataset", "model")
+SHOWN_SPLIT = "test"
+LOG_WIDTH = 120
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per (dataset, split, tier, model) in order of appearance.
+
+    Columns: questions; pass@1 (an answer without a verdict is wrong); confidence (mean of those stated); ok (share with
+    that status); tokens (mean completion tokens); cost_usd (dollars per 1,000 answers). NaN where unknown.
+    """
+    frame = rows.reindex(columns=[*rows.columns, *({"split", "completion_tokens", "cost_usd"} - set(rows.columns))])
+    grouped = frame.groupby(["dataset", "split", "tier", "model"], sort=False, dropna=False)
+    table = grouped.agg(
+        questions=("question_id", "nunique"),
+        correct=("correct", lambda c: c.astype("boolean").fillna(False).mean()),
+        confidence=("confidence", lambda c: pd.to_numeric(c).mean()),
+        ok=("status", lambda s: (s == Status.OK.value).mean()),
+        tokens=("completion_tokens", lambda t: pd.to_numeric(t).mean()),
+        cost_usd=("cost_usd", lambda c: pd.to_numeric(c).mean() * 1000),
+    )
+    return table.rename(columns={"correct": "pass@1"}).reset_index()
+
+
+def show(table: pd.DataFrame) -> None:
+    """Print a summary of the test questions (of all, where there are no splits)."""
+    shown = table[table["split"] == SHOWN_SPLIT] if (table["split"] == SHOWN_SPLIT).any() else table
+    printed = Table(box=box.SIMPLE)
+    names = [name for name in HEADINGS if not shown[name].isna().all()]
+    for name in names:
+        printed.add_column(HEADINGS[name], justify="left" if name in WORDS else "right", no_wrap=True)
+    for record in shown.to_dict("records"):
+        printed.add_row(*(_text(name, record[name]) for name in names))
+    Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(printed)
+
+
+def _text(name: str, value: Any) -> str:
+    if pd.isna(value):
+        return "-"
+    if name == "cost_usd":
+        return f"{value:.4f}"
+    if name == "tokens":
+        return f"{value:.1f}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def log_summary(table: pd.DataFrame, logger: Logger) -> None:
+    """The table, and its pass@1 and mean confidence as figures of the run."""
+    logger.table("collect/summary", table)
+    figures = {}
+    for record in table.to_dict("records"):
+        where = "/".join(str(record[k]) for k in ("dataset", "split", "model") if not pd.isna(record[k]))
+        for name in ("pass@1", "confidence", "cost_usd"):
+            if not pd.isna(record[name]):
+                figures[f"collect/{where}/{name}"] = float(record[name])
+    logger.summary(figures)

@@ -1,0 +1,164 @@
+"""The answers table (DESIGN section 4): one row per (question, tier, sample)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corea.collecting.plan import Tier
+from corea.config import PriceConfig
+from corea.errors import UserError
+from corea.prices import cost_usd
+from corea.runtime import atomic_write
+from corea.tasks.grading import grade
+from corea.tasks.parsing import parse_completion
+from corea.tasks.prompts import prompt_hash
+from corea.types import Completion, Parsed, Question, Status
+
+COLUMNS: dict[str, pa.DataType] = {
+    "dataset": pa.string(),
+    "split": pa.string(),
+    "question_id": pa.string(),
+    "tier": pa.int64(),
+    "model": pa.string(),
+    "sample": pa.int64(),
+    "text": pa.string(),
+    "answer": pa.string(),
+    "correct": pa.bool_(),
+    "status": pa.string(),
+    "confidence": pa.float64(),
+    "prompt_tokens": pa.int64(),
+    "cached_tokens": pa.int64(),
+    "completion_tokens": pa.int64(),
+    "latency_s": pa.float64(),
+    "cost_usd": pa.float64(),
+    "source": pa.string(),
+    "question": pa.string(),
+    "gold": pa.string(),
+    "finish_reason": pa.string(),
+    "error": pa.string(),
+}
+"""Those of DESIGN section 4, then what a reader of single rows wants to see. Signals (confidence_<name>) come last."""
+OPTIONAL = (
+    "split",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "latency_s",
+    "cost_usd",
+    "question",
+    "gold",
+    "error",
+)
+"""Left out where no row has a value."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Answered:
+    """One completion with the question it answers."""
+
+    question: Question
+    sample: int
+    completion: Completion
+
+
+class Answerer(Protocol):
+    """What the table says of a tier."""
+
+    tier: int
+    name: str
+    price: PriceConfig
+    expects_confidence: bool
+
+    @property
+    def percent(self) -> bool:
+        """Confidences are in percent."""
+        ...
+
+
+def row(tier: Answerer, answered: Answered) -> dict[str, Any]:
+    """Parse, grade and price one completion. What was recorded beside it (see ReplayEngine) comes first."""
+    question, completion = answered.question, answered.completion
+    recorded = completion.extra.get("recorded", {})
+    parsed = _parsed(tier, completion, recorded)
+    tokens = (completion.prompt_tokens, completion.cached_tokens, completion.completion_tokens)
+    known = completion.extra.get("tokens") != "unknown"
+    signals = {k: v for k, v in completion.extra.items() if k.startswith("confidence_")}
+    return {
+        "dataset": question.dataset,
+        "split": question.split or None,
+        "question_id": question.id,
+        "tier": tier.tier,
+        "model": tier.name,
+        "sample": answered.sample,
+        "text": completion.text,
+        "answer": parsed.answer,
+        "correct": recorded["correct"] if "correct" in recorded else _verdict(question, parsed),
+        "status": parsed.status.value,
+        "confidence": parsed.confidence,
+        "prompt_tokens": tokens[0] if known else None,
+        "cached_tokens": tokens[1] if known else None,
+        "completion_tokens": tokens[2] if known else None,
+        "latency_s": completion.latency_s if known else None,
+        "cost_usd": recorded.get("cost_usd", cost_usd(tier.price, *tokens) if known else None),
+        "source": question.source,
+        "question": question.text or None,
+        "gold": question.gold or None,
+        "finish_reason": completion.finish_reason,
+        "error": completion.error or None,
+        **signals,
+    }
+
+
+def _parsed(tier: Answerer, completion: Completion, recorded: dict[str, Any]) -> Parsed:
+    """The parser's reading, with recorded values in the place of what it would read."""
+    parsed = parse_completion(
+        completion.text, completion.finish_reason, percent=tier.percent, expect_confidence=tier.expects_confidence
+    )
+    if not recorded or parsed.status is Status.ERROR:
+        return parsed
+    answer = recorded.get("answer", parsed.answer)
+    confidence = recorded.get("confidence", parsed.confidence)
+    if answer is None and completion.text:
+        status = Status.UNPARSED_ANSWER
+    elif confidence is None and tier.expects_confidence:
+        status = Status.UNPARSED_CONFIDENCE
+    else:
+        status = Status.OK
+    return Parsed(answer=answer, confidence=confidence, status=status, well_formed=parsed.well_formed)
+
+
+def _verdict(question: Question, parsed: Parsed) -> bool | None:
+    """Graded; an answer whose question has no gold cannot be."""
+    if not question.gold and parsed.answer is not None:
+        raise UserError(f"question {question.id}: neither a recorded verdict nor a gold answer to grade by")
+    return grade(question, parsed)
+
+
+def describe(tiers: list[Tier]) -> dict[str, Any]:
+    """What is kept beside the rows, by tier: models with revision, prompts with hash, prices with date."""
+    models = {}
+    for tier in tiers:
+        identity = tier.identity()
+        models[str(tier.tier)] = {"name": tier.name, "path": tier.path, **identity}
+    return {
+        "models": models,
+        "prompts": {str(t.tier): {"name": t.prompt, "hash": prompt_hash(t.prompt)} for t in tiers},
+        "prices": {str(t.tier): asdict(t.price) for t in tiers},
+    }
+
+
+def write_table(path: Path, rows: list[dict[str, Any]], meta: dict[str, Any]) -> None:
+    """Write a Parquet file whole or not at all; `meta` goes to its schema under the key "corea"."""
+    signals = sorted({name for r in rows for name in r if name not in COLUMNS})
+    kinds = {**COLUMNS, **dict.fromkeys(signals, pa.float64())}
+    arrays = {name: pa.array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
+    kept = {name: a for name, a in arrays.items() if name not in OPTIONAL or a.null_count < len(a)}
+    table = pa.table(kept).replace_schema_metadata({"corea": json.dumps(meta)})
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
