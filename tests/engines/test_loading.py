@@ -1,0 +1,118 @@
+"""Where models come from, and what is said when they are not there."""
+
+import pytest
+import torch
+from random_models import random_model
+from safetensors.torch import load_file, save_file
+
+from corea.engines.loading import encode_prompt, eos_ids, load_model, model_location, pick_dtype, require_attention
+from corea.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tokenizer):
+    path = tmp_path_factory.mktemp("model")
+    random_model("llama", tokenizer).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def test_a_local_folder(folder, tokenizer):
+    model, loaded = load_model(str(folder), device="cpu")
+    assert model.dtype is torch.float32
+    assert not model.training
+    assert eos_ids(model, loaded) == {tokenizer.eos_token_id, *range(20)}
+    assert loaded.get_vocab() == tokenizer.get_vocab()
+    assert load_model(str(folder), dtype="bfloat16", device="cpu")[0].dtype is torch.bfloat16
+
+
+def test_auto_dtype_is_what_the_device_computes_in():
+    assert pick_dtype("auto", torch.device("cpu")) is torch.float32
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    with pytest.raises(UserError, match=r"holds no config\.json"):
+        load_model(str(tmp_path))
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        load_model(str(tmp_path / "absent"))
+
+
+def test_pickled_weights_are_refused(folder, tmp_path, tokenizer):
+    for file in folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    torch.save(random_model("llama", tokenizer).state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(tmp_path))
+
+
+def test_broken_weights(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(tmp_path))
+
+
+def test_a_tokenizer_that_is_missing(folder, tmp_path):
+    for file in folder.iterdir():
+        if not file.name.startswith("tokenizer"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        load_model(str(tmp_path))
+
+
+def test_weights_that_lack_a_layer(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"1 weights are missing, e\.g\. model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_model(str(tmp_path))
+
+
+def test_the_hub_out_of_reach(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"model\.path=no-one/nothing: cannot be loaded") as caught:
+        load_model("no-one/nothing")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_packaged_model_that_is_not_shipped():
+    with pytest.raises(UserError, match=r"model\.path=package:huge: corea ships"):
+        model_location("package:huge")
+
+
+def test_hub_ids_are_left_to_the_hub():
+    assert model_location("Qwen/Qwen2.5-0.5B-Instruct") == "Qwen/Qwen2.5-0.5B-Instruct"
+
+
+def test_recurrent_models_are_refused():
+    from transformers import MambaConfig, MambaForCausalLM
+
+    model = MambaForCausalLM(MambaConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, state_size=2))
+    with pytest.raises(UserError, match="model m: engine=hf decodes models with attention layers alone"):
+        require_attention(model, "m")
+
+
+class TestEncodePrompt:
+    MESSAGES = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "3 + 4 ="})
+
+    def test_template(self, tokenizer):
+        ids = encode_prompt(tokenizer, self.MESSAGES[1:], "m")
+        assert tokenizer.decode(ids) == "<|user|>3 + 4 =<|assistant|>"
+
+    def test_a_template_without_a_system_role(self, tokenizer, monkeypatch):
+        refuse = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        monkeypatch.setattr(tokenizer, "chat_template", refuse + tokenizer.chat_template)
+        ids = encode_prompt(tokenizer, self.MESSAGES, "m")
+        assert tokenizer.decode(ids) == "<|user|>Be brief.\n\n3 + 4 =<|assistant|>"
+
+    def test_no_template(self, tokenizer, monkeypatch):
+        monkeypatch.setattr(tokenizer, "chat_template", None)
+        with pytest.raises(UserError, match="model m: its tokenizer has no chat template"):
+            encode_prompt(tokenizer, self.MESSAGES, "m")

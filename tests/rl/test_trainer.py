@@ -1,0 +1,171 @@
+"""Whole runs on the model that ships with corea: what is written, and that a stopped run loses and repeats nothing."""
+
+import json
+import logging
+import math
+import os
+import signal
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from corea.composition import compose
+from corea.engines.hf import HFEngine
+from corea.errors import Interrupted, UserError
+from corea.logger import NoLogger
+from corea.rl.trainer import Trainer
+from corea.tasks.splits import partition
+from corea.types import Sampling
+
+STEPS = 6
+TIMED = ("seconds/", "tokens_per_s")
+
+
+def config(*overrides):
+    return compose(
+        "train",
+        "trainer=debug",
+        "logger=none",
+        f"trainer.steps={STEPS}",
+        "trainer.optimizer.schedule=linear",
+        "trainer.save_every=2",
+        "trainer.sample_every=2",
+        *overrides,
+    )
+
+
+def metrics(folder):
+    """metrics.jsonl without its timings."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith(TIMED)} for line in lines]
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def assert_same_run(one, other):
+    assert metrics(one) == metrics(other)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    pd.testing.assert_frame_equal(pd.read_parquet(one / "samples.parquet"), pd.read_parquet(other / "samples.parquet"))
+
+
+class SendingLogger(NoLogger):
+    """Sends this process a signal after a step, as a terminal or a cluster would."""
+
+    def __init__(self, step, number):
+        self.step, self.number = step, number
+
+    def log(self, metrics, step, axis="step"):
+        if step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    Trainer(config(), folder, NoLogger()).run()
+    return folder
+
+
+def test_a_run_folder(whole):
+    lines = metrics(whole)
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    assert [line["lr"] for line in lines] == pytest.approx([1e-4 * (1 - k / STEPS) for k in range(STEPS)])
+    for line in lines:
+        assert line["logprob_gap/max"] < 1e-4  # sampler and trainer agree
+        assert line["clip_share"] == 0.0  # one update a batch
+        assert line["skipped_updates"] == 0.0
+        assert line["reward"] == pytest.approx(
+            line["reward/correct"] + 0.1 * line["reward/format"] + line["reward/calib"], abs=1e-9
+        )
+        assert line["questions/drawn"] - line["questions/dropped"] == 4 * line["step"]
+        assert math.isfinite(line["entropy"])
+        assert line["entropy"] > 0
+    assert sorted(p.name for p in (whole / "checkpoints").iterdir()) == ["step-000004", "step-000006"]
+
+
+def test_the_model_that_is_left_is_the_trained_one(whole):
+    final = load_file(whole / "checkpoints" / "step-000006" / "model" / "model.safetensors")
+    assert all(torch.equal(final[name], value) for name, value in weights(whole).items())
+    before = load_file(whole / "checkpoints" / "step-000004" / "model" / "model.safetensors")
+    assert any(not torch.equal(before[name], value) for name, value in final.items())
+    engine = HFEngine(str(whole / "model"))
+    question = [{"role": "user", "content": "State the final answer to the following arithmetic problem: 3 + 4 = "}]
+    assert "<confidence>" in engine.generate([question], Sampling(temperature=0, max_tokens=24))[0][0].text
+
+
+def test_samples(whole):
+    frame = pd.read_parquet(whole / "samples.parquet")
+    assert frame.groupby("step").size().to_dict() == {2: 16, 4: 16, 6: 16}  # 4 questions x 4
+    assert all(partition(text) == "train" for text in frame["question"])
+    group = frame[frame["step"] == 6].groupby("question_id")
+    assert (group["correct"].mean() - group["pass_rate"].first()).abs().max() == 0
+    assert group["advantage"].sum().abs().max() < 1e-9
+    right = frame["answer"] == frame["gold"]
+    assert (right == frame["correct"]).mean() > 0.9  # some answers are right in other words
+    formed = frame["reward_format"] == 1
+    gap = (frame["confidence"] - frame["pass_rate"]).abs()
+    assert (gap + frame["reward_calib"])[formed].abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_sigterm_leaves_a_checkpoint_and_the_resumed_run_is_bit_identical(whole, tmp_path, step, caplog):
+    with caplog.at_level(logging.INFO):
+        Trainer(config(), tmp_path, SendingLogger(step, signal.SIGTERM)).run()
+    assert f"stopped by SIGTERM after step {step}" in caplog.text
+    assert not (tmp_path / "model").exists()
+    assert [line["step"] for line in metrics(tmp_path)] == list(range(1, step + 1))
+    Trainer(config(), tmp_path, NoLogger()).run()
+    assert_same_run(whole, tmp_path)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    with pytest.raises(Interrupted, match="after step 3; a checkpoint was saved: resume with the same command"):
+        Trainer(config(), tmp_path, SendingLogger(3, signal.SIGINT)).run()
+    assert (tmp_path / "checkpoints" / "step-000003").is_dir()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_lines_after_the_checkpoint_are_written_anew(whole, tmp_path):
+    """As after a SIGKILL: steps were logged that no checkpoint holds, and the newest checkpoint is torn."""
+    Trainer(config(), tmp_path, SendingLogger(5, signal.SIGTERM)).run()
+    state = next((tmp_path / "checkpoints" / "step-000005" / "state").glob("*model_states.pt"))
+    state.write_bytes(state.read_bytes()[:1000])
+    (tmp_path / "checkpoints" / ".step-000006.99.tmp").mkdir()
+    Trainer(config(), tmp_path, NoLogger()).run()
+    assert_same_run(whole, tmp_path)
+
+
+def test_a_finished_run_is_left_as_it_is(whole):
+    before = metrics(whole)
+    Trainer(config(), whole, NoLogger()).run()
+    assert metrics(whole) == before
+
+
+def test_another_zero_stage_is_refused(whole):
+    with pytest.raises(UserError, match="zero_stage"):
+        Trainer(config("trainer.zero_stage=0"), whole, NoLogger()).run()
+
+
+def test_several_updates_a_batch(tmp_path):
+    cfg = config("trainer.steps=2", "trainer.minibatches=2", "trainer.epochs=2", "trainer.optimizer.lr=1e-3")
+    Trainer(cfg, tmp_path, NoLogger()).run()
+    lines = metrics(tmp_path)
+    assert any(line["clip_share"] > 0 for line in lines)  # the second epoch starts from a moved policy
+    assert all(line["logprob_gap/max"] < 1e-4 for line in lines)  # old against sampler, not new against sampler
+
+
+def test_sharing_the_prompt_changes_nothing_but_speed(whole, tmp_path):
+    Trainer(config("trainer.share_prompt=false", "trainer.token_budget=64"), tmp_path, NoLogger()).run()
+    one, other = metrics(whole)[0], metrics(tmp_path)[0]
+    assert one == {k: pytest.approx(v, rel=1e-4, abs=1e-5) for k, v in other.items()}
+
+
+def test_an_engine_that_cannot_sample_is_refused(tmp_path):
+    with pytest.raises(UserError, match="engine=hf"):
+        Trainer(config("engine=replay"), tmp_path, NoLogger())

@@ -1,0 +1,114 @@
+"""Reference completions, checked by doing the arithmetic again in another way."""
+
+import random
+import re
+from fractions import Fraction
+
+import pytest
+
+from corea.tasks import traces
+from corea.tasks.grading import grade
+from corea.tasks.gym import gym_question
+from corea.tasks.parsing import parse_completion
+from corea.types import Status
+
+TASKS = {
+    "chain_sum": {"min_terms": 2, "max_terms": 8, "allow_negation": True},
+    "decimal_chain_sum": {"min_terms": 2, "max_terms": 4},
+    "products": {"min_terms": 2, "max_terms": 4},
+    "leg_counting": {"max_animals": 6},
+    "letter_counting": {"max_words": 8},
+    "spell_backward": {},
+}
+
+
+def questions(task: str, n: int = 60):
+    return [
+        gym_question(i, task=task, params=TASKS[task], name=task, dataset="d", split="train", seed=1) for i in range(n)
+    ]
+
+
+def think(completion: str) -> str:
+    return re.match(r"<think>(.*?)</think>", completion, re.DOTALL)[1]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_reference_is_well_formed_and_right(task):
+    for question in questions(task):
+        entry = question.meta["entry"]
+        solved = parse_completion(traces.written_steps(entry, random.Random(0)), "stop", expect_confidence=False)
+        assert solved.well_formed
+        assert solved.status is Status.OK
+        assert grade(question, solved) is True
+        direct = parse_completion(traces.direct_unsure(entry, random.Random(0)), "stop")
+        assert direct.well_formed
+        assert grade(question, direct) is True
+        assert f"{direct.confidence:.2f}" in traces.CONFIDENCE_GRID
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "decimal_chain_sum", "products"])
+def test_every_step_of_a_running_result_is_right(task):
+    for question in questions(task):
+        entry = question.meta["entry"]
+        steps = think(traces.written_steps(entry, random.Random(0)))
+        number = r"-?\d+(?:\.\d+)?"
+        first, rest = re.match(f"({number})(.*)", steps).groups()
+        total = Fraction(first)
+        expression = first
+        for operator, term, result in re.findall(f"([-+*])({number})=({number})", rest):
+            expression += f" {operator} {term}"
+            value = Fraction(term)
+            total = {"+": total + value, "-": total - value, "*": total * value}[operator]
+            assert total == Fraction(result)
+        assert total == Fraction(entry["answer"])
+        assert expression == entry["metadata"]["expression"]  # no step skipped, none made up
+        assert expression in question.text
+
+
+def test_legs_are_multiplied_and_summed():
+    for question in questions("leg_counting"):
+        entry = question.meta["entry"]
+        total = 0
+        parts = think(traces.written_steps(entry, random.Random(0))).split(";")
+        assert len(parts) == entry["metadata"]["num_animals"]
+        for part in parts:
+            count, legs, product, *running = map(int, re.findall(r"\d+", part))
+            total += count * legs
+            assert product == count * legs
+            assert running in ([], [total])
+            assert str(count) in question.text
+        assert total == int(entry["answer"])
+
+
+def test_letters_are_counted_where_they_stand():
+    for question in questions("letter_counting"):
+        entry = question.meta["entry"]
+        steps = think(traces.written_steps(entry, random.Random(0)))
+        letter = entry["metadata"]["target_letter"]
+        text = " ".join(entry["metadata"]["span"])
+        count = 0
+        for character in text:  # the text again, and after each match how many there were so far
+            assert steps.startswith(character)
+            steps = steps[1:]
+            if character.lower() == letter:
+                count += 1
+                assert steps.startswith(str(count))
+                steps = steps[len(str(count)) :]
+        assert steps == ""
+        assert count == int(entry["answer"])
+
+
+def test_letters_are_numbered_before_they_are_reversed():
+    for question in questions("spell_backward"):
+        entry = question.meta["entry"]
+        steps = think(traces.written_steps(entry, random.Random(0)))
+        pairs = re.findall(r"(\D)(\d+)", steps)
+        assert [int(place) for _, place in pairs] == list(range(len(pairs)))
+        assert "".join(letter for letter, _ in pairs)[::-1].lower() == entry["answer"].lower()
+
+
+def test_the_cold_start_spreads_its_confidences():
+    entry = questions("chain_sum", 1)[0].meta["entry"]
+    drawn = [parse_completion(traces.direct_unsure(entry, random.Random(i)), "stop").confidence for i in range(2000)]
+    assert len(set(drawn)) == 21
+    assert max(drawn.count(c) / len(drawn) for c in set(drawn)) < 0.08

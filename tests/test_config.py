@@ -1,0 +1,218 @@
+"""Every file in conf/ and sweeps/ composes, and every mistake is one line that says what is allowed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.errors import HydraException
+
+from corea.composition import compose, composer, conf_dir, jobs, typed
+from corea.config import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
+from corea.config.build import require_files
+from corea.config.messages import hydra_line
+from corea.config.store import home
+from corea.errors import UserError
+
+VERBS = {"train": TrainConfig, "sft": SftConfig, "collect": CollectConfig, "evaluate": EvaluateConfig}
+NEEDED = {"evaluate": ["answers=answers.parquet"]}
+GIVEN = {"llm=hf": ["llm.model=Qwen/Qwen2.5-7B-Instruct"]}
+FILES = sorted(p.relative_to(conf_dir()).with_suffix("") for p in conf_dir().rglob("*.yaml"))
+SWEEPS = conf_dir().parent / "sweeps"
+
+
+def composed(verb: str, *overrides: str):
+    return compose(verb, *NEEDED.get(verb, []), *overrides)
+
+
+def mistake(verb: str, *overrides: str) -> str:
+    """The line that a user sees."""
+    with pytest.raises((UserError, HydraException)) as caught:
+        compose(verb, *overrides)
+    error = caught.value
+    return hydra_line(error, overrides) if isinstance(error, HydraException) else str(error)
+
+
+def verbs_of(path: Path) -> list[str]:
+    """The verbs that a file of conf/ belongs to: those whose root has its group; experiments name theirs."""
+    group = path.parts[0]
+    if group == "experiment":
+        return re.findall(r"corea\.(\w+)", (conf_dir() / f"{path}.yaml").read_text())[:1]
+    return [verb for verb, root in VERBS.items() if group in {f.name for f in fields(root)}]
+
+
+def cases() -> list[tuple[str, str]]:
+    found = []
+    for path in FILES:
+        if len(path.parts) == 1:
+            found.append((str(path), ""))
+        elif path.parts[0] == "hydra":
+            found += [(verb, "") for verb in VERBS]  # every root starts from them
+        elif path.parts[:2] == ("data", "family"):
+            found += [(verb, f"+data/family@data.families.new={path.name}") for verb in verbs_of(path)]
+        else:
+            found += [(verb, f"{path.parts[0]}={'/'.join(path.parts[1:])}") for verb in verbs_of(path)]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize(("verb", "override"), cases())
+def test_every_file_composes_in_every_verb_it_belongs_to(verb, override):
+    if verb == "train" and override in ("data=ood",):
+        assert "at least one family to train on" in mistake(verb, override)
+        return
+    cfg = composed(verb, *([override] if override else []), *GIVEN.get(override, []))
+    assert isinstance(cfg, VERBS[verb])
+
+
+def test_every_file_belongs_to_a_verb():
+    assert {p.parts[0] for p in FILES if len(p.parts) == 1} == set(VERBS)
+    assert [str(p) for p in FILES if len(p.parts) > 1 and p.parts[0] != "hydra" and not verbs_of(p)] == []
+
+
+def test_names_are_those_of_the_files():
+    for path in FILES:
+        content = yaml.safe_load((conf_dir() / f"{path}.yaml").read_text())
+        if path.parts[0] in ("reward", "trainer", "cascade", "data") and len(path.parts) == 2:
+            assert content["name"] == path.name, path
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted(SWEEPS.glob("*.yaml"))])
+def test_every_sweep_composes_jobs_that_differ(name):
+    text = (SWEEPS / f"{name}.yaml").read_text()
+    verb = re.search(rf"python -m corea\.(\w+) -m --config-dir sweeps --config-name {name}$", text, re.MULTILINE)[1]
+    params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
+    expected = 1
+    for values in params.values():
+        expected *= len(str(values).split(","))
+    with composer(verb, str(SWEEPS)) as hydra:
+        assert len(list(jobs(hydra.config_loader, name, [], multirun=True))) == expected
+        one_seed = list(jobs(hydra.config_loader, name, ["seed=0"], multirun=True))
+        built = {repr(typed(hydra, name, job)) for job in one_seed}
+    assert len(built) == expected / 3
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "reward.clib=1",
+            "reward.clib=1: no such key; the keys of reward are calib, correct, distance, eps, format, name, target; "
+            "did you mean calib?",
+        ),
+        (
+            "+reward.clib=1",
+            "reward.clib: no such key; the keys of reward are calib, correct, distance, eps, format, name, target; "
+            "did you mean calib?",
+        ),
+        ("modle=tiny", "modle=tiny: no such key; the keys are data, engine, logger, model, reward, seed, trainer; "
+         "did you mean model?"),
+        ("trainer.steps=abc", "trainer.steps=abc: allowed is an integer"),
+        ("trainer.steps=1.5", "trainer.steps=1.5: allowed is an integer"),
+        ("trainer.optimizer.lr=fast", "trainer.optimizer.lr=fast: allowed is a number"),
+        ("trainer.offload=maybe", "trainer.offload=maybe: allowed is true or false"),
+        ("trainer.steps=0", "trainer.steps=0: allowed is a number >= 1"),
+        ("trainer.optimizer.lr=-1", "trainer.optimizer.lr=-1.0: allowed is a number > 0"),
+        ("model.price.input=-1", "model.price.input=-1.0: allowed is a number >= 0"),
+        ("data.families.in_domain.test=-1", "data.families.in_domain.test=-1: allowed is a number >= 0"),
+        ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "
+         "in_domain, non_math, other_math"),
+        ("data.train=[nope]", "data.train=['nope']: allowed is a list of in_domain, other_math, non_math"),
+        ("reward.distance=l", "reward.distance=l: allowed is l1, l2, kl, log; did you mean l2?"),
+        ("reward.distance=log", "reward.target=group: allowed with reward.distance=log is sample"),
+        ("engine.batch_rows=x", "engine.batch_rows=x: allowed is an integer"),
+        ("logger.mode=onlin", "logger.mode=onlin: allowed is auto, online, offline, disabled; did you mean online?"),
+        ("seed=null", "seed: null is not allowed"),
+        ("seed=${nope}", "seed: Interpolation key 'nope' not found"),
+        ("model.path=???", "model.path: a value is required; give model.path=..."),
+        ("model=null", "model=null: a choice is required"),
+        ("llm=tiny", "llm=tiny: this command has no such group; --help lists the groups"),
+        ("reward.calib", "'reward.calib' is not an override; write key=value or group=choice"),
+        ("reward.calib=0,1", "reward.calib=0,1: several values need -m (a sweep); a list is written 'key=[a,b]'"),
+    ],
+)  # fmt: skip
+def test_mistakes(override, line):
+    assert mistake("train", override) == line
+
+
+def test_an_unknown_choice_lists_the_choices_and_no_schema():
+    line = mistake("train", "model=tny")
+    assert line.startswith("model=tny: no such choice; allowed is llama8b, qwen0.5b, ")
+    assert line.endswith("did you mean tiny?")
+    assert mistake("train", "engine=vlm") == "engine=vlm: no such choice; allowed is hf, replay"
+    assert mistake("train", "logger=x") == "logger=x: no such choice; allowed is jsonl, none, wandb"
+
+
+def test_a_bracket_left_open_is_named():
+    assert mistake("train", "model=[a").startswith("'model=[a' is not a valid override")
+
+
+def test_missing_value_and_missing_file(tmp_path):
+    assert mistake("evaluate") == "answers: a value is required; give answers=..."
+    assert mistake("collect", "llm=hf") == "llm.model: a value is required; give llm.model=..."
+    cfg = compose("evaluate", f"answers={tmp_path}/none.parquet")
+    with pytest.raises(UserError, match=r"answers=.*/none\.parquet: no such file or folder"):
+        require_files(cfg)
+    (tmp_path / "none.parquet").touch()
+    require_files(cfg)
+
+
+def test_rewards_are_those_of_their_papers():
+    table = {
+        name: (r.calib, r.distance, r.target)
+        for name in (
+            "corea",
+            "rlvr",
+            "brier",
+            "rlcr",
+            "l1_sample",
+            "l2_group",
+            "kl_group",
+            "log_sample",
+            "l1_group_loo",
+        )
+        for r in [compose("train", f"reward={name}").reward]
+    }
+    assert table["corea"] == (1.0, "l1", "group")
+    assert table["rlvr"][0] == 0.0
+    assert table["brier"] == table["rlcr"] == (1.0, "l2", "sample")
+    assert table["l1_sample"] == (1.0, "l1", "sample")
+    assert table["l2_group"] == (1.0, "l2", "group")
+    assert table["kl_group"] == (1.0, "kl", "group")
+    assert table["log_sample"] == (1.0, "log", "sample")
+    assert table["l1_group_loo"] == (1.0, "l1", "group_loo")
+
+
+def test_the_preset_at_the_papers_scale():
+    cfg = compose("train", "experiment=paper_rlcc")
+    t = cfg.trainer
+    assert t.questions * t.group_size == 2048
+    assert (t.group_size, t.temperature, t.advantage, t.loss.kl, t.minibatches, t.zero_stage) == (
+        32, 0.7, "dr_grpo", 0.0, 1, 2,
+    )  # fmt: skip
+    assert 1e-6 <= t.optimizer.lr <= 5e-6
+    assert 0.05 <= t.optimizer.warmup <= 0.2
+    assert t.optimizer.max_grad_norm == 1.0
+    assert (cfg.model.path, cfg.model.max_prompt_tokens, cfg.model.max_tokens) == (
+        "Qwen/Qwen2.5-7B-Instruct", 1024, 4096,
+    )  # fmt: skip
+    assert (cfg.reward.distance, cfg.reward.target) == ("l1", "group")
+
+
+def test_an_engine_is_picked_per_tier():
+    cfg = compose(
+        "collect", "engine=replay", "engine.tiers=[a.jsonl]", "engine@llm.engine=hf", "llm.engine.batch_rows=8"
+    )
+    assert cfg.engine.tiers == ["a.jsonl"]
+    assert cfg.llm.engine.batch_rows == 8
+
+
+def test_logs_go_beside_what_is_read(tmp_path):
+    table = tmp_path / "answers.parquet"
+    table.touch()
+    assert home(None, "elsewhere") == "elsewhere"
+    assert home(str(table), "elsewhere") == str(tmp_path)
+    assert home(str(tmp_path), str(table), "elsewhere") == str(tmp_path)
+    assert home(str(tmp_path / "mistyped"), "elsewhere") == "elsewhere"

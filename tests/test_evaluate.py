@@ -1,0 +1,144 @@
+"""The verb corea.evaluate, as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corea.config import CascadeConfig, EvaluateConfig, NoLoggerConfig, WandbConfig
+from corea.evaluate import main
+
+ROWS = [
+    {"question_id": f"q{i}", "tier": tier, "correct": (i + tier) % 3 > 0, "confidence": i / 10 if tier == 0 else None,
+     "cost_usd": [0.001, 0.01][tier], "split": "test" if i % 2 else "calibration"}
+    for i in range(10) for tier in (0, 1)
+]  # fmt: skip
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "corea.evaluate", "logger=none", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_one_command(table: Path) -> None:
+    done = start(table.parent, "answers=answers.jsonl", "out=results", "cascade.resamples=100", "plots=false")
+    assert done.returncode == 0, done.stderr
+    assert "Cascade against the LLM alone" in done.stdout
+    assert "report: results/report.html" in done.stdout
+    found = {path.name for path in (table.parent / "results").iterdir()}
+    assert found >= {"metrics.json", "frontier.csv", "operating_point.json", "report.html", "evaluate.yaml"}
+
+
+def test_mistakes_are_one_line(table: Path) -> None:
+    rows = [{**row, "confidence": 1.7} if i == 4 else row for i, row in enumerate(ROWS)]
+    (table.parent / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for arguments, words in (
+        (["answers=bad.jsonl"], "bad.jsonl: column confidence: outside [0, 1]: row 5, first 1.7 of question q2"),
+        (["answers=none.parquet"], "none.parquet: no such file"),
+        (
+            ["answers=answers.jsonl", "cascade.rule=best"],
+            "cascade.rule=best: allowed is llm_accuracy, max_drop, budget",
+        ),
+    ):
+        done = start(table.parent, *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("corea.evaluate: ")
+        assert done.stderr.count("\n") == 1
+        assert words in done.stderr
+        assert not (table.parent / "metrics.json").exists()
+
+
+def test_no_training_library_is_imported() -> None:
+    code = (
+        "import sys, corea.evaluate, corea.cascade.publish, corea.cascade.run, corea.cascade.summary, corea.logger\n"
+        "print([m for m in ('torch', 'transformers', 'deepspeed', 'vllm', 'wandb', 'sklearn', 'plotly', 'matplotlib')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_evaluating_again_replaces_the_files(table: Path) -> None:
+    cfg = EvaluateConfig(
+        answers=str(table),
+        plots=False,
+        cascade=CascadeConfig(name="fixed", rule="fixed", threshold=0.3, resamples=10),
+        logger=NoLoggerConfig(),
+    )
+    main(cfg)
+    first = json.loads((table.parent / "operating_point.json").read_text())
+    cfg.cascade.threshold = 0.6
+    main(cfg)
+    second = json.loads((table.parent / "operating_point.json").read_text())
+    assert (first["thresholds"], second["thresholds"]) == ([0.3], [0.6])
+
+
+def records(file: Path) -> Iterator[Any]:
+    """The records of an offline W&B file: a LevelDB log (blocks of 32 KiB, 7-byte headers: checksum, length, kind)
+    after 7 bytes of its own, each record one protobuf message of wandb."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, position, parts = file.read_bytes(), 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        length, kind = struct.unpack_from("<HB", data, position + 4)
+        if kind == 0:
+            break
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # full, last
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            yield record
+            parts = b""
+
+
+def test_wandb_gets_everything(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The offline run, read back through W&B's own messages."""
+    main(
+        EvaluateConfig(
+            answers=str(table),
+            cascade=CascadeConfig(name="test", resamples=20),
+            logger=WandbConfig(mode="offline"),
+        )
+    )
+    (file,) = table.parent.glob("wandb/offline-run-*/run-*.wandb")
+    history: list[dict[str, str]] = []
+    summary: dict[str, str] = {}
+    steps: dict[str, str] = {}
+    for record in records(file):
+        kind = record.WhichOneof("record_type")
+        if kind == "history":
+            history.append({i.key or "/".join(i.nested_key): i.value_json for i in record.history.item})
+        elif kind == "summary":
+            summary |= {i.key or "/".join(i.nested_key): i.value_json for i in record.summary.update}
+        elif kind == "metric":
+            steps[record.metric.name] = record.metric.step_metric
+    curve = [row for row in history if "cascade/deferral_percent" in row]
+    assert [json.loads(row["cascade/deferral_percent"]) for row in curve] == list(range(101))
+    assert steps["cascade/all/accuracy"] == "cascade/deferral_percent"
+    assert json.loads(curve[0]["cascade/all/accuracy"]) == pytest.approx(3 / 5)  # odd questions, i % 3 > 0
+    logged = {key: json.loads(value) for row in history for key, value in row.items()}
+    assert logged["cascade/frontier/_type"] == logged["cascade/rules/_type"] == "table-file"
+    assert logged["cascade/pareto/_type"] == "image-file"
+    assert logged["cascade/report/_type"] == "html-file"
+    assert json.loads(summary["all/slm/accuracy"]) == pytest.approx(3 / 5)
+    assert (table.parent / "report.html").exists()
+    assert "Models alone" in capsys.readouterr().out
