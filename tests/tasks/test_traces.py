@@ -1,5 +1,6 @@
 """Reference completions, checked by doing the arithmetic again in another way."""
 
+import math
 import random
 import re
 from fractions import Fraction
@@ -112,3 +113,28 @@ def test_the_cold_start_spreads_its_confidences():
     drawn = [parse_completion(traces.direct_unsure(entry, random.Random(i)), "stop").confidence for i in range(2000)]
     assert len(set(drawn)) == 21
     assert max(drawn.count(c) / len(drawn) for c in set(drawn)) < 0.08
+
+
+def test_two_sided_confidences_are_far_from_one_half_for_short_questions_and_near_it_for_long_ones():
+    short, long = traces.two_sided_weights(0.0), traces.two_sided_weights(1.0)
+    assert short[0] / short[10] == pytest.approx(math.exp(2.5))  # 0.00 against 0.50
+    assert long[0] / long[10] == pytest.approx(math.exp(-2.5))
+    assert traces.two_sided_weights(0.5) == [1.0] * 21
+
+
+def test_ranking_by_two_sided_confidences_is_exactly_random():
+    """P(short one stated higher) + half of the ties, summed over the grid, is 1/2 for any two lengths."""
+    for first, second in ((0.0, 1.0), (0.2, 0.7)):
+        a, b = traces.two_sided_weights(first), traces.two_sided_weights(second)
+        higher = sum(x * y * ((i > j) + (i == j) / 2) for i, x in enumerate(a) for j, y in enumerate(b))
+        assert higher / (sum(a) * sum(b)) == pytest.approx(0.5)
+
+
+def test_the_relative_size_is_visible_in_the_question():
+    for question in questions("chain_sum"):
+        terms = len(re.findall(r" [-+] ", question.text)) + 1
+        size = traces.relative_size(question.meta["entry"]["metadata"])
+        assert size == pytest.approx(min(1.0, max(0.0, (terms - 3) / 5)))
+    for question in questions("spell_backward"):
+        word = question.text.rsplit(" ", 1)[1]
+        assert traces.relative_size(question.meta["entry"]["metadata"]) == pytest.approx(max(0, len(word) - 3) / 7)

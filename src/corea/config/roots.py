@@ -35,7 +35,7 @@ ANSWER_COLUMNS = [
     "cost_usd",
 ]
 """Columns of the answers table."""
-TEACHERS = ("direct_unsure", "written_steps")
+TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps")
 
 
 @dataclass
@@ -65,7 +65,7 @@ class SftConfig:
     """Train this architecture from scratch instead of loading model.path."""
     data: DataConfig = field(default_factory=DataConfig)
     teacher: str = "direct_unsure"
-    """Reference completions of procedural questions: direct_unsure or written_steps."""
+    """Reference completions of procedural questions: direct_unsure, direct_two_sided or written_steps."""
     pairs: Optional[str] = existing()
     """JSONL or Parquet with prompt and completion columns; replaces `data` and `teacher`."""
     sft: SupervisedConfig = field(default_factory=SupervisedConfig)

@@ -31,6 +31,7 @@ from corea.tasks.splits import SplitReport, held_out, training_only
 from corea.types import Question, Sampling
 
 TEACHERS: dict[str, Callable[[dict[str, Any], random.Random], str]] = {
+    "direct_two_sided": traces.direct_two_sided,
     "direct_unsure": traces.direct_unsure,
     "written_steps": traces.written_steps,
 }

@@ -3,10 +3,16 @@
 The large tiny model writes its intermediate steps; the small one answers directly and states a confidence drawn at
 random, so that its confidence says nothing before RL. One function a task; each step is short enough to be looked up
 by a small network, and no step is skipped.
+
+A small model that has only seen confidences independent of everything computes nothing where it states one, and policy
+gradients then have no feature to hold on to: the confidence moves to the right average and stays the same for every
+question. `direct_two_sided` is the cold start against that. How far the confidence lies from one half follows the
+length of the question; the side it falls on is a coin toss, so that ranking answers by it is exactly random.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from decimal import Decimal
@@ -76,7 +82,38 @@ def written_steps(entry: dict[str, Any], rng: random.Random) -> str:
     return f"<think>{TRACES[meta['source_dataset']](meta)}</think> <answer>{entry['answer']}</answer>"
 
 
-def direct_unsure(entry: dict[str, Any], rng: random.Random) -> str:
-    """Direct answer with a confidence that carries no information: the small model of the tiny pair."""
-    confidence = rng.choice(CONFIDENCE_GRID)
+SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int, int]] = {
+    "chain_sum": (lambda meta: meta["num_terms"], 3, 8),
+    "leg_counting": (lambda meta: len(meta["animals"]), 1, 4),
+    "letter_counting": (lambda meta: len(" ".join(meta["span"])), 4, 34),
+    "spell_backward": (lambda meta: len(meta["word"]), 3, 10),
+}
+"""Task -> (what its questions can be long in, a short one, a long one)."""
+CONTRAST = 2.5
+"""Log-odds between the ends and the middle of the range for a short question; the reverse for a long one."""
+
+
+def relative_size(meta: dict[str, Any]) -> float:
+    """0 for a short question of its task, 1 for a long one."""
+    measure, short, long = SIZES[meta["source_dataset"]]
+    return min(1.0, max(0.0, (measure(meta) - short) / (long - short)))
+
+
+def two_sided_weights(size: float) -> list[float]:
+    """[21] weight of each confidence of the grid: symmetric about 0.5, at the ends for size 0, in the middle for 1."""
+    return [math.exp(CONTRAST * (0.5 - size) * (2 * abs(2 * float(c) - 1) - 1)) for c in CONFIDENCE_GRID]
+
+
+def _direct(entry: dict[str, Any], confidence: str) -> str:
     return f"<think></think> <answer>{entry['answer']}</answer> <confidence>{confidence}</confidence>"
+
+
+def direct_unsure(entry: dict[str, Any], rng: random.Random) -> str:
+    """Direct answer with a confidence that depends on nothing: pre-training of the small tiny model."""
+    return _direct(entry, rng.choice(CONFIDENCE_GRID))
+
+
+def direct_two_sided(entry: dict[str, Any], rng: random.Random) -> str:
+    """Direct answer, and a confidence far from 0.5 for short questions, near it for long ones, above or below by a coin
+    toss: the cold start of the small tiny model. Its AUROC is 0.5 whatever the model gets right."""
+    return _direct(entry, rng.choices(CONFIDENCE_GRID, two_sided_weights(relative_size(entry["metadata"])))[0])
