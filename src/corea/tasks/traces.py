@@ -83,9 +83,9 @@ def written_steps(entry: dict[str, Any], rng: random.Random) -> str:
 
 
 SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int, int]] = {
-    "chain_sum": (lambda meta: meta["num_terms"], 3, 8),
+    "chain_sum": (lambda meta: meta["num_terms"], 3, 10),
     "leg_counting": (lambda meta: len(meta["animals"]), 1, 4),
-    "letter_counting": (lambda meta: len(" ".join(meta["span"])), 4, 34),
+    "letter_counting": (lambda meta: len(" ".join(meta["span"])), 4, 24),
     "spell_backward": (lambda meta: len(meta["word"]), 3, 10),
 }
 """Task -> (what its questions can be long in, a short one, a long one)."""
