@@ -101,6 +101,14 @@ def test_a_mistake_is_one_line_and_nothing_is_started_or_written(start, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["train", "sft", "collect", "evaluate"])
+def test_help_lists_the_groups_and_their_choices(verb):
+    command = [sys.executable, "-m", f"corea.{verb}", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "logger: jsonl, none, wandb" in done.stdout
+    assert done.stderr == ""
+
+
 def test_a_broken_file_of_the_users_own(start, tmp_path):
     (tmp_path / "own" / "model").mkdir(parents=True)
     (tmp_path / "own" / "model" / "mine.yaml").write_text("name: [mine\n")

@@ -115,6 +115,9 @@ def test_every_sweep_composes_jobs_that_differ(name):
         ("trainer.offload=maybe", "trainer.offload=maybe: allowed is true or false"),
         ("trainer.steps=0", "trainer.steps=0: allowed is a number >= 1"),
         ("trainer.optimizer.lr=-1", "trainer.optimizer.lr=-1.0: allowed is a number > 0"),
+        ("trainer.optimizer.lr=inf", "trainer.optimizer.lr=inf: allowed is a number > 0"),
+        ("trainer.optimizer.betas=[0.9]", "trainer.optimizer.betas=[0.9]: allowed is two numbers in [0, 1)"),
+        ("trainer.optimizer.betas=[0.9,1]", "trainer.optimizer.betas=[0.9, 1.0]: allowed is two numbers in [0, 1)"),
         ("model.price.input=-1", "model.price.input=-1.0: allowed is a number >= 0"),
         ("data.families.in_domain.test=-1", "data.families.in_domain.test=-1: allowed is a number >= 0"),
         ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from corea.config import CascadeConfig, EvaluateConfig, NoLoggerConfig, WandbConfig
 from corea.evaluate import main
+from wandb_file import read_run
 
 ROWS = [
     {"question_id": f"q{i}", "tier": tier, "correct": (i + tier) % 3 > 0, "confidence": i / 10 if tier == 0 else None,
@@ -87,29 +85,6 @@ def test_evaluating_again_replaces_the_files(table: Path) -> None:
     assert (first["thresholds"], second["thresholds"]) == ([0.3], [0.6])
 
 
-def records(file: Path) -> Iterator[Any]:
-    """The records of an offline W&B file: a LevelDB log (blocks of 32 KiB, 7-byte headers: checksum, length, kind)
-    after 7 bytes of its own, each record one protobuf message of wandb."""
-    from wandb.proto import wandb_internal_pb2
-
-    data, position, parts = file.read_bytes(), 7, b""
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        length, kind = struct.unpack_from("<HB", data, position + 4)
-        if kind == 0:
-            break
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # full, last
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(parts)
-            yield record
-            parts = b""
-
-
 def test_wandb_gets_everything(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The offline run, read back through W&B's own messages."""
     main(
@@ -119,26 +94,16 @@ def test_wandb_gets_everything(table: Path, capsys: pytest.CaptureFixture[str]) 
             logger=WandbConfig(mode="offline"),
         )
     )
-    (file,) = table.parent.glob("wandb/offline-run-*/run-*.wandb")
-    history: list[dict[str, str]] = []
-    summary: dict[str, str] = {}
-    steps: dict[str, str] = {}
-    for record in records(file):
-        kind = record.WhichOneof("record_type")
-        if kind == "history":
-            history.append({i.key or "/".join(i.nested_key): i.value_json for i in record.history.item})
-        elif kind == "summary":
-            summary |= {i.key or "/".join(i.nested_key): i.value_json for i in record.summary.update}
-        elif kind == "metric":
-            steps[record.metric.name] = record.metric.step_metric
-    curve = [row for row in history if "cascade/deferral_percent" in row]
-    assert [json.loads(row["cascade/deferral_percent"]) for row in curve] == list(range(101))
-    assert steps["cascade/all/accuracy"] == "cascade/deferral_percent"
-    assert json.loads(curve[0]["cascade/all/accuracy"]) == pytest.approx(3 / 5)  # odd questions, i % 3 > 0
-    logged = {key: json.loads(value) for row in history for key, value in row.items()}
-    assert logged["cascade/frontier/_type"] == logged["cascade/rules/_type"] == "table-file"
-    assert logged["cascade/pareto/_type"] == "image-file"
-    assert logged["cascade/report/_type"] == "html-file"
-    assert json.loads(summary["all/slm/accuracy"]) == pytest.approx(3 / 5)
+    run = read_run(table.parent)
+    assert len(run["ids"]) == 1
+    curve = [row for row in run["history"] if "cascade/deferral_percent" in row]
+    assert [row["cascade/deferral_percent"] for row in curve] == list(range(101))
+    assert run["axes"]["cascade/all/accuracy"] == "cascade/deferral_percent"
+    assert curve[0]["cascade/all/accuracy"] == pytest.approx(3 / 5)  # odd questions, i % 3 > 0
+    logged = {key: value for row in run["history"] for key, value in row.items()}
+    assert logged["cascade/frontier"]["_type"] == logged["cascade/rules"]["_type"] == "table-file"
+    assert logged["cascade/pareto"]["_type"] == "image-file"
+    assert logged["cascade/report"]["_type"] == "html-file"
+    assert run["summary"]["all/slm/accuracy"] == pytest.approx(3 / 5)
     assert (table.parent / "report.html").exists()
     assert "Models alone" in capsys.readouterr().out

@@ -110,6 +110,22 @@ def test_a_failing_wandb_is_reported_once_and_stops_nothing(tmp_path, caplog):
     assert "local files go on" in said
 
 
+def test_every_logger_has_a_run_of_its_own(tmp_path):
+    """As in a multirun, where jobs share a process: neither an open nor a failed run takes what the next one logs."""
+    config = compose("train")
+    failed = logged(tmp_path / "failed", config, range(1))
+    failed.log({"bad": object()}, 1)
+    still_open = logged(tmp_path / "open", config, range(2))
+    logged(tmp_path / "next", config, range(3)).close()
+    still_open.log({"train/reward": 0.5}, 2)
+    for logger in (failed, still_open):
+        logger.close()
+    runs = {name: read_run(tmp_path / name) for name in ("failed", "open", "next")}
+    assert {name: len(run["files"]) for name, run in runs.items()} == {"failed": 1, "open": 1, "next": 1}
+    steps = {name: [row["step"] for row in run["history"]] for name, run in runs.items()}
+    assert steps == {"failed": [0], "open": [0, 1, 2], "next": [0, 1, 2]}
+
+
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, caplog):
     (tmp_path / "wandb").write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):

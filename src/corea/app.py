@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from corea.composition import VERSION_BASE, composer, conf_dir, jobs, typed
 from corea.config.build import build, require_files
 from corea.config.messages import hydra_line, omegaconf_line, one_line
+from corea.config.store import register_schemas
 from corea.errors import Interrupted, UserError
 
 Config = TypeVar("Config")
@@ -167,6 +168,7 @@ def _overrides_first(argv: list[str], overrides: list[str]) -> list[str]:
 
 def _check(verb: str, args: Namespace) -> None:
     """Compose and build the configuration of every job before anything is written or started."""
+    register_schemas()  # Hydra composes for --help too
     if args.help or args.hydra_help or args.shell_completion or args.info or args.config_path:
         return
     config_name = args.config_name or verb

@@ -87,7 +87,8 @@ class WandbLogger:
     """Weights & Biases, offline unless an account is configured; its files lie in RUN_DIR/wandb.
 
     The run id and the last logged step are kept in RUN_DIR/wandb/JOB.json, so that a resumed run goes on in the same
-    W&B run and no step is logged twice. Any failure of W&B is reported once and ends the copying, not the run.
+    W&B run and no step is logged twice. Any failure of W&B is reported once and ends the copying, not the run. Runs of
+    other loggers in the same process (a multirun, a notebook) are left alone.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class WandbLogger:
         self._axes: set[str] = set()
         self._keys: set[str] = set()
         self._run: Any = None
+        self._failed = False
         self._state_file = run_dir / "wandb" / f"{job}.json"
         self._state = self._read_state() if resume else {}
         options = {"project": project, "entity": entity, "group": group, "tags": tags or None, "job_type": job}
@@ -137,13 +139,25 @@ class WandbLogger:
         self._try("summary", lambda: self._run.summary.update(dict(figures)))
 
     def close(self) -> None:
-        """See Logger."""
-        self._try("finish", lambda: self._run.finish())
-        self._run = None
+        """See Logger. A run that failed is finished too: W&B would keep it open until the process ends."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        try:
+            run.finish()
+        except Exception as error:
+            self._report("finish", error)
 
     def _start(self, run_dir: Path, config: Mapping[str, Any], mode: str, options: dict[str, Any]) -> None:
         wandb = _wandb()
-        quiet = wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True, init_timeout=30)
+        quiet = wandb.Settings(
+            silent=True,
+            console="off",
+            disable_git=True,
+            disable_code=True,
+            init_timeout=30,
+            reinit="create_new",  # by default W&B hands back any run of this process that is still open
+        )
         same = {"id": self._state["id"]} if "id" in self._state else {}
         common = {**options, **same, "dir": str(run_dir), "config": dict(config), "settings": quiet}
         (run_dir / "wandb").mkdir(parents=True, exist_ok=True)  # else W&B falls back to a temporary folder
@@ -171,13 +185,17 @@ class WandbLogger:
 
     def _try(self, what: str, call: Callable[[], Any]) -> None:
         """W&B is other people's software and network: whatever it raises must not end a run of many hours."""
-        if self._run is None and what != "start":
+        if self._failed or (self._run is None and what != "start"):
             return
         try:
             call()
         except Exception as error:
-            self._run = None
+            self._report(what, error)
+
+    def _report(self, what: str, error: Exception) -> None:
+        if not self._failed:
             log.warning("W&B failed (%s: %s) and is off for the rest of this run; local files go on", what, error)
+        self._failed = True
 
     def _read_state(self) -> dict[str, Any]:
         try:

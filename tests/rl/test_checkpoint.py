@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from corea.errors import UserError
 from corea.rl.checkpoint import MANIFEST, Checkpoints, find_damage
 
 
@@ -52,6 +53,13 @@ def test_a_damaged_newest_is_named_and_the_one_before_used(checkpoints, damage, 
     assert find_damage(newest) in caplog.text
     checkpoints.save(30, {"seed": 8}, write(b"again"))  # the resumed run writes it anew
     assert checkpoints.latest().progress["seed"] == 8
+
+
+def test_without_a_whole_checkpoint_nothing_starts_anew(checkpoints):
+    for path in checkpoints.folder.iterdir():
+        (path / "state" / "weights.bin").write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"step-000030: damaged, and no older checkpoint is whole; remove .* to start"):
+        checkpoints.latest()
 
 
 def test_no_checkpoint(tmp_path):

@@ -190,7 +190,8 @@ def plot_reliability(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> N
         ax.scatter(rows["confidence"], rows["accuracy"], s=area, color=color, alpha=0.85, lw=0)
     ece = {when: part.figures["ece"].value for when, _, part in kinds if part is not None}
     text = "\n".join(f"ECE {when + ' ' if len(ece) > 1 else ''}{value:.3f}" for when, value in ece.items())
-    ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top")
+    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
+    ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", bbox=ground)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel="stated confidence", ylabel="share right")
 
 

@@ -46,7 +46,7 @@ def models_table(results: Results) -> Table:
 def _table(title: str, left: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in left:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     return table
 
 

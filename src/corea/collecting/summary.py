@@ -50,12 +50,19 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 def show(table: pd.DataFrame) -> None:
     """Print a summary of the test questions (of all, where there are no splits)."""
     shown = table[table["split"] == SHOWN_SPLIT] if (table["split"] == SHOWN_SPLIT).any() else table
-    printed = Table(box=box.SIMPLE)
+    printed = Table(box=box.SIMPLE, collapse_padding=True, pad_edge=False)
     names = [name for name in HEADINGS if not shown[name].isna().all()]
-    for name in names:
-        printed.add_column(HEADINGS[name], justify="left" if name in WORDS else "right", no_wrap=True)
-    for record in shown.to_dict("records"):
-        printed.add_row(*(_text(name, record[name]) for name in names))
+    cells = [[_text(name, record[name]) for name in names] for record in shown.to_dict("records")]
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        words = name in WORDS  # a narrow terminal folds words and headings, never a number
+        printed.add_column(
+            HEADINGS[name],
+            justify="left" if words else "right",
+            overflow="fold",
+            min_width=None if words else max(map(len, column)),
+        )
+    for record in cells:
+        printed.add_row(*record)
     Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(printed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import field
 from typing import Any
@@ -28,13 +29,13 @@ def one_of(key: str, value: Any, options: Iterable[str]) -> None:
 
 
 def at_least(key: str, value: float | None, low: float) -> None:
-    """`value` is None or >= `low`."""
-    require(value is None or value >= low, key, value, f"a number >= {low:g}")
+    """`value` is None or finite and >= `low`."""
+    require(value is None or low <= value < math.inf, key, value, f"a number >= {low:g}")
 
 
 def above(key: str, value: float | None, low: float) -> None:
-    """`value` is None or > `low`."""
-    require(value is None or value > low, key, value, f"a number > {low:g}")
+    """`value` is None or finite and > `low`."""
+    require(value is None or low < value < math.inf, key, value, f"a number > {low:g}")
 
 
 def within(key: str, value: float | None, low: float, high: float) -> None:

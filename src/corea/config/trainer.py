@@ -7,7 +7,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.checks import above, at_least, one_of, within
+from corea.config.checks import above, at_least, one_of, require, within
 
 
 @dataclass
@@ -50,6 +50,12 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         above("optimizer.lr", self.lr, 0)
+        require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "optimizer.betas",
+            self.betas,
+            "two numbers in [0, 1)",
+        )
         at_least("optimizer.weight_decay", self.weight_decay, 0)
         above("optimizer.max_grad_norm", self.max_grad_norm, 0)
         within("optimizer.warmup", self.warmup, 0, 1)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corea.errors import UserError
 from corea.rl.distributed import barrier, gather, rank
 from corea.runtime import atomic_folder
 
@@ -77,11 +78,22 @@ class Checkpoints:
         return path
 
     def latest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; damaged newer ones are named in the log."""
+        """The newest whole checkpoint; damaged newer ones are named in the log. None where nothing was saved yet.
+
+        Raises:
+            UserError: all are damaged; starting anew would throw away what the run has reached.
+        """
+        paths = self._paths()
         found = None
         if rank() == 0:
-            found = next((c for path in self._paths() if (c := self._read(path)) is not None), None)
-        return gather(found)[0]
+            found = next((c for path in paths if (c := self._read(path)) is not None), None)
+        found = gather(found)[0]
+        if found is None and paths:
+            raise UserError(
+                f"{paths[0]}: damaged, and no older checkpoint is whole; remove {self.folder} to start anew, or use "
+                "another run folder"
+            )
+        return found
 
     def _paths(self) -> list[Path]:
         """Newest first."""
@@ -90,7 +102,7 @@ class Checkpoints:
     def _read(self, path: Path) -> Checkpoint | None:
         damage = find_damage(path)
         if damage is not None:
-            log.warning("checkpoint %s is damaged (%s); the one before it is used", path, damage)
+            log.warning("checkpoint %s is damaged (%s) and passed over", path, damage)
             return None
         progress = json.loads((path / PROGRESS).read_text())
         return Checkpoint(step=progress["step"], path=path, progress=progress)

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 EVERY_SECONDS = 5.0
 """Least time between two plain lines; the first and the last step always get one."""
+BAR = 16
+BAR_AND_COUNTS = BAR + 33
+"""Characters of the live line before its figures: "train", the bar, up to 9,999 steps, the time that remains."""
 
 
 def line(metrics: Mapping[str, float]) -> str:
@@ -18,6 +21,13 @@ def line(metrics: Mapping[str, float]) -> str:
         f"AUROC {metrics['auroc']:.3f}  confidence {metrics['confidence/mean']:.2f}±{metrics['confidence/std']:.2f}  "
         f"{metrics['seconds/step']:.2f} s/step"
     )
+
+
+def shortened(text: str, width: int) -> str:
+    """As many figures of `text`, from the left, as fit into `width` characters."""
+    while len(text) > width and "  " in text:
+        text = text.rpartition("  ")[0]
+    return text
 
 
 class PlainDisplay:
@@ -49,7 +59,7 @@ class LiveDisplay:
 
         self.progress = Progress(
             TextColumn("train"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=BAR),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
@@ -72,7 +82,8 @@ class LiveDisplay:
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
         """`step` steps are done."""
-        self.progress.update(self.task, completed=step, figures=line(metrics))
+        room = self.progress.console.width - BAR_AND_COUNTS
+        self.progress.update(self.task, completed=step, figures=shortened(line(metrics), room))
 
 
 class NoDisplay(PlainDisplay):
