@@ -32,7 +32,8 @@ def random_rows(groups=5, size=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
 
     def ids(low, high):
-        return torch.randint(1, VOCAB, (int(torch.randint(low, high, (1,), generator=generator)),)).tolist()
+        length = int(torch.randint(low, high, (1,), generator=generator))
+        return torch.randint(1, VOCAB, (length,), generator=generator).tolist()
 
     rows = []
     for _ in range(groups):

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corea.config import RewardConfig
@@ -83,3 +83,80 @@ def test_sample_level_l1_is_called_improper():
     assert "proper" in reward_warnings(RewardConfig(name="x", distance="l1", target="sample"))[0]
     assert reward_warnings(RewardConfig(name="x", distance="l1", target="sample", calib=0.0)) == []
     assert reward_warnings(RewardConfig(name="x")) == []
+
+
+RULES = [("l2", "sample"), ("l2", "group"), ("l2", "group_loo"), ("kl", "sample"), ("log", "sample")]
+
+
+def expected_reward(c, p, size, cfg):
+    """Expected calibration reward of stating c when each of `size` completions is right with probability p.
+
+    Exact: over the number of right answers among the others, and over the own one.
+    """
+    total = 0.0
+    for others in range(size):
+        chance = math.comb(size - 1, others) * p**others * (1 - p) ** (size - 1 - others)
+        for own, weight in ((1.0, p), (0.0, 1 - p)):
+            correct = [own] + [1.0] * others + [0.0] * (size - 1 - others)
+            total += chance * weight * group_rewards([parsed(c)] * size, correct, cfg)[0]["calib"]
+    return total
+
+
+@pytest.mark.parametrize(("distance", "target"), RULES)
+@settings(max_examples=8, deadline=None)
+@given(p=st.integers(1, 19), size=st.integers(2, 5))
+def test_the_expected_reward_of_a_proper_rule_is_largest_at_the_true_probability(distance, target, p, size):
+    """Group sizes down to 2: it is the mean of the target that counts, not its spread."""
+    cfg = RewardConfig(name="x", distance=distance, target=target, eps=1e-4)
+    assert reward_warnings(cfg, size) == []
+    grid = [k / 20 for k in range(21)]
+    rewards = [expected_reward(c, p / 20, size, cfg) for c in grid]
+    assert grid[rewards.index(max(rewards))] == p / 20
+
+
+@pytest.mark.parametrize(("target", "size"), [("sample", 32), ("group", 2), ("group_loo", 8)])
+def test_l1_is_best_at_the_median_and_says_so(target, size):
+    """A probability of 0.15 of being right: the median share of right answers of few completions is 0."""
+    cfg = RewardConfig(name="x", distance="l1", target=target)
+    assert "not a proper scoring rule" in reward_warnings(cfg, size)[0]
+    if size < 32:
+        few = 3
+        rewards = [expected_reward(c / 20, 0.15, few, cfg) for c in range(21)]
+        assert rewards.index(max(rewards)) == 0
+    assert reward_warnings(RewardConfig(name="x"), 16) == []
+
+
+def test_gating_by_format():
+    """Malformed but right, with a confidence that can be read."""
+    one = [parsed(0.75, False), parsed(0.5)]
+    plain = group_rewards(one, [1.0, 0.0], RewardConfig(name="x"))
+    assert plain[0] == {"correct": 1.0, "format": 0.0, "calib": -1.0}
+    gated = group_rewards(one, [1.0, 0.0], RewardConfig(name="x", gate_correct=True))
+    assert gated[0] == {"correct": 0.0, "format": 0.0, "calib": -1.0}
+    assert gated[1] == plain[1] == {"correct": 0.0, "format": 1.0, "calib": -0.0}
+    free = group_rewards(one, [1.0, 0.0], RewardConfig(name="x", gate_calib=False))
+    assert free[0] == {"correct": 1.0, "format": 0.0, "calib": -0.25}
+    missing = group_rewards([parsed(None), parsed(0.5)], [1.0, 0.0], RewardConfig(name="x", gate_calib=False))
+    assert missing[0]["calib"] == -1.0
+
+
+@pytest.mark.parametrize("distance", KINDS)
+@pytest.mark.parametrize("target", ["sample", "group", "group_loo"])
+def test_every_distance_with_every_target(distance, target):
+    """Against the formulas of the documentation, written out once more; log takes sample targets alone."""
+    if distance == "log" and target != "sample":
+        with pytest.raises(ValueError, match="allowed with reward.distance=log is sample"):
+            RewardConfig(name="x", distance=distance, target=target)
+        return
+    cfg, correct, stated = RewardConfig(name="x", distance=distance, target=target, eps=0.05), [1.0, 1.0, 0.0], 0.7
+    for k, row in enumerate(group_rewards([parsed(stated)] * 3, correct, cfg)):
+        others = [v for j, v in enumerate(correct) if j != k]
+        p = {"sample": correct[k], "group": sum(correct) / 3, "group_loo": sum(others) / 2}[target]
+        q = min(max(p, 0.05), 0.95)
+        expected = {
+            "l1": abs(stated - p),
+            "l2": (stated - p) ** 2,
+            "kl": q * math.log(q / stated) + (1 - q) * math.log((1 - q) / (1 - stated)),
+            "log": -math.log(stated if p else 1 - stated),
+        }[distance]
+        assert row["calib"] == pytest.approx(-expected)

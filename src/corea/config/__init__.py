@@ -8,7 +8,7 @@ from corea.config.model import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.price import PriceConfig
 from corea.config.reward import RewardConfig
 from corea.config.roots import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
-from corea.config.trainer import LossConfig, OptimizerConfig, SupervisedConfig, TrainerConfig
+from corea.config.trainer import LoraConfig, LossConfig, OptimizerConfig, SupervisedConfig, TrainerConfig
 
 __all__ = [
     "ArchitectureConfig",
@@ -21,6 +21,7 @@ __all__ = [
     "HFEngineConfig",
     "LLMConfig",
     "LoggerConfig",
+    "LoraConfig",
     "LossConfig",
     "ModelConfig",
     "NoLoggerConfig",

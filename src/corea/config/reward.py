@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -10,6 +11,22 @@ from corea.config.checks import one_of, require, within
 
 DISTANCES = ("l1", "l2", "kl", "log")
 TARGETS = ("sample", "group", "group_loo")
+COMPONENTS = ("correct", "format", "calib")
+"""Names of corea's own components; each has a weight of the same name in RewardConfig."""
+
+
+@dataclass
+class ExtraRewardConfig:
+    """A component of the user's own: `_target_` names a function(rollouts, **params) -> one number a rollout.
+
+    It is called with the list of rollouts of one question (corea.types.Rollout, already parsed and graded).
+    """
+
+    _target_: str = MISSING
+    weight: float = 1.0
+    """May be negative; 0 logs the component without training on it."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the function."""
 
 
 @dataclass
@@ -29,6 +46,12 @@ class RewardConfig:
     """What the confidence is held against: sample (own correctness), group (mean), group_loo (mean of the others)."""
     eps: float = 0.01
     """Probabilities are clamped to [eps, 1-eps] in kl and log."""
+    gate_correct: bool = False
+    """A malformed completion gets no correctness either."""
+    gate_calib: bool = True
+    """A malformed completion gets the distance's worst value; false: its confidence counts where one can be read."""
+    extra: dict[str, ExtraRewardConfig] = field(default_factory=dict)
+    """Components of the user's own, by name."""
 
     def __post_init__(self) -> None:
         for key in ("correct", "format", "calib"):
@@ -38,3 +61,5 @@ class RewardConfig:
         within("reward.eps", self.eps, 1e-6, 0.49)
         if self.distance == "log" and self.target != "sample":
             raise ValueError(f"reward.target={self.target}: allowed with reward.distance=log is sample")
+        taken = sorted(self.extra.keys() & {*COMPONENTS, "total"})
+        require(not taken, "reward.extra", taken, "names other than " + ", ".join((*COMPONENTS, "total")))

@@ -62,6 +62,27 @@ class OptimizerConfig:
         one_of("optimizer.schedule", self.schedule, ("constant", "linear", "cosine"))
 
 
+BEST_BY = ("pass@1", "ece", "brier", "auroc", "cascade_area")
+"""Figures of the panel that can choose the best checkpoint; ece and brier are best small."""
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapters instead of all weights (arXiv 2106.09685, by peft). No dropout: it would make the trainer's
+    log-probabilities others than the sampler's."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    """The update is scaled by alpha / rank."""
+    targets: list[str] = field(default_factory=lambda: ["all-linear"])
+    """Names of the adapted layers, e.g. [q_proj, v_proj]; all-linear: every linear layer but the output."""
+
+    def __post_init__(self) -> None:
+        at_least("trainer.lora.rank", self.rank, 1)
+        above("trainer.lora.alpha", self.alpha, 0)
+        require(bool(self.targets), "trainer.lora.targets", self.targets, "all-linear, or names of layers")
+
+
 @dataclass
 class TrainerConfig:
     """The RL loop."""
@@ -78,6 +99,9 @@ class TrainerConfig:
     credit: str = "whole"
     """whole (every token gets the advantage of the total reward), segment (correctness and format for the tokens up to
     the confidence, calibration for those of the confidence)."""
+    resample: int = 0
+    """Times that further questions are drawn in place of groups without any advantage (dynamic sampling, DAPO); 0
+    skips such groups."""
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     minibatches: int = 1
@@ -91,15 +115,29 @@ class TrainerConfig:
     zero_stage: int = 0
     """DeepSpeed ZeRO stage, 0 to 3."""
     offload: bool = False
-    """Optimizer state (ZeRO 2, 3) and parameters (ZeRO 3) in CPU memory."""
+    """Optimizer state (ZeRO 1 to 3) and parameters (ZeRO 3) in CPU memory."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
+    lora: Optional[LoraConfig] = None
+    """Train adapters instead of all weights; model/ then holds the weights with the adapters merged in."""
     save_every: int = 50
     """Steps between checkpoints; the last step is always saved."""
     keep_last: int = 2
-    """Checkpoints kept."""
+    """Checkpoints kept, besides the best one."""
     resume: str = "auto"
     """auto: go on where this run folder stopped; never: refuse a folder that holds a run."""
     sample_every: int = 10
     """Steps between the samples written to samples.parquet."""
+    panel_every: int = 0
+    """Steps between two looks at held-out questions, answered greedily; 0: never."""
+    panel_questions: int = 200
+    """Held-out questions of a look, of the families that training draws from; neither test nor calibration draws them."""
+    best_by: Optional[str] = None
+    """pass@1, ece, brier, auroc or cascade_area of the panel: the checkpoint that is best by it is kept."""
+    patience: Optional[int] = None
+    """Stop early after so many panels in a row that were no better than the best; None: never."""
+    max_skipped: int = 5
+    """Stop after so many steps in a row whose loss or gradient was not finite; such steps change nothing."""
     threads: Optional[int] = None
     """torch threads a process; None: torch's own choice."""
 
@@ -114,6 +152,28 @@ class TrainerConfig:
         within("trainer.zero_stage", self.zero_stage, 0, 3)
         at_least("trainer.threads", self.threads, 1)
         at_least("trainer.sample_every", self.sample_every, 1)
+        for key in ("resample", "panel_every"):
+            at_least(f"trainer.{key}", getattr(self, key), 0)
+        for key in ("panel_questions", "patience", "max_skipped"):
+            at_least(f"trainer.{key}", getattr(self, key), 1)
+        if self.best_by is not None:
+            one_of("trainer.best_by", self.best_by, BEST_BY)
+            require(self.panel_every > 0, "trainer.best_by", self.best_by, "nothing without trainer.panel_every")
+        require(
+            self.patience is None or self.best_by is not None,
+            "trainer.patience",
+            self.patience,
+            "nothing without trainer.best_by",
+        )
+        require(
+            self.lora is None or self.zero_stage < 3,
+            "trainer.zero_stage",
+            self.zero_stage,
+            "0, 1 or 2 with trainer.lora: adapters are small, there is little to share out",
+        )
+        require(
+            not self.offload or self.zero_stage > 0, "trainer.offload", self.offload, "false with trainer.zero_stage=0"
+        )
 
 
 @dataclass

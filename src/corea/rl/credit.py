@@ -1,7 +1,7 @@
 """Which tokens get the credit for which part of the reward.
 
 `whole` gives every token of a completion the advantage of the total reward, as GRPO does. `segment` gives the tokens up
-to and including the tag <confidence> the advantage of correctness and format, and those behind it the advantage of
+to and including the tag <confidence> the advantage of everything but calibration, and those behind it the advantage of
 calibration: whether the answer is right says nothing about the confidence that was drawn after it, and for the
 confidence token it is noise that is larger than the signal. Not in the paper.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from corea.config import RewardConfig, TrainerConfig
 from corea.rl.advantage import advantages
+from corea.rl.reward import answer_reward
 from corea.types import Completion, Group
 
 TAG = "<confidence>"
@@ -38,7 +39,7 @@ def token_advantages(
     """[G][T] advantages of every token of every rollout of a group."""
     if trainer.credit == "whole":
         return [[r.advantage] * len(r.completion.token_ids) for r in group.rollouts]
-    answer = [reward.correct * r.rewards["correct"] + reward.format * r.rewards["format"] for r in group.rollouts]
+    answer = [answer_reward(r.rewards, reward) for r in group.rollouts]
     stated = [reward.calib * r.rewards["calib"] for r in group.rollouts]
     parts = zip(
         group.rollouts, advantages(answer, trainer.advantage), advantages(stated, trainer.advantage), strict=True

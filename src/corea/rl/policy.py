@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ import torch
 from torch import nn
 
 from corea.config import TrainerConfig
+from corea.errors import UserError
 from corea.rl import distributed
 from corea.rl.batching import MicroBatch, empty_micro_batch
 from corea.rl.forward import TokenLogprobs
+from corea.rl.lora import adapters_off, add_adapters, merged_state_dict
 from corea.rl.loss import policy_loss
 
 Sums = dict[str, float]
@@ -38,15 +41,21 @@ class Policy:
         self.pad = pad
         distributed.set_environment()
         deepspeed = distributed.import_deepspeed()
-        self.reference = self._frozen_copy() if cfg.loss.kl > 0 else None
-        decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-        plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-        groups = [{"params": decay, "weight_decay": cfg.optimizer.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.clips_itself = cfg.zero_stage == 0 and model.dtype == torch.float32
+        if cfg.zero_stage == 0 and model.dtype != torch.float32:
+            raise UserError(
+                f"trainer.zero_stage=0: allowed with weights in {str(model.dtype).removeprefix('torch.')} is 1, 2 or 3 "
+                "(1 costs nothing in one process), or take model.dtype=float32"
+            )
+        self.adapters = add_adapters(model, cfg.lora) if cfg.lora is not None else None
+        self.has_reference = cfg.loss.kl > 0
+        self.reference = self._frozen_copy() if self.has_reference and self.adapters is None else None
+        if cfg.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.clips_itself = cfg.zero_stage == 0
         with distributed.quiet():
             self.engine, self.optimizer, _, _ = deepspeed.initialize(
                 model=TokenLogprobs(model, cfg.temperature),
-                model_parameters=groups,
+                model_parameters=parameter_groups(model, cfg.optimizer.weight_decay),
                 config=deepspeed_config(cfg, model.dtype, clip=not self.clips_itself),
             )
         self.device = next(model.parameters()).device
@@ -59,14 +68,43 @@ class Policy:
     def fill_logprobs(self, batches: Sequence[MicroBatch], *, old: bool) -> list[MicroBatch]:
         """The micro-batches with old_logprobs (where `old`) and ref_logprobs (where there is a reference)."""
         filled = []
-        for batch in batches:
+        for batch in self._as_many_everywhere(batches):
             batch = batch.to(self.device)
             if old:
                 batch.old_logprobs = self.engine(batch)[0]
             if self.reference is not None:
                 batch.ref_logprobs = self.reference(batch)[0]
+            elif self.has_reference:
+                with adapters_off(self.adapters):
+                    batch.ref_logprobs = self.engine(batch)[0]
             filled.append(batch)
         return filled
+
+    def _as_many_everywhere(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
+        """Empty ones behind, so that every rank runs forward as often: ZeRO 3 gathers weights from all of them."""
+        count = max(distributed.gather(len(batches)))
+        return [*batches, *[empty_micro_batch(self.pad)] * (count - len(batches))]
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Inside, every rank holds all weights and can run the plain model by itself, as sampling does (ZeRO 3)."""
+        if self.cfg.zero_stage < 3:
+            yield
+            return
+        import deepspeed
+
+        offload = self.optimizer.parameter_offload
+        with deepspeed.zero.GatheredParameters(list(self.model.parameters())):
+            for parameter in self.model.parameters():
+                parameter.ds_active_sub_modules.clear()
+            for hook in (*offload.forward_hooks, *offload.backward_hooks):  # they would share the weights out again
+                hook.remove()
+            offload.forward_hooks.clear()
+            offload.backward_hooks.clear()
+            try:
+                yield
+            finally:
+                offload._register_deepspeed_module(offload.module)
 
     def update(self, batches: Sequence[MicroBatch], lr: float) -> Sums:
         """One optimizer step on all micro-batches of all ranks.
@@ -77,12 +115,11 @@ class Policy:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        count = max(distributed.gather(len(batches)))
-        padding = [empty_micro_batch(self.pad)] * (count - len(batches))
+        everywhere = self._as_many_everywhere(batches)
         total: Sums = {"loss": 0.0}
         self.engine.train()
-        for number, batch in enumerate([*batches, *padding], 1):
-            self.engine.set_gradient_accumulation_boundary(number == count)
+        for number, batch in enumerate(everywhere, 1):
+            self.engine.set_gradient_accumulation_boundary(number == len(everywhere))
             _add(total, self._accumulate(batch.to(self.device)))
         finite = all(math.isfinite(loss) for loss in distributed.gather(total["loss"]))
         norm = self._step(finite)
@@ -99,12 +136,14 @@ class Policy:
             cfg=self.cfg.loss,
             ref_logprobs=batch.ref_logprobs,
         )
-        self.engine.backward(loss * distributed.world_size())
+        # What is not finite spoils the whole gradient, which DeepSpeed then throws away by itself on every rank.
+        scale = distributed.world_size() if math.isfinite(loss.item()) else float("nan")
+        self.engine.backward(loss * scale)
         sums["entropy"] = ((batch.weights != 0) * entropy).sum()
         return {"loss": loss.item(), **{name: value.item() for name, value in sums.items()}}
 
     def _step(self, finite: bool) -> float:
-        """Clip and step; the norm of the whole gradient before clipping."""
+        """Clip and step; the norm of the whole gradient before clipping, NaN where the step was skipped."""
         if self.clips_itself:
             norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.optimizer.max_grad_norm))
             if not (finite and math.isfinite(norm)):
@@ -112,10 +151,9 @@ class Policy:
                 return norm
             self.engine.step()
             return norm
-        if not finite:
-            raise FloatingPointError("the loss is not finite; with trainer.zero_stage=0 such a step would be skipped")
         self.engine.step()
-        return float(self.engine.get_global_grad_norm() or 0.0)
+        norm = float(self.engine.get_global_grad_norm() or 0.0)
+        return float("nan") if self.optimizer.overflow else norm
 
     def save(self, folder: Path) -> None:
         """Weights and optimizer state of all ranks, in DeepSpeed's format. Every rank calls this."""
@@ -138,14 +176,27 @@ class Policy:
             return
         if state is not None:
             state = {name.removeprefix("model."): value for name, value in state.items()}
+        if self.adapters is not None:
+            state = merged_state_dict(self.model)
+            self.adapters.save_pretrained(folder / "adapter")
         self.model.save_pretrained(folder, state_dict=state, safe_serialization=True)
         tokenizer.save_pretrained(folder)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """What is trained, in two groups: biases and norms (vectors) do not decay."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    dims = [getattr(p, "ds_shape", p.shape) for p in trained]
+    decay = [p for p, shape in zip(trained, dims, strict=True) if len(shape) >= 2]
+    plain = [p for p, shape in zip(trained, dims, strict=True) if len(shape) < 2]
+    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return [g for g in groups if g["params"]]
 
 
 def deepspeed_config(cfg: TrainerConfig, dtype: torch.dtype, *, clip: bool) -> dict[str, Any]:
     """DeepSpeed's configuration. `torch_adam`: else it compiles an optimizer of its own."""
     zero: dict[str, Any] = {"stage": cfg.zero_stage}
-    if cfg.offload and cfg.zero_stage >= 2:
+    if cfg.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
         if cfg.zero_stage == 3:
             zero["offload_param"] = {"device": "cpu"}

@@ -2,7 +2,7 @@
 
 The paper (arXiv 2603.03752) holds the confidence against the mean correctness of all rollouts of the question (group
 target, L1). Here the distance is also defined for missing confidences and malformed completions: they get its worst
-value, so leaving the confidence out never pays. Pure functions; imports no torch.
+value, so leaving the confidence out never pays. Pure functions; imports no torch. A user's own components: extra.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from collections.abc import Sequence
 
 from corea.config import RewardConfig
 from corea.types import Parsed
-
-COMPONENTS = ("correct", "format", "calib")
-"""Names of the components; each has a weight of the same name in RewardConfig."""
 
 
 def distance(confidence: float, target: float, kind: str, eps: float) -> float:
@@ -68,24 +65,46 @@ def group_rewards(parsed: Sequence[Parsed], correct: Sequence[float], cfg: Rewar
     """
     rows = []
     for own, right, target in zip(parsed, correct, targets(correct, cfg.target), strict=True):
-        usable = own.well_formed and own.confidence is not None
+        usable = own.confidence is not None and (own.well_formed or not cfg.gate_calib)
         gap = (
             distance(own.confidence, target, cfg.distance, cfg.eps) if usable else worst_distance(cfg.distance, cfg.eps)
         )
-        rows.append({"correct": float(right), "format": float(own.well_formed), "calib": -gap})
+        counts = own.well_formed or not cfg.gate_correct
+        rows.append({"correct": float(right and counts), "format": float(own.well_formed), "calib": -gap})
     return rows
+
+
+def answer_reward(parts: dict[str, float], cfg: RewardConfig) -> float:
+    """Weighted sum of the components that do not speak of the confidence."""
+    own = cfg.correct * parts["correct"] + cfg.format * parts["format"]
+    return own + sum(extra.weight * parts[name] for name, extra in cfg.extra.items())
 
 
 def total_reward(parts: dict[str, float], cfg: RewardConfig) -> float:
     """Weighted sum of the components."""
-    return cfg.correct * parts["correct"] + cfg.format * parts["format"] + cfg.calib * parts["calib"]
+    return answer_reward(parts, cfg) + cfg.calib * parts["calib"]
 
 
-def reward_warnings(cfg: RewardConfig) -> list[str]:
-    """What a user should know about this reward before spending a run on it."""
-    if cfg.calib and cfg.distance == "l1" and cfg.target == "sample":
+def reward_warnings(cfg: RewardConfig, group_size: int | None = None) -> list[str]:
+    """What a user should know about this reward before spending a run on it.
+
+    A rule is proper where the expected reward is largest at the true probability. Squared, KL and log distances are
+    best at the mean of their target, which is that probability for all targets; L1 is best at the median, which for
+    the share of right answers in a group lies within ln 2 / n of it (n answers; Hamza 1995 bounds mean - median of a
+    binomial by ln 2).
+    """
+    if not cfg.calib or cfg.distance != "l1":
+        return []
+    if cfg.target == "sample":
         return [
             "reward.distance=l1 with reward.target=sample is not a proper scoring rule: the best confidence is 0 or 1, "
             "never the probability of being right. Take reward.target=group or reward.distance=l2"
+        ]
+    counted = (group_size or 0) - (cfg.target == "group_loo")
+    if group_size is not None and counted < 8:
+        return [
+            f"reward.distance=l1 with reward.target={cfg.target} over {counted} completions is not a proper scoring "
+            f"rule: the best confidence is the median pass rate, up to {math.log(2) / counted:.2f} away from the "
+            "probability of being right. Take a larger trainer.group_size or reward.distance=l2"
         ]
     return []

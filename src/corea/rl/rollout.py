@@ -13,6 +13,7 @@ from corea.rl.advantage import advantages
 from corea.rl.batching import Row
 from corea.rl.coldstart import training_sources
 from corea.rl.credit import token_advantages
+from corea.rl.extra import Component, add_extras
 from corea.rl.reward import group_rewards, total_reward
 from corea.tasks.grading import grade
 from corea.tasks.gym import base_seed, mix_questions
@@ -56,8 +57,10 @@ def messages(questions: Sequence[Question], prompt: str) -> list[list[Message]]:
     return [build_messages(prompt, q) for q in questions]
 
 
-def make_group(question: Question, completions: Sequence[Completion], cfg: TrainConfig) -> Group:
-    """Parse, grade and reward the completions of one question."""
+def make_group(
+    question: Question, completions: Sequence[Completion], cfg: TrainConfig, extras: dict[str, Component] | None = None
+) -> Group:
+    """Parse, grade and reward the completions of one question; `extras` are the user's own components."""
     prompt = get_prompt(cfg.model.prompt)
     parsed = [
         parse_completion(c.text, c.finish_reason, percent=prompt.percent, expect_confidence=prompt.expects_confidence)
@@ -66,9 +69,12 @@ def make_group(question: Question, completions: Sequence[Completion], cfg: Train
     correct = [float(grade(question, p)) for p in parsed]
     parts = group_rewards(parsed, correct, cfg.reward)
     rollouts = [
-        Rollout(question=question, completion=c, parsed=p, correct=right, rewards=r, reward=total_reward(r, cfg.reward))
+        Rollout(question=question, completion=c, parsed=p, correct=right, rewards=r)
         for c, p, right, r in zip(completions, parsed, correct, parts, strict=True)
     ]
+    add_extras(rollouts, extras or {})
+    for rollout in rollouts:
+        rollout.reward = total_reward(rollout.rewards, cfg.reward)
     for rollout, advantage in zip(
         rollouts, advantages([r.reward for r in rollouts], cfg.trainer.advantage), strict=True
     ):

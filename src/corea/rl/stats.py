@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from corea.cascade.metrics import measure
-from corea.rl.reward import COMPONENTS
 from corea.types import Group, Status
 
 Columns = dict[str, list[float]]
@@ -23,7 +22,7 @@ def columns(groups: Sequence[Group]) -> Columns:
     missing = float("nan")
     return {
         "reward": [r.reward for r in rollouts],
-        **{f"reward/{name}": [r.rewards[name] for r in rollouts] for name in COMPONENTS},
+        **{f"reward/{name}": [r.rewards[name] for r in rollouts] for name in rollouts[0].rewards},
         "correct": [r.correct for r in rollouts],
         "confidence": [missing if r.parsed.confidence is None else r.parsed.confidence for r in rollouts],
         "truncated": [float(r.completion.finish_reason == "length") for r in rollouts],
@@ -46,7 +45,7 @@ def batch_metrics(table: dict[str, np.ndarray]) -> dict[str, float]:
     calibration = measure(confidence, correct)
     return {
         "reward": table["reward"].mean(),
-        **{f"reward/{name}": table[f"reward/{name}"].mean() for name in COMPONENTS},
+        **{name: values.mean() for name, values in table.items() if name.startswith("reward/")},
         "pass@1": correct.mean(),
         "pass_rate/std": table["pass_rate"].std(),
         **confidence_metrics(confidence[~np.isnan(confidence)]),

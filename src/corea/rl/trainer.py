@@ -154,7 +154,7 @@ class Trainer:
         batches = [self._micro_batches(part) for part in parts]
         several = trainer.minibatches * trainer.epochs > 1
         with self._timed("logprobs"):
-            if several or self.policy.reference is not None:
+            if several or self.policy.has_reference:
                 batches = [self.policy.fill_logprobs(b, old=several) for b in batches]
         results = []
         with self._timed("update"):
