@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,18 @@ def finish(process):
     return process.returncode, out, err
 
 
+def assert_equal_runs(stopped, whole, steps):
+    """The same figures but for the timings, and weights that are equal to the last bit."""
+    one, other = (
+        [{k: v for k, v in json.loads(text).items() if not k.startswith(TIMED)} for text in lines(folder)]
+        for folder in (stopped, whole)
+    )
+    assert len(one) == steps
+    assert one == other
+    weights = [load_file(folder / "model" / "model.safetensors") for folder in (stopped, whole)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
 def test_interrupted_killed_and_resumed_it_ends_as_if_never_stopped(tmp_path):
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     process = start(stopped)
@@ -64,14 +77,7 @@ def test_interrupted_killed_and_resumed_it_ends_as_if_never_stopped(tmp_path):
     assert (code, err) == (0, "")
     assert "going on after step" in out
     assert finish(start(whole))[0] == 0
-    one, other = (
-        [{k: v for k, v in json.loads(text).items() if not k.startswith(TIMED)} for text in lines(folder)]
-        for folder in (stopped, whole)
-    )
-    assert len(one) == STEPS
-    assert one == other
-    weights = [load_file(folder / "model" / "model.safetensors") for folder in (stopped, whole)]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    assert_equal_runs(stopped, whole, STEPS)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
@@ -92,3 +98,39 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     assert err.count("\n") == 1
     assert "no space left" in err
     assert out.split()[-2:] == ["step-000001", "step-000002"]
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_it_ends_as_if_never_stopped(tmp_path):
+    """SIGKILL at random moments, every other time while a checkpoint is being written; a checkpoint every step."""
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    long = ("trainer.steps=80", "trainer.questions=2", "trainer.save_every=1")
+    moments = random.Random(0)
+    while_writing = 0
+    for kill in range(20):
+        process = start(stopped, *long)
+        wait_for(stopped, len(lines(stopped)) + 1, process)
+        if kill % 2:
+            while not (writing := list((stopped / "checkpoints").glob(".step-*.tmp"))):
+                assert process.poll() is None, process.communicate()
+        else:
+            time.sleep(moments.uniform(0, 0.1))
+        process.kill()
+        assert finish(process)[0] == -signal.SIGKILL
+        while_writing += bool(kill % 2 and any(path.exists() for path in writing))
+    assert while_writing > 0  # torn folders were left behind
+    assert len(lines(stopped)) < 80
+    assert finish(start(stopped, *long))[0] == 0
+    assert finish(start(whole, *long))[0] == 0
+    assert_equal_runs(stopped, whole, 80)
+
+
+def test_sigterm_leaves_a_checkpoint_and_exit_code_0(tmp_path):
+    process = start(tmp_path)
+    wait_for(tmp_path, 1, process)
+    process.send_signal(signal.SIGTERM)
+    code, out, err = finish(process)
+    assert (code, err) == (0, "")
+    assert "stopped by SIGTERM after step" in out
+    saved = max(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
+    assert saved == f"step-{len(lines(tmp_path)):06d}"

@@ -31,7 +31,7 @@ from corea.errors import Interrupted, UserError
 Config = TypeVar("Config")
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-TRAINING_EXTRAS = ("torch", "transformers", "deepspeed", "datasets", "safetensors", "tokenizers")
+TRAINING_EXTRAS = ("torch", "transformers", "deepspeed", "datasets", "safetensors", "tokenizers", "peft")
 
 
 def command(verb: str) -> Callable[[Callable[[Config], None]], Callable[..., None]]:

@@ -145,7 +145,7 @@ def test_gating_by_format():
 def test_every_distance_with_every_target(distance, target):
     """Against the formulas of the documentation, written out once more; log takes sample targets alone."""
     if distance == "log" and target != "sample":
-        with pytest.raises(ValueError, match="allowed with reward.distance=log is sample"):
+        with pytest.raises(ValueError, match=r"with reward\.distance=log is sample"):
             RewardConfig(name="x", distance=distance, target=target)
         return
     cfg, correct, stated = RewardConfig(name="x", distance=distance, target=target, eps=0.05), [1.0, 1.0, 0.0], 0.7

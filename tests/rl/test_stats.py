@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from corea.rl.stats import CollapseAlarm, batch_metrics, columns, joined
+from corea.rl.stats import batch_metrics, columns, joined
 from corea.types import Completion, Group, Parsed, Question, Rollout, Status
 
 
@@ -51,26 +51,3 @@ def test_by_hand():
     assert metrics["confidence/share_0"] == pytest.approx(1 / 3)
     assert metrics["ece"] == 0.0  # 1 is right both times, 0 is wrong
     assert metrics["auroc"] == 1.0
-
-
-def figures(spread, between):
-    return {"confidence/std": spread, "confidence/mean": 0.8, "confidence/distinct": 2.0, "pass_rate/std": between}
-
-
-def test_collapse_is_called_once_a_window_with_the_remedy():
-    alarm = CollapseAlarm()
-    assert [alarm(figures(0.3, 0.3)) for _ in range(12)] == [None] * 12
-    warnings = [w for _ in range(25) if (w := alarm(figures(0.01, 0.3))) is not None]
-    assert len(warnings) == 2
-    assert "trainer.temperature" in warnings[0]
-
-
-def test_equally_hard_questions_are_named_as_the_cause():
-    alarm = CollapseAlarm()
-    warnings = [w for _ in range(10) if (w := alarm(figures(0.01, 0.02))) is not None]
-    assert "equally hard" in warnings[0]
-
-
-def test_no_confidence_at_all_is_no_collapse():
-    alarm = CollapseAlarm()
-    assert all(alarm(figures(float("nan"), 0.3)) is None for _ in range(20))

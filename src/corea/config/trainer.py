@@ -71,14 +71,15 @@ class LoraConfig:
     """Low-rank adapters instead of all weights (arXiv 2106.09685, by peft). No dropout: it would make the trainer's
     log-probabilities others than the sampler's."""
 
-    rank: int = 16
+    rank: int = 0
+    """0: all weights are trained, without adapters."""
     alpha: float = 32.0
     """The update is scaled by alpha / rank."""
     targets: list[str] = field(default_factory=lambda: ["all-linear"])
     """Names of the adapted layers, e.g. [q_proj, v_proj]; all-linear: every linear layer but the output."""
 
     def __post_init__(self) -> None:
-        at_least("trainer.lora.rank", self.rank, 1)
+        at_least("trainer.lora.rank", self.rank, 0)
         above("trainer.lora.alpha", self.alpha, 0)
         require(bool(self.targets), "trainer.lora.targets", self.targets, "all-linear, or names of layers")
 
@@ -118,7 +119,7 @@ class TrainerConfig:
     """Optimizer state (ZeRO 1 to 3) and parameters (ZeRO 3) in CPU memory."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them."""
-    lora: Optional[LoraConfig] = None
+    lora: LoraConfig = field(default_factory=LoraConfig)
     """Train adapters instead of all weights; model/ then holds the weights with the adapters merged in."""
     save_every: int = 50
     """Steps between checkpoints; the last step is always saved."""
@@ -166,10 +167,10 @@ class TrainerConfig:
             "nothing without trainer.best_by",
         )
         require(
-            self.lora is None or self.zero_stage < 3,
+            self.lora.rank == 0 or self.zero_stage < 3,
             "trainer.zero_stage",
             self.zero_stage,
-            "0, 1 or 2 with trainer.lora: adapters are small, there is little to share out",
+            "0, 1 or 2 with trainer.lora.rank > 0: adapters are small, there is little to share out",
         )
         require(
             not self.offload or self.zero_stage > 0, "trainer.offload", self.offload, "false with trainer.zero_stage=0"

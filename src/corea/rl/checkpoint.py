@@ -53,8 +53,8 @@ class Checkpoints:
                 shutil.rmtree(left_over, ignore_errors=True)
         barrier()
 
-    def save(self, step: int, progress: dict[str, Any], write: Callable[[Path], None]) -> Path:
-        """Write a checkpoint by `write(folder)` and drop the oldest ones.
+    def save(self, step: int, progress: dict[str, Any], write: Callable[[Path], None], best: int = 0) -> Path:
+        """Write a checkpoint by `write(folder)` and drop the oldest ones but that of step `best`.
 
         Raises:
             UserError: the disk is full; the checkpoints before are untouched.
@@ -72,6 +72,8 @@ class Checkpoints:
             (temporary / MANIFEST).write_text(json.dumps(manifest(temporary), indent=1))
         sync_folder(self.folder)
         for old in self._paths()[self.keep_last :]:
+            if old.name == f"step-{best:06d}":
+                continue
             hidden = old.with_name(f".{old.name}.old")  # a name that no search finds half deleted
             os.replace(old, hidden)
             shutil.rmtree(hidden)

@@ -46,7 +46,7 @@ class Policy:
                 f"trainer.zero_stage=0: allowed with weights in {str(model.dtype).removeprefix('torch.')} is 1, 2 or 3 "
                 "(1 costs nothing in one process), or take model.dtype=float32"
             )
-        self.adapters = add_adapters(model, cfg.lora) if cfg.lora is not None else None
+        self.adapters = add_adapters(model, cfg.lora) if cfg.lora.rank else None
         self.has_reference = cfg.loss.kl > 0
         self.reference = self._frozen_copy() if self.has_reference and self.adapters is None else None
         if cfg.gradient_checkpointing:

@@ -30,25 +30,28 @@ class Draw:
         self.sources = training_sources(cfg.data)
         self.seed = cfg.seed
         self.size = cfg.trainer.questions
+        self.attempts = 1 + cfg.trainer.resample
 
-    def __call__(self, step: int) -> tuple[list[Question], SplitReport]:
+    def __call__(self, step: int, attempt: int = 0) -> tuple[list[Question], SplitReport]:
         """Questions of step `step` (from 0), and how many were drawn and left out for them.
 
         A step reads the stream from index step * 2 * questions on: one in eight is held out on average, so it does
-        not reach into the next step's part.
+        not reach into the next step's part. With trainer.resample it has as many such parts as attempts.
         """
         report = SplitReport()
-        stream = mix_questions(self.sources, dataset="", split="train", seed=self.seed, start=step * self.size * 2)
+        start = (step * self.attempts + attempt) * self.size * 2
+        stream = mix_questions(self.sources, dataset="", split="train", seed=self.seed, start=start)
         return list(itertools.islice(training_only(stream, report), self.size)), report
 
 
-def rollout_sampling(cfg: TrainConfig, step: int, rank: int) -> Sampling:
+def rollout_sampling(cfg: TrainConfig, step: int, rank: int, attempt: int = 0) -> Sampling:
     """How the completions of a step are drawn by one process."""
+    place = f"rollout/{step}/{attempt}" if attempt else f"rollout/{step}"
     return Sampling(
         temperature=cfg.trainer.temperature,
         max_tokens=cfg.model.max_tokens,
         n=cfg.trainer.group_size,
-        seed=base_seed(cfg.seed, f"rollout/{step}", str(rank)),
+        seed=base_seed(cfg.seed, place, str(rank)),
     )
 
 

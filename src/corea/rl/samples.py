@@ -46,3 +46,13 @@ def write_samples(folder: Path, step: int, frame: pd.DataFrame) -> None:
     """Write one part."""
     with atomic_write(folder / f"step-{step:06d}.parquet") as path:
         frame.to_parquet(path, index=False)
+
+
+def write_broken(folder: Path, step: int, groups: Sequence[Group]) -> None:
+    """One part with what the update of a step was given: tokens and log-probabilities beside the samples."""
+    frame = samples_frame(step, groups)
+    completions = [r.completion for g in groups for r in g.rollouts]
+    frame["prompt_ids"] = [c.prompt_ids for c in completions]
+    frame["token_ids"] = [c.token_ids for c in completions]
+    frame["rollout_logprobs"] = [c.logprobs for c in completions]
+    write_samples(folder, step, frame)

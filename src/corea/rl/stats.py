@@ -1,11 +1,10 @@
-"""Figures of one step, and the alarm for collapsing confidence. Pure; imports no torch.
+"""Figures of one step. Pure; imports no torch.
 
 Legend: B rollouts of a step.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,38 +74,3 @@ def confidence_metrics(values: np.ndarray) -> dict[str, float]:
         "confidence/share_0": (values == 0).mean(),
         "confidence/share_1": (values == 1).mean(),
     }
-
-
-class CollapseAlarm:
-    """Says when confidences have crowded into a narrow band although questions differ in how hard they are.
-
-    RLCR (arXiv 2507.16806) saw this with equally hard questions; temperature, prompt and a mix of difficulties help.
-    """
-
-    window = 10
-    """Steps over which the spread is averaged; the alarm is silent for as many steps after it has sounded."""
-    narrow = 0.05
-    """Standard deviation below which the band is narrow."""
-
-    def __init__(self) -> None:
-        self.spreads: deque[float] = deque(maxlen=self.window)
-
-    def __call__(self, metrics: dict[str, float]) -> str | None:
-        """The warning, or None. `metrics` are those of one step."""
-        self.spreads.append(metrics["confidence/std"])
-        spread = sum(self.spreads) / len(self.spreads)
-        if len(self.spreads) < self.window or not spread < self.narrow:
-            return None
-        self.spreads.clear()
-        same = metrics["pass_rate/std"] < 0.1
-        cause = (
-            "the questions are about equally hard: mix difficulties in data"
-            if same
-            else (
-                "raise trainer.temperature, lower trainer.optimizer.lr, or use a prompt that asks for the whole range"
-            )
-        )
-        return (
-            f"confidence has collapsed to a narrow band (mean {metrics['confidence/mean']:.2f}, standard deviation "
-            f"{spread:.3f} over {self.window} steps, {metrics['confidence/distinct']:.0f} distinct values); {cause}"
-        )

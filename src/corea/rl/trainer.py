@@ -6,13 +6,13 @@ The only place in this package that composes the others. Steps are counted from 
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.utils import get_class
@@ -23,25 +23,27 @@ from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
 from corea.rl import distributed
-from corea.rl.batching import MicroBatch, micro_batches
+from corea.rl.alarms import Alarms
+from corea.rl.best import Best
 from corea.rl.checkpoint import Checkpoints
 from corea.rl.display import build_display
-from corea.rl.forward import supports_trees
+from corea.rl.extra import load_extras
 from corea.rl.interrupt import StopRequest
-from corea.rl.loss import aggregation_weights
-from corea.rl.policy import Policy, Sums
+from corea.rl.panel import Panel, answers_of, panel_figures, write_panel
+from corea.rl.policy import Policy
 from corea.rl.reward import reward_warnings
-from corea.rl.rollout import Draw, in_loss, make_group, messages, rollout_sampling, rows_of
-from corea.rl.samples import samples_frame, write_samples
+from corea.rl.sampler import Sampler
+from corea.rl.samples import samples_frame, write_broken, write_samples
 from corea.rl.schedule import learning_rate
-from corea.rl.stats import CollapseAlarm, batch_metrics, columns, joined
-from corea.runtime import MetricsWriter, atomic_folder
+from corea.rl.stats import batch_metrics, columns, joined
+from corea.rl.update import Updater
+from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.tasks.splits import SplitReport
-from corea.types import Engine, Group, Rollout, Sampling
+from corea.types import Engine, Group
 
 log = logging.getLogger(__name__)
 
-PHASES = ("rollout", "grade", "logprobs", "update", "save")
+PHASES = ("rollout", "grade", "logprobs", "update", "panel", "save")
 
 
 class _Stopped(Exception):
@@ -65,14 +67,17 @@ class Trainer:
             dtype=cfg.model.dtype,
             device=getattr(cfg.engine, "device", None),
         )
-        self.pad = self.tokenizer.pad_token_id or 0
-        self.policy = Policy(model, cfg.trainer, pad=self.pad)
+        self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
         self.engine = sampling_engine(cfg, model, self.tokenizer)
-        self.share_prompt = cfg.trainer.share_prompt and supports_trees(model)
+        self.updater = Updater(cfg, self.policy, self.tokenizer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
-        self.draw = Draw(cfg)
+        extras = load_extras(cfg.reward)
+        self.sampler = Sampler(cfg, self.engine, extras)
+        self.panel = Panel(cfg, self.engine, extras)
+        self.best = Best(cfg.trainer.best_by, cfg.trainer.patience)
         self.drawn = SplitReport()
+        self.skipped_in_a_row = 0
         self.seconds: dict[str, float] = {}
 
     def run(self) -> None:
@@ -80,38 +85,41 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C; a checkpoint was left. SIGTERM leaves one too and returns.
+            UserError: too many steps in a row were not finite; the last batch was left.
         """
         done = self._restore()
         steps = self.cfg.trainer.steps
         if self.main:
             self._announce(done)
         writer = MetricsWriter(self.run_dir / "metrics.jsonl", resume_step=done + 1) if self.main else None
-        alarm = CollapseAlarm()
+        alarms = Alarms()
         received = None
         saved = done
         with StopRequest() as stop, build_display(steps, done, silent=not self.main) as display:
-            while done < steps and received is None:
+            while done < steps and received is None and not self.best.exhausted:
                 try:
                     metrics, groups = self._step(done, stop)
                 except _Stopped:
                     received = stop.agreed()
                     break
                 done += 1
-                if done % self.cfg.trainer.save_every == 0 or done == steps:
+                better = self._look(done, metrics)
+                if done % self.cfg.trainer.save_every == 0 or done == steps or better or self.best.exhausted:
                     with self._timed("save"):
                         self._save(done)
                     saved = done
-                self._report(done, metrics, groups, writer, display, alarm)
+                self._report(done, metrics, groups, writer, display, alarms)
+                self._check_finite(done, groups)
                 received = stop.agreed()
             if received is not None and saved != done:
                 self._save(done)
-        if received is not None and done < steps:
+        if received is not None and done < steps and not self.best.exhausted:
             self._stopped(received, done)
             return
         self._finish()
 
     def _announce(self, done: int) -> None:
-        for warning in reward_warnings(self.cfg.reward):
+        for warning in reward_warnings(self.cfg.reward, self.cfg.trainer.group_size):
             log.warning(warning)
         if done:
             log.info("going on after step %d of %d in %s", done, self.cfg.trainer.steps, self.run_dir)
@@ -120,66 +128,73 @@ class Trainer:
         """One batch and its updates. Nothing is changed before the first update, so it can be given up until then."""
         self.seconds = dict.fromkeys(PHASES, 0.0)
         started = time.perf_counter()
-        questions, report = self.draw(index)
-        mine = questions[distributed.rank() :: distributed.world_size()]
-        with self._timed("rollout"):
-            prompts = messages(mine, self.cfg.model.prompt)
-            sampling = rollout_sampling(self.cfg, index, distributed.rank())
-            completions = self._generate(prompts, sampling, stop)
-        with self._timed("grade"):
-            groups = [make_group(q, c, self.cfg) for q, c in zip(mine, completions, strict=True)]
+        with self.policy.gathered():
+            batch = self.sampler(index, self._timed, self._progress(stop))
         if stop.agreed() is not None:
             raise _Stopped
         lr = learning_rate(index, self.cfg.trainer.steps, self.cfg.trainer.optimizer)
-        sums = self._update(groups, lr)
-        self.drawn = report if index == 0 else _plus(self.drawn, report)
-        table = joined(distributed.gather(columns(groups)))
+        sums = self.updater(batch.groups, lr, self._timed)
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if sums["skipped_updates"] else 0
+        self.drawn = batch.report if index == 0 else _plus(self.drawn, batch.report)
+        table = joined(distributed.gather(columns(batch.first)))
         metrics = {**batch_metrics(table), **sums, "lr": lr, **_counts(self.drawn)}
+        if self.cfg.trainer.resample:
+            metrics["resampled_groups"] = batch.resampled
         elapsed = time.perf_counter() - started
         tokens = float(table["completion_tokens"].sum() + table["prompt_tokens"].sum())
         metrics |= {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
-        return metrics, groups
+        return metrics, batch.groups
 
-    def _generate(self, prompts, sampling: Sampling, stop: StopRequest):
+    def _progress(self, stop: StopRequest) -> Callable[[int], None]:
+        """Between the engine's batches a single process gives the step up as soon as it is asked to stop."""
+
         def progress(_: int) -> None:
             if stop.received is not None and distributed.world_size() == 1:
                 raise _Stopped
 
-        return self.engine.generate(prompts, sampling, progress)
+        return progress
 
-    def _update(self, groups: list[Group], lr: float) -> dict[str, float]:
-        """All epochs and minibatches of one batch; figures averaged over their optimizer steps."""
-        trainer = self.cfg.trainer
-        parts = [groups[k :: trainer.minibatches] for k in range(trainer.minibatches)]
-        batches = [self._micro_batches(part) for part in parts]
-        several = trainer.minibatches * trainer.epochs > 1
-        with self._timed("logprobs"):
-            if several or self.policy.has_reference:
-                batches = [self.policy.fill_logprobs(b, old=several) for b in batches]
-        results = []
-        with self._timed("update"):
-            for _ in range(trainer.epochs):
-                results += [self.policy.update(b, lr) for b in batches]
-        return update_metrics([r for every in distributed.gather(results) for r in every])
+    def _look(self, done: int, metrics: dict[str, float]) -> bool:
+        """The panel, where one is due; True where it is the best so far."""
+        every = self.cfg.trainer.panel_every
+        if not every or done % every:
+            return False
+        with self._timed("panel"):
+            with self.policy.gathered():
+                groups = self.panel.look()
+            figures = panel_figures(*answers_of(groups))
+            better = self.best.update(done, figures)
+            metrics |= {f"panel/{name}": value for name, value in figures.items()}
+            if self.main:
+                self._show_panel(done, groups, figures, better)
+        return better
 
-    def _micro_batches(self, groups: list[Group]) -> list[MicroBatch]:
-        """Of one optimizer step; the denominator of the loss is that of all processes."""
-        loss = self.cfg.trainer.loss
-        counted = [r for g in groups for r in g.rollouts if in_loss(r, loss.mask_truncated)]
-        lengths = distributed.gather([len(r.completion.token_ids) for r in counted])
-        weights = aggregation_weights(
-            [n for part in lengths for n in part], loss.aggregation, self.cfg.model.max_tokens
-        )
-        first = sum(len(part) for part in lengths[: distributed.rank()])
-        weight_of = {id(r): w for r, w in zip(counted, weights[first:], strict=False)}
+    def _show_panel(self, done: int, groups: list[Group], figures: dict[str, float], better: bool) -> None:
+        _, picture = write_panel(self.run_dir, done, groups, figures)
+        name = f"step-{done:06d}"  # a name of its own a look: nothing is overwritten
+        self.logger.table(f"panel/answers/{name}", samples_frame(done, groups))
+        self.logger.image(f"panel/reliability/{name}", picture)
+        if better:
+            with atomic_write(self.run_dir / "best.json") as path:
+                checkpoint = f"checkpoints/{name}"
+                path.write_text(json.dumps({**self.best.state(), "checkpoint": checkpoint}, indent=1) + "\n")
 
-        def weight(rollout: Rollout) -> float:
-            return weight_of[id(rollout)]
+    def _check_finite(self, done: int, groups: list[Group]) -> None:
+        """Keep the batch of a step whose loss or gradient was not finite; stop after too many in a row."""
+        if not self.skipped_in_a_row:
+            return
+        everyone = [g for part in distributed.gather(groups) for g in part]
+        path = self.run_dir / "not_finite.parquet"
+        if self.main:
+            write_broken(path, done, everyone)
+            log.warning("step %d: loss or gradient is not finite; nothing was changed, the batch is in %s", done, path)
+        if self.skipped_in_a_row >= self.cfg.trainer.max_skipped:
+            raise UserError(
+                f"stopped: loss or gradient was not finite in {self.skipped_in_a_row} steps in a row, up to step "
+                f"{done}; the batches are in {path}. Lower trainer.optimizer.lr, or look at the rewards there"
+            )
 
-        rows = rows_of(groups, weight, self.cfg, self.tokenizer.decode)
-        return micro_batches(rows, self.cfg.trainer.token_budget, pad=self.pad, share_prompt=self.share_prompt)
-
-    def _report(self, done: int, metrics: dict[str, float], groups, writer, display, alarm: CollapseAlarm) -> None:
+    def _report(self, done: int, metrics: dict[str, float], groups, writer, display, alarms: Alarms) -> None:
         """Everything that is written down about a finished step."""
         sampled = done % self.cfg.trainer.sample_every == 0 or done == self.cfg.trainer.steps
         everyone = distributed.gather(groups) if sampled else []
@@ -190,7 +205,7 @@ class Trainer:
         writer.write(line)
         self.logger.log({k: v for k, v in line.items() if k != "step"}, step=done)
         display.update(done, metrics)
-        if (warning := alarm(metrics)) is not None:
+        for warning in alarms(metrics):
             log.warning("step %d: %s", done, warning)
         if sampled:
             frame = samples_frame(done, [g for part in everyone for g in part])
@@ -209,6 +224,8 @@ class Trainer:
             )
         self.policy.load(found.path)
         self.drawn = SplitReport(**found.progress["questions"])
+        self.skipped_in_a_row = found.progress.get("skipped_in_a_row", 0)
+        self.best.restore(found.progress.get("best", {}))
         return found.step
 
     def _shape(self) -> dict[str, int]:
@@ -221,7 +238,8 @@ class Trainer:
             self.policy.save(folder)
             self.policy.save_model(folder / "model", self.tokenizer)
 
-        self.checkpoints.save(done, {**self._shape(), "questions": questions}, write)
+        counts = {"questions": questions, "skipped_in_a_row": self.skipped_in_a_row, "best": self.best.state()}
+        self.checkpoints.save(done, {**self._shape(), **counts}, write, best=self.best.step)
 
     def _stopped(self, received: int, done: int) -> None:
         name = signal.Signals(received).name
@@ -238,6 +256,10 @@ class Trainer:
             return
         with atomic_folder(self.run_dir / "model") as temporary:
             self.policy.save_model(temporary, self.tokenizer)
+        if self.best.exhausted:
+            log.info("stopped early: %d looks in a row were no better by %s", self.best.worse, self.best.by)
+        if self.best.step:
+            log.info("best %s: %.4f after step %d", self.best.by, self.best.value, self.best.step)
         log.info("%s", self.drawn)
         log.info("model: %s", self.run_dir / "model")
 
@@ -260,26 +282,6 @@ def sampling_engine(cfg: TrainConfig, model, tokenizer) -> Engine:
             f"engine={cfg.engine.name}: it cannot sample from the model that is being trained; take engine=hf"
         )
     return target.from_model(model, tokenizer, batch_rows=cfg.engine.batch_rows, model_name=cfg.model.name)
-
-
-def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
-    """Sums over tokens, of all updates of a step and all processes -> averages a token."""
-    tokens = max(1.0, sum(r.get("tokens", 0.0) for r in results))
-    total: dict[str, Any] = {}
-    for result in results:
-        for name, value in result.items():
-            total[name] = max(total.get(name, 0.0), value) if name == "gap_max" else total.get(name, 0.0) + value
-    return {
-        "loss": total["loss"] / len(results),
-        "grad_norm": total["grad_norm"] / len(results),
-        "skipped_updates": total["skipped"],
-        "entropy": total.get("entropy", 0.0) / tokens,
-        "clip_share": total.get("clipped", 0.0) / tokens,
-        "importance_capped_share": total.get("capped", 0.0) / tokens,
-        "kl": total.get("kl", 0.0) / tokens,
-        "logprob_gap/mean": total.get("gap", 0.0) / tokens,
-        "logprob_gap/max": total.get("gap_max", 0.0),
-    }
 
 
 def _plus(one: SplitReport, other: SplitReport) -> SplitReport:
