@@ -99,12 +99,14 @@ def test_every_sweep_composes_jobs_that_differ(name):
     [
         (
             "reward.clib=1",
-            "reward.clib=1: no such key; the keys of reward are calib, correct, distance, eps, format, name, target; "
+            "reward.clib=1: no such key; the keys of reward are calib, correct, distance, eps, extra, "
+            "format, gate_calib, gate_correct, name, target; "
             "did you mean calib?",
         ),
         (
             "+reward.clib=1",
-            "reward.clib: no such key; the keys of reward are calib, correct, distance, eps, format, name, target; "
+            "reward.clib: no such key; the keys of reward are calib, correct, distance, eps, extra, "
+            "format, gate_calib, gate_correct, name, target; "
             "did you mean calib?",
         ),
         ("modle=tiny", "modle=tiny: no such key; the keys are data, engine, logger, model, reward, seed, trainer; "

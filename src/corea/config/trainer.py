@@ -19,6 +19,9 @@ class LossConfig:
     kl: float = 0.0
     """Weight of the KL to the reference model; 0 keeps no reference."""
     kl_estimator: str = "k3"
+    kl_importance: bool = False
+    """Multiply the KL term by the ratio, which makes its gradient that of the reverse KL (arXiv 2512.02556, TRL's
+    use_bias_correction_kl)."""
     aggregation: str = "token_mean"
     """token_mean (one global denominator), sequence_mean, constant (divide by rows x max_tokens)."""
     importance_cap: Optional[float] = 2.0
@@ -132,7 +135,7 @@ class TrainerConfig:
     panel_every: int = 0
     """Steps between two looks at held-out questions, answered greedily; 0: never."""
     panel_questions: int = 200
-    """Held-out questions of a look, of the families that training draws from; neither test nor calibration draws them."""
+    """Held-out questions of a look, of the families that training draws from; not those of the reported splits."""
     best_by: Optional[str] = None
     """pass@1, ece, brier, auroc or cascade_area of the panel: the checkpoint that is best by it is kept."""
     patience: Optional[int] = None

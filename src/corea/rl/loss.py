@@ -88,6 +88,7 @@ def policy_loss(
         token_loss = token_loss * importance.clamp(max=cfg.importance_cap)
     if ref_logprobs is not None:
         kl = kl_estimate(logprobs, ref_logprobs, cfg.kl_estimator)
+        kl = kl * ratio if cfg.kl_importance else kl
         token_loss = token_loss + cfg.kl * kl
         sums["kl"] = (counted * kl.detach()).sum()
     return (weights * token_loss).sum(), {name: value.detach() for name, value in sums.items()}
