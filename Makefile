@@ -62,8 +62,9 @@ format: $(READY) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY) ## Measure seconds and tokens/s of training steps, and how the evaluation grows with questions
-	$(BIN)/python benchmarks/bench.py $(ARGS)
+bench: $(READY) ## Training against TRL, and how the evaluation grows with questions (docs/benchmarks.md)
+	$(BIN)/python -m pip install --quiet -e '.[train,dev,bench]' -c constraints.txt
+	$(BIN)/python benchmarks/training.py $(ARGS)
 	$(BIN)/python benchmarks/cascade_scale.py
 
 clean: ## Remove caches and build products; outputs/ and .venv stay

@@ -210,7 +210,7 @@ def deepspeed_config(cfg: TrainerConfig, dtype: torch.dtype, *, clip: bool) -> d
         "optimizer": {
             "type": "AdamW",
             "params": {
-                "torch_adam": not cfg.offload,
+                "torch_adam": True,
                 "lr": optimizer.lr,
                 "betas": list(optimizer.betas),
                 "eps": 1e-8,
@@ -218,6 +218,7 @@ def deepspeed_config(cfg: TrainerConfig, dtype: torch.dtype, *, clip: bool) -> d
             },
         },
         "zero_optimization": zero,
+        "zero_force_ds_cpu_optimizer": False,  # torch's own runs on the CPU too, and need not be compiled
         "bf16": {"enabled": dtype == torch.bfloat16},
         "fp16": {"enabled": dtype == torch.float16},
         "steps_per_print": None,

@@ -1,0 +1,119 @@
+"""Training against TRL and against the arithmetic: python benchmarks/training.py [--runs 5] [--threads 2] [parts ...]
+
+Parts:
+- step: a GRPO step of corea and of TRL's GRPOTrainer; same model, questions, group size, 256 completions, threads
+- decode: our loop, transformers' generate and generate_batch
+- memory: peak of the update at a vocabulary of 152k against full logits
+- floor: matmul FLOPs of the update over this machine's measured matmul rate
+
+Every measurement runs in a process of its own, one at a time, below this one; figures are medians. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+PARTS = ("step", "decode", "memory", "floor")
+WORKER = Path(__file__).with_name("training_worker.py")
+
+
+def measure(what: str, runs: int, threads: int, **options: object) -> dict:
+    """What the worker measured, as a dictionary."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "WANDB_MODE": "disabled",
+    }
+    arguments = [f"{k}={v}" for k, v in options.items()]
+    command = [sys.executable, str(WORKER), what, str(runs), str(threads), *arguments]
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def step(runs: int, threads: int) -> list[str]:
+    """(a) and (b); the two take turns, so that a change of the machine's speed meets both."""
+    rounds: dict[str, list[dict]] = {"corea": [], "trl": []}
+    for _ in range(2):
+        for name, kept in rounds.items():
+            kept.append(measure(name, runs, threads))
+    rows = ["| | corea, s | TRL, s | ratio |", "|---|---:|---:|---:|"]
+    for key in ("step", "rollout", "update"):
+        ours, theirs = (median(v for r in rounds[n] for v in r[key]) for n in ("corea", "trl"))
+        rows.append(f"| {key} | {ours:.3f} | {theirs:.3f} | {theirs / ours:.1f} |")
+    tokens = [median(v for r in rounds[n] for v in r["tokens"]) for n in ("corea", "trl")]
+    rows.append(f"| completion tokens a step | {tokens[0]:.0f} | {tokens[1]:.0f} | |")
+    return ["### A GRPO step: 16 questions x 16 completions, tiny SLM", "", *rows, ""]
+
+
+def decode(runs: int, threads: int) -> list[str]:
+    """(c)"""
+    found = measure("decode", runs, threads)
+    rows = ["| | tokens/s | ratio |", "|---|---:|---:|"]
+    ours = median(found["corea"])
+    for name, values in found.items():
+        if isinstance(values, str):
+            rows.append(f"| {name} | {values} | |")
+        else:
+            rows.append(f"| {name} | {median(values):.0f} | {ours / median(values):.1f} |")
+    return ["### Decoding 256 completions of 16 prompts, at most 24 tokens", "", *rows, ""]
+
+
+def memory(runs: int, threads: int) -> list[str]:
+    """(d)"""
+    rows = ["| completion tokens | chunked, MiB | full logits, MiB | share |", "|---:|---:|---:|---:|"]
+    for tokens in (512, 2048):
+        chunked, full = (
+            median(measure("memory", 1, threads, tokens=tokens, full=int(full))["peak"] for _ in range(runs))
+            for full in (False, True)
+        )
+        rows.append(f"| {tokens} | {chunked:.0f} | {full:.0f} | {chunked / full:.2f} |")
+    return ["### Peak memory of forward and backward beyond the model, vocabulary 151,936, float32", "", *rows, ""]
+
+
+def floor(runs: int, threads: int) -> list[str]:
+    """(e)"""
+    found = measure("floor", runs, threads)
+    rate, flops, seconds = median(found["rate"]), found["flops"], median(found["update"])
+    plain = found["plain_flops"]
+    rows = [
+        f"- measured rate of a 1024 x 1024 x 1024 product: {rate / 1e9:.1f} GFLOP/s",
+        f"- matmuls of the update of 256 completions: {flops / 1e9:.2f} GFLOP; without sharing prompts "
+        f"{plain / 1e9:.2f} GFLOP",
+        f"- floor {flops / rate:.3f} s, measured {seconds:.3f} s: **{flops / rate / seconds:.0%}** of the floor "
+        f"({plain / rate / seconds:.0%} counted without sharing)",
+    ]
+    return ["### Share of the arithmetic floor in the update", "", *rows, ""]
+
+
+def main() -> None:
+    """Prints the section."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    unknown = [p for p in options.parts if p not in PARTS]
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}; allowed is {', '.join(PARTS)}")
+    versions = measure("versions", 1, options.threads)
+    print("## Training\n")
+    print(
+        f"{versions.pop('cpu')}, {options.threads} threads, float32, medians of {options.runs} runs; "
+        + ", ".join(f"{k} {v}" for k, v in versions.items())
+        + "\n"
+    )
+    for part in options.parts or PARTS:
+        print("\n".join(globals()[part](options.runs, options.threads)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
