@@ -117,8 +117,8 @@ def test_the_cold_start_spreads_its_confidences():
 
 def test_two_sided_confidences_are_far_from_one_half_for_short_questions_and_near_it_for_long_ones():
     short, long = traces.two_sided_weights(0.0), traces.two_sided_weights(1.0)
-    assert short[0] / short[10] == pytest.approx(math.exp(2.5))  # 0.00 against 0.50
-    assert long[0] / long[10] == pytest.approx(math.exp(-2.5))
+    assert short[0] / short[10] == pytest.approx(math.exp(traces.CONTRAST))  # 0.00 against 0.50
+    assert long[0] / long[10] == pytest.approx(math.exp(-traces.CONTRAST))
     assert traces.two_sided_weights(0.5) == [1.0] * 21
 
 

@@ -89,7 +89,7 @@ SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int, int]] = {
     "spell_backward": (lambda meta: len(meta["word"]), 3, 10),
 }
 """Task -> (what its questions can be long in, a short one, a long one)."""
-CONTRAST = 2.5
+CONTRAST = 1.6
 """Log-odds between the ends and the middle of the range for a short question; the reverse for a long one."""
 
 
