@@ -35,6 +35,7 @@ ANSWER_COLUMNS = [
     "cost_usd",
 ]
 """Columns of the answers table."""
+SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
 TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps")
 
 
@@ -93,6 +94,8 @@ class CollectConfig:
     """Completions per question and tier; a tier with temperature 0 gives one."""
     temperature: float = 0.0
     """Of the SLM."""
+    signals: list[str] = field(default_factory=lambda: ["verbalized"])
+    """Confidence signals of the SLM: verbalized, expected, avg_prob, vote (needs samples > 1), probe, router."""
     chunk: int = 256
     """Questions answered between two saves."""
     logger: LoggerConfig = field(default_factory=LoggerConfig)
@@ -104,6 +107,13 @@ class CollectConfig:
         replayed = isinstance(self.engine, ReplayEngineConfig)
         require(not (self.run and replayed), "run", self.run, "nothing with engine=replay, which runs no model")
         greedy = self.samples > 1 and self.temperature == 0
+        for signal in self.signals:
+            one_of("signals", signal, SIGNALS)
+        require(
+            not replayed or self.signals == ["verbalized"], "signals", self.signals, "[verbalized] with engine=replay"
+        )
+        single = "vote" in self.signals and self.samples == 1
+        require(not single, "signals", self.signals, "vote with samples=2 or more, e.g. samples=8, and a temperature")
         require(not greedy, "samples", self.samples, "1 with temperature=0: greedy answers are all the same")
 
 
