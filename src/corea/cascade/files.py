@@ -48,6 +48,9 @@ def write_files(results: Results, folder: Path) -> list[Path]:
         paths.append(_write_csv(folder / "tiers.csv", pd.concat(parts, ignore_index=True)))
     if results.signals:
         paths.append(_write_csv(folder / "signals.csv", signals_frame(results.signals)))
+    if results.audit is not None:
+        paths.append(_write_csv(folder / "audit.csv", results.audit.disagreements))
+        paths.append(_write_csv(folder / "audit_moves.csv", results.audit.moves))
     paths.append(_write_json(folder / "operating_point.json", operating_point(results)))
     return paths
 
