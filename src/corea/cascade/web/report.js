@@ -144,21 +144,6 @@ function drawThresholds(d) {
   ), CONFIG);
 }
 
-function drawSignals(d) {
-  const box = document.getElementById("chart-signals");
-  if (!box || !d.signals.length) return;
-  const inks = ["blue", "orange", "green", "red", "purple", "grey"], dashes = { isotonic: "dot", platt: "dash" };
-  const raw = d.signals.map((s) => s.name.split(", ")[0]).filter((n, i, a) => a.indexOf(n) === i);
-  const traces = d.signals.map((s) => {
-    const [base, kind] = s.name.split(", ");
-    return { x: s.x, y: s.y, name: s.name, mode: "lines", hovertemplate: "%{x:.1f} %: %{y:.1%}<extra>" + s.name + "</extra>",
-      line: { color: color(inks[raw.indexOf(base) % inks.length]), dash: dashes[kind] || "solid", width: kind ? 1.4 : 2.2 } };
-  });
-  Plotly.react(box, traces, layout(
-    { title: { text: d.cost_label }, rangemode: "tozero" }, { title: { text: "pass@1" }, tickformat: ".0%" },
-  ), CONFIG);
-}
-
 function drawTraining() {
   if (!DATA.training.length) return;
   const columns = isNarrow() ? 1 : Math.min(3, DATA.training.length);
@@ -186,7 +171,7 @@ function show(index) {
   document.querySelectorAll("[data-dataset]").forEach((e) => { e.hidden = Number(e.dataset.dataset) !== index; });
   document.querySelectorAll("[data-show]").forEach((b) => b.setAttribute("aria-selected", Number(b.dataset.show) === index));
   const d = DATA.datasets[index];
-  if (window.Plotly) { drawPareto(d); drawReliability(d); drawHistogram(d); drawThresholds(d); drawSignals(d); }
+  if (window.Plotly) { drawPareto(d); drawReliability(d); drawHistogram(d); drawThresholds(d); drawComparisons(d); }
   setupSlider(d);
 }
 
