@@ -107,6 +107,14 @@ def metrics_document(results: Results) -> dict[str, Any]:
         "primary": results.primary,
         "datasets": {name: _dataset(e, cfg.level) for name, e in results.datasets.items()},
         "pooled": _dataset(results.pooled, cfg.level),
+        "audit": None
+        if results.audit is None
+        else {
+            "grader": results.audit.grader,
+            "graded": results.audit.graded,
+            "disagreements": len(results.audit.disagreements),
+            "moves": json.loads(results.audit.moves.to_json(orient="records", double_precision=15)),
+        },
         "tiers": {
             name: {"pays": t.pays, "chosen": json.loads(t.chosen.to_json(orient="records", double_precision=15))}
             for name, t in results.tiers.items()
