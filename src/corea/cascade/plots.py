@@ -125,8 +125,6 @@ def _compared(name: str, panels: Sequence[tuple[Evaluation, pd.DataFrame]]) -> F
         ax.set_title(f"{evaluation.name} (n = {evaluation.questions:,})", loc="left")
         ax.set_xlabel(prepare.cost_label(evaluation))
     _legend(figure, axes)
-    if name == "signals":
-        figure.supxlabel("dotted: isotonic, dashed: Platt", fontsize=9)
     return figure
 
 

@@ -35,8 +35,11 @@ def plot_signals(table: pd.DataFrame, ax: Axes) -> None:
         base, _, kind = str(signal).partition(", ")
         style, width = LOOK.get(kind, ("-", 2.0))
         color = INKS[names.index(base) % len(INKS)]
-        label = str(signal) if not kind else None  # the styles are explained once, below the figure
+        label = None if kind else base
         ax.plot(part["cost_percent"], part["accuracy"], ls=style, lw=width, color=color, label=label)
+    for kind, (style, width) in LOOK.items():
+        if table["signal"].str.endswith(f", {kind}").any():
+            ax.plot([], [], ls=style, lw=width, color=INKS[-1], label=f"recalibrated, {kind}")
     ax.set_ylabel("pass@1")
 
 
@@ -51,7 +54,13 @@ def plot_tiers(table: pd.DataFrame, ax: Axes) -> None:
     for number, (chain, part) in enumerate(table.groupby("chain", sort=True)):
         width = 2.4 if str(chain).count("-") > 1 else 1.5
         ax.plot(
-            part["cost_percent"], part["accuracy"], "o-", ms=3, lw=width, color=INKS[number], label=f"tiers {chain}"
+            part["cost_percent"],
+            part["accuracy"],
+            "o-",
+            ms=3,
+            lw=width,
+            color=INKS[number % len(INKS)],
+            label=f"tiers {chain}",
         )
     ax.set_ylabel("pass@1")
 

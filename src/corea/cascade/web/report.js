@@ -70,13 +70,14 @@ function drawPareto(d) {
   if (p.before) traces.push(line(p.before, "before RL", "orange", {}));
   if (p.cascade.low) traces.push(band(p.cascade.x, p.cascade.low, p.cascade.high, faded("blue", 0.18)));
   const cascade = line(p.cascade, "cascade", "blue", { width: 2.6 });
+  cascade.meta = { low: p.cascade.low, high: p.cascade.high };
   if (p.cascade.x.length <= 120) Object.assign(cascade, { mode: "lines+markers", marker: { size: 6 } });
   traces.push(cascade);
   traces.push(marks(p.slm, "SLM alone", "triangle-down", "ink", 13));
   traces.push(marks(p.llm, "LLM alone", "star", "ink", 15));
   for (const rule of p.rules) {
     const [symbol, ink] = RULE_MARKS[rule.name] || ["circle", "grey"];
-    traces.push(marks(rule, "rule " + rule.name, symbol, ink, 13));
+    traces.push(marks(rule, isNarrow() ? rule.name : "rule " + rule.name, symbol, ink, 13));
   }
   const wall = { type: "line", x0: 100, x1: 100, yref: "paper", y0: 0, y1: 1, line: { color: color("grey"), width: 1 } };
   traces.push(sliderMark(d));
@@ -153,7 +154,8 @@ function drawTraining() {
     const n = i ? String(i + 1) : "", axes = { xaxis: "x" + n, yaxis: "y" + n };
     const both = [["value", faded("blue", 0.35), 1], ["smooth", color("blue"), 2]];
     for (const [key, ink, width] of both) {
-      traces.push(Object.assign({ x: panel.step, y: panel[key], mode: "lines", line: { color: ink, width: width },
+      const name = panel.title + (key === "smooth" ? ", running mean" : "");
+      traces.push(Object.assign({ name: name, x: panel.step, y: panel[key], mode: "lines", line: { color: ink, width: width },
         hovertemplate: "step %{x}: %{y:.4g}<extra>" + panel.title + "</extra>" }, axes));
     }
     more["xaxis" + n] = { gridcolor: color("grid"), zeroline: false };
