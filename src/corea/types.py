@@ -51,6 +51,10 @@ DISTRIBUTIONS, STATES = "distributions", "states"
 """What Sampling.record may ask for."""
 
 
+RETRIES = ("retry_prompt_tokens", "retry_completion_tokens")
+"""Keys of Completion.extra: tokens of earlier attempts at the same answer that failed and are paid as well."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Sampling:
     """How completions are drawn."""

@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 
 from corea.cascade.reading import Columns, floats, integers, one_of, read_columns, texts, verdicts
 from corea.errors import UserError
-from corea.types import Status
+from corea.types import RETRIES, Status
 
 REQUIRED = ("question_id", "tier", "correct")
 TEXT = ("text", "answer", "question", "gold")
-TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", *RETRIES)
 UNGRADED = (Status.ERROR, Status.TRUNCATED, Status.UNPARSED_ANSWER)
 """Statuses with which a null verdict counts as wrong."""
 DIGITS = 12

@@ -31,6 +31,8 @@ ANSWER_COLUMNS = [
     "prompt_tokens",
     "cached_tokens",
     "completion_tokens",
+    "retry_prompt_tokens",
+    "retry_completion_tokens",
     "latency_s",
     "cost_usd",
     "question",
