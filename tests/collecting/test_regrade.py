@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -82,6 +83,8 @@ def test_every_disagreement_is_listed(tmp_path: Path) -> None:
     assert frontier_move(audit.evaluations["all"]) == heights
     write_files(results, tmp_path / "out")
     assert len(pd.read_csv(tmp_path / "out" / "audit.csv")) == 2
+    noted = json.loads((tmp_path / "out" / "metrics.json").read_text())["audit"]
+    assert (noted["graded"], noted["disagreements"]) == (12, 2)
 
 
 def test_regraded_verdicts_in_charge(tmp_path: Path) -> None:

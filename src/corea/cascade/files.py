@@ -20,6 +20,7 @@ from corea.cascade.pairs import USD
 from corea.cascade.run import Results, file_hash, models_of
 from corea.cascade.signals import signals_frame
 from corea.cascade.small import Figure, Small
+from corea.cascade.tiers import TierResults
 from corea.runtime import atomic_write
 
 FRONTIER = (
@@ -173,6 +174,20 @@ def operating_point(results: Results) -> dict[str, Any]:
         "prices": meta.get("prices"),
         "answers_sha256": file_hash(results.answers.path),
         "datasets": {name: _operating(results, e, level) for name, e in results.datasets.items()},
+        "tiers": {name: _chain(t) for name, t in results.tiers.items()},
+    }
+
+
+def _chain(tiers: TierResults) -> dict[str, Any] | None:
+    """The chain that was cheapest on the calibration questions, with a threshold for each of its tiers but the last."""
+    if not len(tiers.chosen):
+        return None
+    best = tiers.chosen.loc[tiers.chosen["calibration_cost"].idxmin()]
+    return {
+        "chain": [int(tier) for tier in best["chain"].split("-")],
+        "thresholds": list(best["thresholds"]),
+        "expected": {"accuracy": float(best["accuracy"]), "cost": float(best["cost"])},
+        "pays": tiers.pays,
     }
 
 
