@@ -46,11 +46,11 @@ def regraded(answers: Answers, regrade: Regrader) -> tuple[Answers, pd.DataFrame
     recorded = frame["correct"].to_numpy()
     ours = np.where(np.isnan(verdicts), recorded, verdicts)
     differ = ours != recorded
-    listed = frame.loc[differ, [c for c in SHOWN if c in frame]].copy()
+    listed = frame.loc[differ, [c for c in SHOWN if c in frame]].astype(object)  # plain values for CSV and W&B
     listed["answer"] = given[differ]
     listed["recorded"], listed["regraded"] = recorded[differ] == 1, ours[differ] == 1
     if "text" in frame:
-        listed["text"] = frame.loc[differ, "text"]
+        listed["text"] = frame.loc[differ, "text"].astype(object)
     return replace(answers, frame=frame.assign(correct=ours)), listed.reset_index(drop=True)
 
 
