@@ -1,25 +1,33 @@
 """How the evaluation of a cascade grows: 1e3 to 1e6 questions, every observed threshold, bootstrap of the whole curve.
 
-    python benchmarks/cascade_scale.py [sizes, e.g. 1e3 1e4]
+    python benchmarks/cascade_scale.py [sizes, e.g. 1e3 1e4]      then the command of a user on 1,319 questions
 
-Each size runs in a process of its own, so that seconds include the imports and memory is that size's peak. The plain
-loop counts accuracy and cost anew at each threshold; its seconds are those of one threshold, timed, times thresholds
-and resamples of the evaluation.
+Each size runs in a process of its own, so that seconds include the imports and memory is that size's peak. Beside the
+seconds on the clock stand those of the processor, which other programs on the machine disturb less. The plain loop
+counts accuracy and cost anew at each threshold; its seconds are those of one threshold, timed, times thresholds and
+resamples of the evaluation. Growth is the factor to the size before; a plain loop over questions grows by 10.
 """
 
 from __future__ import annotations
 
+import csv
+import os
+import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 SIZES = ("1e3", "1e4", "1e5", "1e6")
 THRESHOLDS, RESAMPLES = 1001, 1000
+ROWS = 1319
+"""Questions of the whole command: as many as GSM8K tests."""
 
 
 def measure(questions: int) -> None:
-    """One size: prints seconds in all, seconds of the plain loop for one threshold, thresholds, peak GiB."""
+    """One size: prints seconds and processor seconds in all, seconds of one plain loop, thresholds, peak GiB."""
     start = time.perf_counter()
     import numpy as np
 
@@ -46,35 +54,67 @@ def measure(questions: int) -> None:
     levels = group(pairs)
     coarse = coarsen(levels)
     table = sweep(levels, coarse, resample(coarse, RESAMPLES, 0), 0.95, [])
-    seconds = time.perf_counter() - start
-    loop = time.perf_counter()
-    for threshold in table["threshold"].iloc[:: max(1, len(table) // 20)]:
+    seconds, used = time.perf_counter() - start, time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    tried = table["threshold"].iloc[:: max(1, len(table) // 20)]
+    loop = time.process_time()
+    for threshold in tried:
         deferred = ~(confidence >= threshold)
         np.where(deferred, pairs.llm_correct, pairs.slm_correct).mean()
         (pairs.slm_cost + deferred * pairs.llm_cost).mean()
-    once = (time.perf_counter() - loop) / len(table.iloc[:: max(1, len(table) // 20)])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(seconds, once, len(table), peak)
+    once = (time.process_time() - loop) / len(tried)
+    print(seconds, used, once, len(table), peak)
+
+
+def growth(sizes: list[str]) -> None:
+    """A Markdown table, one row a size."""
+    heads = ("questions", "thresholds", "resamples", "seconds", "processor seconds", "peak GiB", "growth")
+    print("| " + " | ".join((*heads, "plain loops, processor seconds", "ratio")) + " |")
+    print("|---:" * 9 + "|")
+    before = None
+    for size in sizes:
+        questions = int(float(size))
+        command = [sys.executable, __file__, "--measure", str(questions)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds, used, once, thresholds, peak = map(float, done.stdout.split())
+        loops = once * thresholds * (RESAMPLES + 1)
+        factor = f"x {used / before:.1f}" if before else "–"
+        print(
+            f"| {questions:,} | {thresholds:,.0f} | {RESAMPLES:,} | {seconds:.1f} | {used:.1f} | {peak:.2f} | {factor} "
+            f"| {loops:,.0f} | {loops / used:,.0f} |",
+            flush=True,
+        )
+        before = used
+
+
+def whole_command() -> None:
+    """`python -m corea.evaluate` on 1,319 questions of two tiers, from the shell to report.html."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "answers.csv"
+        rng = random.Random(0)
+        with open(path, "w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["question_id", "tier", "split", "correct", "confidence", "cost_usd"])
+            for i in range(ROWS):
+                sure = rng.randrange(21) / 20
+                split = "calibration" if i % 3 == 0 else "test"
+                rows.writerow([f"q{i}", 0, split, int(rng.random() < sure), sure, 0.0001])
+                rows.writerow([f"q{i}", 1, split, int(rng.random() < 0.9), "", 0.002])
+        for flags in (["plots=true"], ["plots=false"]):
+            command = [sys.executable, "-m", "corea.evaluate", f"answers={path}", "logger=none", *flags]
+            before, start = os.times(), time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            after = os.times()
+            used = after.children_user + after.children_system - before.children_user - before.children_system
+            shown = f"{time.perf_counter() - start:.1f} s, {used:.1f} processor seconds"
+            print(f"python -m corea.evaluate, {ROWS:,} questions, {flags[0]}: {shown}", flush=True)
 
 
 def main() -> None:
-    """A Markdown table, one row a size."""
-    print(
-        "| questions | thresholds | resamples | seconds, imports included | peak GiB | plain loops, seconds | ratio |"
-    )
-    print("|---:|---:|---:|---:|---:|---:|---:|")
-    for size in sys.argv[1:] or SIZES:
-        questions = int(float(size))
-        done = subprocess.run(
-            [sys.executable, __file__, "--measure", str(questions)], capture_output=True, text=True, check=True
-        )
-        seconds, once, thresholds, peak = map(float, done.stdout.split())
-        loops = once * thresholds * (RESAMPLES + 1)
-        print(
-            f"| {questions:,} | {thresholds:,.0f} | {RESAMPLES:,} | {seconds:.1f} | {peak:.2f} | {loops:,.0f} "
-            f"| {loops / seconds:,.0f} |",
-            flush=True,
-        )
+    """Both."""
+    growth(sys.argv[1:] or list(SIZES))
+    print()
+    whole_command()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,12 @@ def main(cfg: EvaluateConfig) -> None:
     from corea.logger import build_logger
     from corea.runtime import prepare_run_dir
 
-    results = run_evaluation(cfg)
+    regrade = None
+    if cfg.audit is not None:
+        from corea.collecting.regrade import regrader
+
+        regrade = regrader(cfg.audit)
+    results = run_evaluation(cfg, regrade)
     folder = Path(cfg.out or Path(cfg.answers).parent)
     free = tuple(field.name for field in fields(cfg))  # a table may be evaluated again in any other way
     prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=free)

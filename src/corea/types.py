@@ -47,6 +47,14 @@ class Question:
     """What the grader and plots need besides, e.g. the reasoning-gym entry and the difficulty."""
 
 
+DISTRIBUTIONS, STATES = "distributions", "states"
+"""What Sampling.record may ask for."""
+
+
+RETRIES = ("retry_prompt_tokens", "retry_completion_tokens")
+"""Keys of Completion.extra: tokens of earlier attempts at the same answer that failed and are paid as well."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Sampling:
     """How completions are drawn."""
@@ -59,6 +67,10 @@ class Sampling:
     """Completions per prompt (the group size G in training)."""
     seed: int = 0
     """Seed of the draw: same seed, prompts and weights give the same completions."""
+    record: tuple[str, ...] = ()
+    """What an engine that can adds to Completion.extra; it changes no token. DISTRIBUTIONS: extra["tail"], the last
+    tokens as [text, probability, [[other text, its probability], ...]]; STATES: extra["state"], the last hidden state
+    (float16 in base64)."""
 
 
 @dataclass(slots=True, kw_only=True)

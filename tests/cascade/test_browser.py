@@ -10,11 +10,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from test_run import config
 
 from corea.cascade.publish import write_outputs
 from corea.cascade.run import run_evaluation
+from corea.collecting.regrade import regrader
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ERRORS = """<script>window.seen = []; addEventListener("error", (e) => seen.push(e.message));
@@ -43,7 +46,11 @@ async function main() {
   out.charts = Array.from(d.querySelectorAll(".chart")).map((c) => [c.id, c.querySelectorAll(".main-svg").length]);
   const chart = d.getElementById("chart-pareto");
   out.csv = w.chartCsv(chart).split("\\n").slice(0, 2);
-  out.svg = (await w.chartSvg(chart)).slice(0, 4);
+  out.files = {};
+  for (const c of d.querySelectorAll(".chart")) {
+    if (c.hidden) continue;
+    out.files[c.id] = [(await w.chartSvg(c)).slice(0, 4), w.chartCsv(c).split("\\n").length];
+  }
   out.saves = d.querySelectorAll("button.save").length;
   const blocks = d.querySelectorAll(".tile, .card, .tabs button, .save, h1, .lead");
   const boxes = Array.from(blocks).map((e) => [e, e.getBoundingClientRect()]);
@@ -53,6 +60,21 @@ async function main() {
     if (p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 1 && q.top < p.bottom - 1)
       out.overlaps.push(a.className + " / " + b.className);
   }));
+  out.legends = [];
+  d.querySelectorAll(".chart").forEach((c) => {
+    const texts = Array.from(c.querySelectorAll(".legendtext")).map((e) => [e.textContent, e.getBoundingClientRect()]);
+    const edge = c.getBoundingClientRect().right;
+    texts.forEach(([name, p], i) => {
+      if (p.right > edge + 1) out.legends.push(c.id + ": " + name + " is cut");
+      texts.slice(i + 1).forEach(([other, q]) => {
+        if (p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 3 && q.top < p.bottom - 3)
+          out.legends.push(c.id + ": " + name + " / " + other);
+      });
+    });
+  });
+  const details = d.querySelector("details");
+  if (details) { details.open = true; out.texts = details.textContent.length; }
+  out.opened = d.documentElement.scrollWidth - w.innerWidth;
   out.background = w.getComputedStyle(d.body).backgroundColor;
   const tab = d.querySelectorAll("[data-show]")[1];
   if (tab) tab.click();
@@ -65,15 +87,25 @@ main().catch((e) => { document.getElementById("out").textContent = JSON.stringif
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; apt-get install chromium brings one"),
 ]
 
 
 @pytest.fixture
 def page(run_folder: Path) -> Path:
-    cfg = config(run_folder / "answers.parquet")
-    cfg.plots = False
-    report = write_outputs(run_evaluation(cfg), cfg).report
+    """A report with everything in it: a third tier, a further signal, and recorded verdicts to disagree with."""
+    answers = run_folder / "answers.parquet"
+    frame = pd.read_parquet(answers)
+    middle = frame[frame["tier"] == 0].assign(model="middle", correct=True)
+    frame = pd.concat([frame.replace({"tier": {1: 2}}), middle.assign(tier=1, cost_usd=3e-5)], ignore_index=True)
+    frame["confidence_other"] = frame["confidence"] ** 2
+    frame["question"], frame["gold"] = "A question with a long_word_" + "x" * 60, "\\frac{1}{2}"
+    frame["text"] = np.where(frame["correct"], "<answer>0.5</answer>", "<answer>3</answer>")
+    frame.loc[:40, "correct"] = False
+    frame.to_parquet(answers, index=False)
+    cfg = config(answers)
+    cfg.plots, cfg.audit = False, "numeric"
+    report = write_outputs(run_evaluation(cfg, regrader("numeric")), cfg).report
     assert report is not None
     text = report.read_text(encoding="utf-8")
     (run_folder / "report_test.html").write_text(text.replace("<head>", "<head>" + ERRORS, 1), encoding="utf-8")
@@ -107,8 +139,13 @@ def test_the_report_works_in_a_browser(page: Path, width: int) -> None:
     assert seen["hands"][1] > 0
     assert seen["sorted"] == sorted(seen["sorted"], reverse=True)
     assert all(drawn > 0 for _, drawn in seen["charts"]), seen["charts"]
-    assert seen["csv"][0] == "series,x,y"
-    assert seen["svg"] == "<svg"
+    assert seen["legends"] == []
+    named = {"pareto", "prices", "reliability", "histogram", "thresholds", "signals", "tiers", "audit", "training"}
+    assert set(seen["files"]) == {f"chart-{name}" for name in named}
+    assert all(svg == "<svg" and lines > 2 for svg, lines in seen["files"].values()), seen["files"]
+    assert seen["texts"] > 60
+    assert seen["opened"] <= 0
+    assert seen["csv"][0] == "series,x,y,low,high"
     assert seen["saves"] > 10
 
 

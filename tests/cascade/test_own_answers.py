@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cascade_tables import write_jsonl
 
@@ -57,3 +58,33 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert metrics["pooled"]["llm"]["accuracy"]["value"] > 0.8
     assert (tmp_path / "results" / "report.html").exists()
+
+
+@pytest.mark.parametrize("kind", ["arrow", "parquet"])
+def test_a_data_set_with_splits(tmp_path: Path, hand_rows: list[dict[str, Any]], kind: str) -> None:
+    """The folders of DatasetDict.save_to_disk and of a hub repository: the split is in the names of the files."""
+    parts = {"calibration": hand_rows[:4], "test": hand_rows[4:]}
+    for split, rows in parts.items():
+        table = pa.Table.from_pylist(rows)
+        if kind == "parquet":
+            (tmp_path / "set" / "data").mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet")
+        else:
+            (tmp_path / "set" / split).mkdir(parents=True)
+            file = tmp_path / "set" / split / "data-00000-of-00001.arrow"
+            with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table)
+    frame = read_answers(tmp_path / "set").frame
+    found = frame.groupby("split", observed=True)["question_id"].unique().map(sorted).to_dict()
+    assert found == {"calibration": ["a", "b"], "test": ["c", "d", "e"]}
+    assert len(file_hash(tmp_path / "set")) == 64
+
+
+def test_what_the_library_datasets_writes(tmp_path: Path, hand_rows: list[dict[str, Any]]) -> None:
+    datasets = pytest.importorskip("datasets")
+    saved = datasets.Dataset.from_list(hand_rows)
+    saved.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"test": saved}).save_to_disk(tmp_path / "dict")
+    same = read_answers(write_jsonl(tmp_path / "answers.jsonl", hand_rows)).frame
+    for name in ("one", "dict"):
+        assert read_answers(tmp_path / name).frame.equals(same)

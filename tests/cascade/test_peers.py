@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from test_guarantee import config, questions
@@ -10,8 +13,9 @@ from corea.cascade.evaluation import evaluate_dataset
 from corea.cascade.levels import coarsen, group
 from corea.cascade.pairs import Pairs
 from corea.cascade.peers import first_reach, hull_mean, ibc_lift, peer_figures
-from corea.cascade.prices import price_ratio, sensitivity, sentence
+from corea.cascade.prices import price_ratio, priced, sensitivity, sentence
 from corea.cascade.sweep import curve
+from corea.cascade.table import read_answers
 from corea.config.price import PriceConfig
 from corea.prices import cost_usd
 
@@ -79,3 +83,17 @@ def test_gpu_hours() -> None:
     assert cost_usd(price, 500, 0, 1_000_000) == pytest.approx(1.0)
     with pytest.raises(ValueError, match=r"price.gpu_hour=1.8: allowed is given together with price.tokens_per_s"):
         PriceConfig(gpu_hour=1.8)
+
+
+def test_retries_are_paid(tmp_path: Path) -> None:
+    """Tier 1 took 100 + 50 prompt tokens and 10 + 5 completion tokens at $2 and $4 per million."""
+    rows = [
+        {"question_id": "a", "tier": 0, "correct": 1, "confidence": 0.5, "prompt_tokens": 100, "completion_tokens": 10},
+        {"question_id": "a", "tier": 1, "correct": 1, "prompt_tokens": 100, "completion_tokens": 10,
+         "retry_prompt_tokens": 50, "retry_completion_tokens": 5},
+    ]  # fmt: skip
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    prices = [PriceConfig(input=1.0, output=1.0), PriceConfig(input=2.0, output=4.0)]
+    costs = priced(read_answers(path), prices).frame["cost_usd"]
+    assert costs.tolist() == pytest.approx([110e-6, (150 * 2 + 15 * 4) * 1e-6])

@@ -60,12 +60,13 @@ def test_a_run_folder_gets_everything(run_folder: Path) -> None:
     assert names >= {"metrics.json", "frontier.csv", "frontier_non_math.csv", "operating_point.json", "report.html"}
     assert not [name for name in names if name.endswith(".tmp")]
     plots = {path.name for path in (run_folder / "plots").iterdir()}
-    expected = ("pareto", "reliability", "confidence", "thresholds", "training")
+    expected = ("pareto", "reliability", "confidence", "thresholds", "training", "signals")
     assert plots == {f"{name}.{kind}" for name in expected for kind in ("png", "svg")}
     assert all((run_folder / "plots" / name).stat().st_size > 5000 for name in plots)
     logger = Recorder()
     log_results(results, outputs, logger)
-    assert set(logger.seen) >= {"summary", "cascade/frontier", "cascade/rules", "cascade/metrics", "cascade/pareto"}
+    tables = {"frontier", "rules", "metrics", "signals", "prices"}
+    assert set(logger.seen) >= {"summary", "cascade/pareto", *(f"cascade/{name}" for name in tables)}
     assert [step for step, *_ in logger.rows] == list(range(101))
     assert {axis for _, axis, _ in logger.rows} == {"cascade/deferral_percent"}
     summary = logger.seen["summary"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,6 @@ def test_three_recorded_models(math500: Path, tmp_path: Path) -> None:
     assert "does not pay" in found.pays or "cannot be told to pay" in found.pays
     write_files(results, tmp_path)
     assert len(pd.read_csv(tmp_path / "tiers.csv")) == len(found.frontier)
+    chain = json.loads((tmp_path / "operating_point.json").read_text())["tiers"]["all"]
+    assert chain["chain"][0] == 0
+    assert len(chain["thresholds"]) == len(chain["chain"]) - 1

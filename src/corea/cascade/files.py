@@ -20,6 +20,7 @@ from corea.cascade.pairs import USD
 from corea.cascade.run import Results, file_hash, models_of
 from corea.cascade.signals import signals_frame
 from corea.cascade.small import Figure, Small
+from corea.cascade.tiers import TierResults
 from corea.runtime import atomic_write
 
 FRONTIER = (
@@ -48,6 +49,9 @@ def write_files(results: Results, folder: Path) -> list[Path]:
         paths.append(_write_csv(folder / "tiers.csv", pd.concat(parts, ignore_index=True)))
     if results.signals:
         paths.append(_write_csv(folder / "signals.csv", signals_frame(results.signals)))
+    if results.audit is not None:
+        paths.append(_write_csv(folder / "audit.csv", results.audit.disagreements))
+        paths.append(_write_csv(folder / "audit_moves.csv", results.audit.moves))
     paths.append(_write_json(folder / "operating_point.json", operating_point(results)))
     return paths
 
@@ -104,6 +108,14 @@ def metrics_document(results: Results) -> dict[str, Any]:
         "primary": results.primary,
         "datasets": {name: _dataset(e, cfg.level) for name, e in results.datasets.items()},
         "pooled": _dataset(results.pooled, cfg.level),
+        "audit": None
+        if results.audit is None
+        else {
+            "grader": results.audit.grader,
+            "graded": results.audit.graded,
+            "disagreements": len(results.audit.disagreements),
+            "moves": json.loads(results.audit.moves.to_json(orient="records", double_precision=15)),
+        },
         "tiers": {
             name: {"pays": t.pays, "chosen": json.loads(t.chosen.to_json(orient="records", double_precision=15))}
             for name, t in results.tiers.items()
@@ -162,6 +174,20 @@ def operating_point(results: Results) -> dict[str, Any]:
         "prices": meta.get("prices"),
         "answers_sha256": file_hash(results.answers.path),
         "datasets": {name: _operating(results, e, level) for name, e in results.datasets.items()},
+        "tiers": {name: _chain(t) for name, t in results.tiers.items()},
+    }
+
+
+def _chain(tiers: TierResults) -> dict[str, Any] | None:
+    """The chain that was cheapest on the calibration questions, with a threshold for each of its tiers but the last."""
+    if not len(tiers.chosen):
+        return None
+    best = tiers.chosen.loc[tiers.chosen["calibration_cost"].idxmin()]
+    return {
+        "chain": [int(tier) for tier in best["chain"].split("-")],
+        "thresholds": list(best["thresholds"]),
+        "expected": {"accuracy": float(best["accuracy"]), "cost": float(best["cost"])},
+        "pays": tiers.pays,
     }
 
 

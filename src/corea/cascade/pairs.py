@@ -20,6 +20,8 @@ USD = "usd"
 LLM_CALLS = "llm_calls"
 """Cost unit where the table has no prices: one LLM call costs 1, one SLM call 0."""
 
+SAMPLED = ("vote",)
+"""Signals that take all samples of a question, which are then paid on every question."""
 IN_CALLS = "cost is counted in LLM calls, without the small model's, which is not known"
 
 
@@ -95,7 +97,7 @@ def pair(answers: Answers, signal: str, large: int | None = None, slm: Answers |
         status=_strings(slm_rows, "status"),
         slm_correct=slm_rows["correct"].to_numpy() == 1,
         llm_correct=llm_rows["correct"].to_numpy() == 1,
-        slm_cost=_costs(slm_rows, unit, 0.0),
+        slm_cost=_costs(slm_rows, unit, 0.0, small.frame if signal in SAMPLED else None),
         llm_cost=_costs(llm_rows, unit, 1.0),
         unit=unit,
     )
@@ -138,9 +140,18 @@ def _strings(frame: pd.DataFrame, column: str) -> np.ndarray:
     return values.to_numpy(dtype=object, na_value="")
 
 
-def _costs(frame: pd.DataFrame, unit: str, call: float) -> np.ndarray:
-    """[rows] cost in `unit`. An answer that failed without a cost is free."""
-    return frame["cost_usd"].fillna(0.0).to_numpy() if unit == USD else np.full(len(frame), call)
+def _costs(frame: pd.DataFrame, unit: str, call: float, samples: pd.DataFrame | None = None) -> np.ndarray:
+    """[rows] cost in `unit`. An answer that failed without a cost is free.
+
+    `samples` holds all samples of the questions, where all of them must be paid for.
+    """
+    if unit != USD:
+        return np.full(len(frame), call)
+    if samples is None:
+        return frame["cost_usd"].fillna(0.0).to_numpy()
+    keys = ["dataset", "question_id", "tier"]
+    total = samples[samples["tier"] == 0].groupby(keys, observed=True, sort=False)["cost_usd"].sum()
+    return total.reindex(pd.MultiIndex.from_frame(frame[keys])).to_numpy()
 
 
 def split_by_hash(pairs: Pairs, fraction: float, seed: int, calibration: str, test: str) -> Pairs:

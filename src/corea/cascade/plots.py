@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from corea.cascade import prepare
 from corea.cascade.evaluation import Evaluation
+from corea.cascade.plots_compare import DRAW, comparisons
 from corea.cascade.prepare import thin
 from corea.cascade.run import Results
 from corea.cascade.story import percent, points
@@ -66,6 +68,8 @@ def plot_all(results: Results, folder: Path) -> list[Path]:
         "thresholds": lambda: _panels(shown, plot_thresholds, prepare.prepare_thresholds, size=(4.4, 3.6)),
         "training": lambda: _training(prepare.prepare_training(results.training)),
     }
+    for name, panels in comparisons(results, shown).items():
+        figures[name] = partial(_compared, name, panels)
     paths = []
     with matplotlib.rc_context(STYLE):
         for name, draw in figures.items():
@@ -108,6 +112,18 @@ def _panels(
     for evaluation, ax in zip(shown, axes, strict=True):
         plot(table(evaluation), ax, evaluation)
         ax.set_title(f"{evaluation.name} (n = {evaluation.questions:,})", loc="left")
+    _legend(figure, axes)
+    return figure
+
+
+def _compared(name: str, panels: Sequence[tuple[Evaluation, pd.DataFrame]]) -> Figure:
+    """One panel a dataset of a figure of plots_compare."""
+    figure, axes = _grid(len(panels), (4.6, 4.0))
+    for (evaluation, table), ax in zip(panels, axes, strict=True):
+        DRAW[name](table, ax)
+        ax.axvline(100, color=GREY, lw=0.8, zorder=0)
+        ax.set_title(f"{evaluation.name} (n = {evaluation.questions:,})", loc="left")
+        ax.set_xlabel(prepare.cost_label(evaluation))
     _legend(figure, axes)
     return figure
 

@@ -17,6 +17,7 @@ from corea.cascade.table import Answers
 from corea.config.price import PriceConfig
 from corea.errors import UserError
 from corea.prices import cost_usd
+from corea.types import RETRIES
 
 RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
@@ -60,7 +61,10 @@ def sentence(e: Evaluation, point: Point) -> str:
 
 
 def priced(answers: Answers, prices: list[PriceConfig]) -> Answers:
-    """Costs of the recorded tokens at other prices, one a tier. Raises UserError where a tier or count is missing."""
+    """Costs of the recorded tokens, retries included, at other prices, one a tier.
+
+    Raises UserError where a tier or count is missing.
+    """
     if not prices:
         return answers
     frame = answers.frame.copy()
@@ -71,11 +75,12 @@ def priced(answers: Answers, prices: list[PriceConfig]) -> Answers:
     if len(prices) <= max(tiers):
         raise UserError(f"cascade.prices: {len(prices)} given, one for each of the tiers 0 to {max(tiers)} is needed")
     cached = frame["cached_tokens"].fillna(0) if "cached_tokens" in frame else pd.Series(0.0, frame.index)
+    extra_prompt, extra_completion = (frame[c].fillna(0) if c in frame else 0.0 for c in RETRIES)
+    prompt, completion = frame["prompt_tokens"] + extra_prompt, frame["completion_tokens"] + extra_completion
     costs = pd.Series(np.nan, frame.index)
     for tier in tiers:
         rows = frame["tier"] == tier
-        counts = (frame.loc[rows, "prompt_tokens"], cached[rows], frame.loc[rows, "completion_tokens"])
-        part = cost_usd(prices[tier], *counts)
+        part = cost_usd(prices[tier], prompt[rows], cached[rows], completion[rows])
         costs[rows] = np.nan if part is None else part
     frame["cost_usd"] = costs
     meta = {**answers.meta, "prices": {str(t): vars(prices[t]) for t in tiers}}

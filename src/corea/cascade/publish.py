@@ -12,6 +12,7 @@ import pandas as pd
 from corea.cascade.evaluation import Evaluation
 from corea.cascade.files import frontier, write_files
 from corea.cascade.pairs import USD
+from corea.cascade.prices import sensitivity
 from corea.cascade.report import write_report
 from corea.cascade.run import Results
 from corea.cascade.signals import signals_frame
@@ -52,12 +53,31 @@ def log_results(results: Results, outputs: Outputs, logger: Logger) -> None:
     logger.table("cascade/frontier", frontier_table(results))
     logger.table("cascade/rules", rules_frame(results))
     logger.table("cascade/metrics", metrics_frame(results))
-    if results.signals:
-        logger.table("cascade/signals", signals_frame(results.signals))
+    for name, frame in comparison_tables(results).items():
+        logger.table(f"cascade/{name}", frame)
     for path in outputs.plots:
         logger.image(f"cascade/{path.stem}", path)
     if outputs.report is not None:
         logger.html("cascade/report", outputs.report)
+
+
+def comparison_tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Signals, chains of tiers, prices and the label audit, each where there is one."""
+    found: dict[str, pd.DataFrame] = {}
+    if results.signals:
+        found["signals"] = signals_frame(results.signals)
+    if results.tiers:
+        parts = [t.frontier.assign(dataset=name) for name, t in results.tiers.items()]
+        found["tiers"] = pd.concat(parts, ignore_index=True).astype({"thresholds": str})
+    rule = results.cfg.rule
+    parts = [sensitivity(e, e.point(rule)).assign(dataset=name) for name, e in results.everything.items()]
+    if any(map(len, parts)):
+        found["prices"] = pd.concat(parts, ignore_index=True)
+    if results.audit is not None:
+        found["audit_moves"] = results.audit.moves
+        if len(results.audit.disagreements):
+            found["audit"] = results.audit.disagreements.astype({"tier": int})
+    return found
 
 
 def flat_figures(results: Results) -> dict[str, float]:

@@ -53,7 +53,7 @@ class Columns:
 def read_columns(
     path: str | Path, wanted: Callable[[str], bool] = lambda name: True, names: dict[str, str] | None = None
 ) -> Columns:
-    """Read the columns of `path` for which `wanted(name)` holds. A folder is one that `datasets` saved to disk.
+    """Read the columns of `path` for which `wanted(name)` holds. A folder is a Hugging Face data set.
 
     `names` says where a column that we know is found in the file: {"correct": "is_right"}; the others keep their names.
 
@@ -80,41 +80,67 @@ def read_columns(
 
 
 def _read_parquet(path: Path, wanted: Callable[[str], bool]) -> Columns:
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        names = [name for name in file.schema_arrow.names if wanted(name)]
-        table = file.read(columns=names)
-    except (pa.ArrowException, OSError) as error:  # whatever is wrong inside a file from elsewhere
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a readable Parquet file (truncated or damaged): {reason}") from error
+    table = _parquet_table(path, wanted)
     meta = (table.schema.metadata or {}).get(b"corea", b"{}")
     return Columns(
         path=str(path),
-        data={name: _one_chunk(table.column(name)) for name in names},
+        data={name: _one_chunk(table.column(name)) for name in table.column_names},
         meta=json.loads(meta),
     )
 
 
+def _parquet_table(path: Path, wanted: Callable[[str], bool]) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        return file.read(columns=[name for name in file.schema_arrow.names if wanted(name)])
+    except (pa.ArrowException, OSError) as error:  # whatever is wrong inside a file from elsewhere
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a readable Parquet file (truncated or damaged): {reason}") from error
+
+
 def _read_folder(path: Path, wanted: Callable[[str], bool]) -> Columns:
-    """A folder that Dataset.save_to_disk wrote: Arrow streams. The library `datasets` is not needed."""
-    files = sorted(path.glob("*.arrow"))
+    """A Hugging Face data set folder (see folder_files). The library `datasets` is not needed.
+
+    Where the files hold no column `split` and the folder several splits, the name of each becomes the column.
+    """
+    files = folder_files(path)
     if not files:
         raise UserError(
-            f"{path}: is a folder without *.arrow; allowed is a file ending in {', '.join(SUFFIXES)}, or a "
-            "folder that Dataset.save_to_disk wrote"
+            f"{path}: is a folder without *.arrow or *-of-*.parquet; allowed is a file ending in "
+            f"{', '.join(SUFFIXES)}, or a folder that Dataset.save_to_disk wrote or that was downloaded from the hub"
         )
     tables = []
-    for file in files:
-        try:
-            with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
-                table = stream.read_all()
-        except (pa.ArrowException, OSError) as error:  # whatever is wrong inside a file from elsewhere
-            raise UserError(f"{file}: not a readable Arrow stream: {str(error).splitlines()[0]}") from error
-        tables.append(table.select([name for name in table.column_names if wanted(name)]))
-    whole = pa.concat_tables(tables)
+    for file, split in files:
+        table = _read_arrow(file, wanted) if file.suffix == ".arrow" else _parquet_table(file, wanted)
+        if len({s for _, s in files}) > 1 and "split" not in table.column_names and wanted("split"):
+            table = table.append_column("split", pa.array([split] * len(table), pa.string()))
+        tables.append(table)
+    try:
+        whole = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise UserError(f"{path}: its files do not fit together: {str(error).splitlines()[0]}") from error
     return Columns(path=str(path), data={n: _one_chunk(whole.column(n)) for n in whole.column_names}, meta={})
+
+
+def folder_files(path: Path) -> list[tuple[Path, str]]:
+    """Data files of a folder with the split that each belongs to: what Dataset.save_to_disk wrote (*.arrow), what
+    DatasetDict.save_to_disk wrote (SPLIT/*.arrow), or a copy of a hub repository (data/SPLIT-*-of-*.parquet)."""
+    for files in (sorted(path.glob("*.arrow")), sorted(path.glob("*/*.arrow"))):
+        if files:
+            return [(file, file.parent.name) for file in files if not file.name.startswith("cache-")]
+    shards = sorted(path.glob("*-of-*.parquet")) or sorted(path.glob("*/*-of-*.parquet"))
+    return [(file, file.name.split("-")[0]) for file in shards]
+
+
+def _read_arrow(file: Path, wanted: Callable[[str], bool]) -> pa.Table:
+    try:
+        with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+            table = stream.read_all()
+    except (pa.ArrowException, OSError) as error:  # whatever is wrong inside a file from elsewhere
+        raise UserError(f"{file}: not a readable Arrow stream: {str(error).splitlines()[0]}") from error
+    return table.select([name for name in table.column_names if wanted(name)])
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -13,24 +13,17 @@ import json
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from corea.cascade import prepare, prices, story, tables
-from corea.cascade.evaluation import Evaluation
+from corea.cascade import prices, story, tables
+from corea.cascade.audit import sentence as audit_sentence
+from corea.cascade.charts import page_data
 from corea.cascade.files import file_hash
 from corea.cascade.pairs import USD
-from corea.cascade.prepare import cost_text, thin
 from corea.cascade.run import Results, models_of
-from corea.cascade.signals import SignalRow
 from corea.runtime import atomic_write
 
 WEB = Path(__file__).parent / "web"
-SCRIPTS = ("report.js", "slider.js", "tools.js")
-QUESTIONS = 3000
-"""Questions that the slider can list; of more, an even part."""
+SCRIPTS = ("report.js", "compare.js", "slider.js", "tools.js")
 
 
 def write_report(results: Results, path: Path) -> Path:
@@ -47,13 +40,7 @@ def render(results: Results) -> str:
 
     shown = results.everything
     point = results.first.point(results.cfg.rule)
-    data = {
-        "datasets": [
-            chart_data(e, results.cfg.rule) | {"signals": _lines(results.signals.get(name, []), e)}
-            for name, e in shown.items()
-        ],
-        "training": _training(results),
-    }
+    data = page_data(results)
     page = Environment(loader=FileSystemLoader(WEB), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("report.html").render(
         title=_title(results),
@@ -70,6 +57,7 @@ def render(results: Results) -> str:
                 "prices": Markup(tables.prices_table(e, e.point(results.cfg.rule))),
                 "prices_sentence": prices.sentence(e, e.point(results.cfg.rule)),
                 "peers": Markup(tables.peers_table(e)),
+                "moves": Markup(tables.moves_table(results.audit, name)) if results.audit else "",
                 "tiers": Markup(tables.tiers_table(results.tiers[name])) if name in results.tiers else "",
                 "tiers_sentence": results.tiers[name].pays if name in results.tiers else "",
                 "metrics": Markup(tables.metrics_table(e)),
@@ -79,6 +67,9 @@ def render(results: Results) -> str:
         training=bool(data["training"]),
         signals=bool(results.signals),
         tiers=bool(results.tiers),
+        price_list=Markup(tables.price_list(results.answers)),
+        audit=audit_sentence(results.audit) if results.audit else "",
+        disagreements=Markup(tables.disagreements_table(results.audit)) if results.audit else "",
         level=f"{100 * results.cfg.level:g}",
         settings=story.settings(results),
         notes=results.notes,
@@ -133,127 +124,6 @@ def _tiles(results: Results) -> list[dict[str, str]]:
         earlier = f"before RL {e.before.figures[key].value:.3f}" if e.before else e.name
         tiles.append({"label": label, "value": _short(e.small.figures[key].value), "note": earlier})
     return tiles
-
-
-def chart_data(e: Evaluation, rule: str) -> dict[str, Any]:
-    """What report.js draws for one dataset."""
-    table = prepare.prepare_pareto(e)
-    series = dict(tuple(table.groupby("series", sort=False)))
-    pareto: dict[str, Any] = {
-        name: _xy(thin(series[name]), e)
-        for name in ("cascade", "before", "random", "oracle", "slm", "llm")
-        if name in series
-    }
-    own = [p.choice.rule for p in e.points if p.figures and p.chosen_on == e.name]
-    pareto["rules"] = [{"name": r, **_xy(series[r][series[r]["chosen_on"] == e.name], e)} for r in own]
-    steps = thin(prepare.prepare_thresholds(e))
-    return {
-        "name": e.name,
-        "cost_label": prepare.cost_label(e),
-        "llm_accuracy": _rounded([e.large["accuracy"].value])[0],
-        "pareto": pareto,
-        "reliability": {k: _bins(t) for k, t in prepare.prepare_reliability(e).groupby("when")},
-        "histogram": {k: _bars(t) for k, t in prepare.prepare_histogram(e).groupby("when")},
-        "thresholds": {
-            "x": _rounded(steps["threshold"]),
-            "accuracy": _rounded(steps["accuracy"]),
-            "deferral": _rounded(steps["deferral_rate"]),
-            "text": [_hover(row, e) for row in steps.itertuples()],
-            "cost_percent": _rounded(steps["cost_percent"]),
-            "cost": [cost_text(c, e.unit) for c in steps["cost"]],
-        },
-        "chosen": e.point(rule).choice.threshold,
-        "questions": _questions(e),
-    }
-
-
-def _questions(e: Evaluation) -> dict[str, Any]:
-    """What the slider lists: questions by confidence (null first), 2 * SLM right + LLM right each."""
-    if e.test is None:
-        return {"id": [], "confidence": [], "outcome": []}
-    t = e.test
-    order = np.argsort(np.nan_to_num(t.confidence, nan=-1.0), kind="stable")
-    order = order[np.unique(np.linspace(0, len(order) - 1, min(QUESTIONS, len(order))).astype(int))]
-    return {
-        "id": [str(v)[:80] for v in t.question_id[order]],
-        "confidence": _rounded(t.confidence[order]),
-        "outcome": (2 * t.slm_correct[order].astype(int) + t.llm_correct[order]).tolist(),
-        "all": len(t),
-    }
-
-
-def _lines(rows: list[SignalRow], e: Evaluation) -> list[dict[str, Any]]:
-    """Cost and accuracy of each signal at every threshold."""
-    drawn = []
-    for row in rows:
-        line = thin(row.line, 200)
-        points = {"x": _rounded(prepare.percent_of_llm(line["cost"], e)), "y": _rounded(line["accuracy"])}
-        drawn.append({"name": row.name, **points})
-    return drawn
-
-
-def _xy(table: pd.DataFrame, e: Evaluation) -> dict[str, Any]:
-    """Points of the Pareto chart with their hover text, and a band where there is one."""
-    points: dict[str, Any] = {
-        "x": _rounded(table["cost_percent"]),
-        "y": _rounded(table["accuracy"]),
-        "text": [_hover(row, e) for row in table.itertuples()],
-    }
-    if table["accuracy_lo"].notna().all():
-        points |= {"low": _rounded(table["accuracy_lo"]), "high": _rounded(table["accuracy_hi"])}
-    return points
-
-
-def _hover(row: Any, e: Evaluation) -> str:
-    """Threshold, deferral, cost and accuracy of one point."""
-    lines = []
-    if math.isfinite(getattr(row, "threshold", math.nan)):
-        lines.append("everything deferred" if row.threshold > 1 else f"threshold {row.threshold:.4g}")
-    lines.append(f"sent to the LLM {100 * row.deferral_rate:.1f} %")
-    relative = f" ({row.cost_percent:.1f} % of the LLM)" if math.isfinite(row.cost_percent) else ""
-    lines.append(f"cost {cost_text(row.cost, e.unit)}{relative}")
-    ends = ""
-    if math.isfinite(getattr(row, "accuracy_lo", math.nan)):
-        ends = f" ({100 * row.accuracy_lo:.1f} to {100 * row.accuracy_hi:.1f})"
-    lines.append(f"pass@1 {100 * row.accuracy:.1f} %{ends}")
-    return "<br>".join(lines)
-
-
-def _bins(table: pd.DataFrame) -> dict[str, Any]:
-    share = table["n"] / table["n"].sum()
-    text = [
-        f"confidence {r.confidence:.3f}<br>right {100 * r.accuracy:.1f} % ({100 * r.low:.1f} to {100 * r.high:.1f})"
-        f"<br>{r.n:,} answers"
-        for r in table.itertuples()
-    ]
-    return {
-        "x": _rounded(table["confidence"]),
-        "y": _rounded(table["accuracy"]),
-        "up": _rounded(table["high"] - table["accuracy"]),
-        "down": _rounded(table["accuracy"] - table["low"]),
-        "size": _rounded(6 + 22 * np.sqrt(share)),
-        "text": text,
-    }
-
-
-def _bars(table: pd.DataFrame) -> dict[str, Any]:
-    return {
-        key: _rounded(table[column])
-        for key, column in (("x", "confidence"), *((c, c) for c in ("width", "right", "wrong")))
-    }
-
-
-def _training(results: Results) -> list[dict[str, Any]]:
-    table = prepare.prepare_training(results.training)
-    return [
-        {"title": title, **{key: _rounded(thin(part, 600)[key]) for key in ("step", "value", "smooth")}}
-        for title, part in table.groupby("panel", sort=False)
-    ]
-
-
-def _rounded(values: Any) -> list[float | None]:
-    """Six significant digits; what is not a number is null."""
-    return [float(f"{v:.6g}") if math.isfinite(v) else None for v in np.asarray(values, np.float64)]
 
 
 def _short(value: float) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from corea.cascade.audit import Audit, Regrader, moves, regraded
 from corea.cascade.evaluation import Evaluation, Point, evaluate_dataset
 from corea.cascade.pairs import Pairs, cost_unit, pair, split_by_hash
 from corea.cascade.prices import priced
+from corea.cascade.reading import folder_files
 from corea.cascade.signals import LEAST, SignalRow, compare, recalibrated, variants
 from corea.cascade.table import Answers, read_answers
 from corea.cascade.tiers import TierResults, measure_tiers, stack
@@ -42,6 +44,8 @@ class Results:
     """Dataset (and "pooled") -> its signals compared, the configured one first; empty where there is one alone."""
     tiers: dict[str, TierResults] = field(default_factory=dict)
     """Dataset -> chains of its tiers, where it has more than two and calibration questions."""
+    audit: Audit | None = None
+    """What regrading the recorded answers found, where that was asked for."""
     training: pd.DataFrame | None = None
     """metrics.jsonl of the training run, one row a step."""
 
@@ -56,11 +60,18 @@ class Results:
         return {**self.datasets, **({POOLED: self.pooled} if len(self.datasets) > 1 else {})}
 
 
-def run_evaluation(cfg: EvaluateConfig) -> Results:
-    """Read `cfg.answers` (and the tables beside it) and measure every dataset. Raises UserError for a bad table."""
-    answers = priced(
-        read_answers(cfg.answers, names={k: v for k, v in cfg.columns.items() if k != v}), cfg.cascade.prices
-    )
+def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Results:
+    """Read `cfg.answers` (and the tables beside it) and measure every dataset. Raises UserError for a bad table.
+
+    `regrade` does what `cfg.audit` asks for.
+    """
+    theirs = {k: v for k, v in cfg.columns.items() if k != v}
+    answers = priced(read_answers(cfg.answers, text=regrade is not None, names=theirs), cfg.cascade.prices)
+    checked = regraded(answers, regrade) if regrade is not None else None
+    recorded = answers
+    if checked is not None and cfg.verdicts == "regraded":
+        answers = checked[0]
+        answers.notes = [*answers.notes, f"verdicts are those of the grader {cfg.audit}, not the recorded ones"]
     before = _read_before(cfg)
     if before is not None:
         before = priced(before, cfg.cascade.prices)
@@ -101,6 +112,7 @@ def run_evaluation(cfg: EvaluateConfig) -> Results:
         notes=notes,
         calibration_hash=hashes,
         tiers=_tiers(answers, names, cfg.cascade),
+        audit=_audit(recorded, checked, names, cfg) if checked is not None else None,
         signals=_compare(answers, raw, names, cfg.cascade) if cfg.cascade.compare else {},
         training=_read_training(cfg),
     )
@@ -142,6 +154,26 @@ def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, 
             if measured is not None:
                 found[name] = measured
     return found
+
+
+def _audit(recorded: Answers, checked: tuple[Answers, pd.DataFrame], names: list[str], cfg: EvaluateConfig) -> Audit:
+    """Every dataset with both verdicts, raw signal."""
+    cascade = cfg.cascade
+    both = [_with_splits(pair(a, cascade.signal, cascade.large), cascade, a.path, []) for a in (checked[0], recorded)]
+    evaluations, moved = {}, []
+    for name in [*names, *([POOLED] if len(names) > 1 else [])]:
+        inside = np.isin(both[0].dataset.astype(str), names) if name == POOLED else both[0].dataset == name
+        test, known, old = _parts(both[0], both[1], inside, cascade)
+        evaluations[name] = evaluate_dataset(name, test, known, old, cascade)
+        assert old is not None
+        moved.append(moves(name, evaluations[name], old, cascade))
+    return Audit(
+        grader=str(cfg.audit),
+        graded=len(recorded.frame),
+        disagreements=checked[1],
+        evaluations=evaluations,
+        moves=pd.concat(moved, ignore_index=True),
+    )
 
 
 def _read_before(cfg: EvaluateConfig) -> Answers | None:
@@ -220,9 +252,9 @@ def _hash(pairs: Pairs) -> str:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file, or of the Arrow files of a folder one after the other."""
+    """SHA-256 of a file, or of the data files of a folder one after the other."""
     if Path(path).is_dir():
-        parts = [file_hash(file) for file in sorted(Path(path).glob("*.arrow"))]
+        parts = [file_hash(file) for file, _ in folder_files(Path(path))]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from corea.cascade.audit import sentence as audit_sentence
 from corea.cascade.evaluation import Evaluation, Point
 from corea.cascade.pairs import USD
 from corea.cascade.prepare import cost_text
@@ -69,6 +70,8 @@ def _accuracy_words(change: Figure, level: float) -> str:
 def warnings(results: Results) -> list[str]:
     """What must not be overlooked: cascades that cost more, rules without a threshold, useless confidences."""
     found = []
+    if results.audit is not None and len(results.audit.disagreements):
+        found.append(audit_sentence(results.audit))
     for name, evaluation in results.everything.items():
         for point in evaluation.points:
             if point.chosen_on == name and point.costs_more:

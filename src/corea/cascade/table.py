@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 
 from corea.cascade.reading import Columns, floats, integers, one_of, read_columns, texts, verdicts
 from corea.errors import UserError
-from corea.types import Status
+from corea.types import RETRIES, Status
 
 REQUIRED = ("question_id", "tier", "correct")
-TEXT = ("text", "answer")
-TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+TEXT = ("text", "answer", "question", "gold")
+TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", *RETRIES)
 UNGRADED = (Status.ERROR, Status.TRUNCATED, Status.UNPARSED_ANSWER)
 """Statuses with which a null verdict counts as wrong."""
 DIGITS = 12
@@ -69,8 +69,8 @@ def read_answers(
 ) -> Answers:
     """Read and check an answers table.
 
-    `text` also reads the columns text and answer; `tiers` demands that every question has every tier of its dataset and
-    that there are at least two; `names` maps our columns to the file's.
+    `text` also reads the columns text, answer, question and gold; `tiers` demands that every question has every tier of
+    its dataset and that there are at least two; `names` maps our columns to the file's.
     Raises UserError that names file, column and rows.
     """
     known = {"dataset", "split", "sample", "model", "status", "cost_usd", "latency_s", *REQUIRED, *TOKENS}

@@ -6,11 +6,13 @@ import math
 from html import escape
 
 from corea.cascade import prices, story
+from corea.cascade.audit import Audit
 from corea.cascade.evaluation import Evaluation, Point
 from corea.cascade.pairs import USD
 from corea.cascade.prepare import cost_text
 from corea.cascade.signals import SignalRow
 from corea.cascade.small import Figure
+from corea.cascade.table import Answers
 from corea.cascade.tiers import TierResults
 
 METRICS = {
@@ -159,3 +161,59 @@ def tiers_table(results: TierResults) -> str:
         cells += _cell(change, 100, 1, signed=True) + _cell(cost, relative, 1, signed=True)
         rows.append(f"<tr{' class=chosen' if row.base else ''}>{cells}</tr>")
     return _table(("tiers", "thresholds", "pass@1", "points against the first pair", "cost, %"), rows)
+
+
+def price_list(answers: Answers) -> str:
+    """HTML table: what each tier costs, with source and date; empty where the table does not say."""
+    rows = []
+    for tier, price in sorted((answers.meta.get("prices") or {}).items()):
+        own = price.get("gpu_hour") is not None
+        cells = [
+            f"{price[k]:g}" if price.get(k) is not None and not own else "–" for k in ("input", "cached", "output")
+        ]
+        hour = f"{price['gpu_hour']:g} x {price.get('gpus', 1)} at {price['tokens_per_s']:g} tokens/s" if own else "–"
+        cells += [hour, escape(price.get("source") or "–"), escape(price.get("date") or "–")]
+        rows.append(f"<tr><td>{escape(str(tier))}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
+    head = ("tier", "$ per million input tokens", "cached", "output", "$ per GPU-hour", "source", "date")
+    return _table(head, rows) if rows else ""
+
+
+LISTED = 300
+"""Disagreements in the report; audit.csv holds all."""
+TEXT = 1500
+"""Last characters of a text in the report."""
+
+
+def moves_table(audit: Audit, name: str) -> str:
+    """HTML table: figures by the recorded verdicts and by ours."""
+    rows = []
+    for row in audit.moves[audit.moves["dataset"] == name].itertuples():
+        change = Figure(value=row.change, low=row.low, high=row.high, n=0)
+        cells = f"<td>{row.recorded:.3f}</td><td>{row.regraded:.3f}</td>{_cell(change, signed=True)}"
+        rows.append(f"<tr><td>{row.figure}</td>{cells}</tr>")
+    return _table(("figure", "recorded verdicts", "regraded", "change"), rows)
+
+
+def disagreements_table(audit: Audit) -> str:
+    """HTML table: one row an answer on which the recorded verdict and ours differ."""
+    table = audit.disagreements
+    if not len(table):
+        return ""
+    verdict = {True: "right", False: "wrong"}
+    rows = []
+    for row in table.head(LISTED).to_dict("records"):
+        text = row.get("text") if isinstance(row.get("text"), str) else ""
+        cut = ("… " if len(text) > TEXT else "") + text[-TEXT:]
+        asked = row.get("question") if isinstance(row.get("question"), str) else ""
+        names = [escape(str(row[k])) for k in ("question_id", "model") if isinstance(row.get(k), str)]
+        marks = [verdict[bool(row["recorded"])], verdict[bool(row["regraded"])]]
+        cells = [" · tier ".join([names[0], str(row["tier"])]) + (f" ({names[1]})" if len(names) > 1 else "")]
+        cells += [escape(str(row.get("gold"))), escape(str(row.get("answer"))), *marks]
+        cells.append(f"<details><summary>open</summary><p>{escape(asked)}</p><pre>{escape(cut)}</pre></details>")
+        rows.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
+    more = (
+        f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv holds all.</p>' if len(table) > LISTED else ""
+    )
+    return (
+        f'<div class="wide">{_table(("answer of", "gold", "given", "recorded", "regraded", "texts"), rows)}</div>{more}'
+    )

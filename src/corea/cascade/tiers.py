@@ -209,6 +209,8 @@ def _pays(chosen: pd.DataFrame) -> str:
     change, low, high = (100 * best[f"cost_change{end}"] / base["cost"] for end in ("", "_lo", "_hi"))
     text = f"{best['chain']} against {base['chain']}: cost {change:+.1f} % ({low:+.1f} to {high:+.1f})"
     text += f", pass@1 {100 * best['accuracy_change']:+.1f} points"
+    if low == high == 0:
+        return f"The further tier does not pay: the best thresholds of {best['chain']} do as {base['chain']} does."
     if high < 0:
         return f"The further tier pays: {text}."
     return f"The further tier {'does not pay' if low > 0 else 'cannot be told to pay'}: {text}."

@@ -22,7 +22,7 @@ from corea.tasks.prompts import get_prompt, prompt_hash
 from corea.tasks.splits import held_out
 from corea.types import Question
 
-SPLITS = ("calibration", "test")
+CALIBRATION, TEST = SPLITS = ("calibration", "test")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +50,8 @@ class Tier:
     price: PriceConfig
     expects_confidence: bool
     """Whether a completion without a confidence lacks something."""
+    signals: tuple[str, ...] = ()
+    """Confidence signals to collect, of SIGNALS; the last tier needs none."""
 
     @property
     def percent(self) -> bool:
@@ -58,7 +60,7 @@ class Tier:
 
     def identity(self) -> dict[str, Any]:
         """Everything that its answers depend on; prices, graders and batch sizes are not among it."""
-        return {
+        identity = {
             "model": fingerprint(self.path),
             "revision": self.revision,
             "dtype": self.dtype,
@@ -68,6 +70,8 @@ class Tier:
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
+        taken = sorted(set(self.signals) & {"expected", "avg_prob", "probe"})  # while the model answers
+        return {**identity, "signals": taken} if taken else identity
 
 
 def fingerprint(path: str) -> str:
@@ -125,6 +129,7 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
         seed=cfg.seed,
         price=model.price,
         expects_confidence=get_prompt(model.prompt).expects_confidence,
+        signals=tuple(cfg.signals),
     )
     large = Tier(
         tier=1,

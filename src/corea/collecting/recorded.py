@@ -22,7 +22,7 @@ from corea.config import PriceConfig
 from corea.config.engine import RECORDED_COLUMNS, ReplayEngineConfig
 from corea.engines.replay import ReplayEngine
 from corea.errors import UserError
-from corea.types import Completion, Question
+from corea.types import RETRIES, Completion, Question
 
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 NAMED = 5
@@ -159,12 +159,14 @@ def _completions(table: Columns, names: dict[str, str], model: str) -> list[Comp
     correct = [None if v is None else bool(v) for v in column("correct", verdicts)]
     confidence = column("confidence", _probabilities)
     tokens = {key: column(key, floats) for key in TOKENS}
+    retries = {key: column(key, floats) for key in RETRIES}
     latency, cost = column("latency_s", floats), column("cost_usd", floats)
     known = {key for key in ("text", "answer", "correct", "confidence") if names.get(key) in table.data}
     completions = []
     for n in range(len(table)):
         recorded = {"answer": answer[n], "correct": correct[n], "confidence": confidence[n], "cost_usd": cost[n]}
         recorded = {k: v for k, v in recorded.items() if v is not None or (k == "confidence" and k in known)}
+        again = {key: int(values[n]) for key, values in retries.items() if values[n] is not None}
         counted = tokens["completion_tokens"][n] is not None
         completions.append(
             Completion(
@@ -173,7 +175,7 @@ def _completions(table: Columns, names: dict[str, str], model: str) -> list[Comp
                 **{key: int(tokens[key][n] or 0) for key in TOKENS},
                 latency_s=latency[n] or 0.0,
                 model=model,
-                extra={"recorded": recorded, "tokens": "recorded" if counted else "unknown"},
+                extra={"recorded": recorded, "tokens": "recorded" if counted else "unknown", **again},
             )
         )
     return completions

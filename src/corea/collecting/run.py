@@ -10,6 +10,7 @@ import pandas as pd
 
 from corea.collecting.plan import Tier, held_out_questions, question_key
 from corea.collecting.progress import Progress
+from corea.collecting.signals import add_signals, note, to_record
 from corea.collecting.store import Store
 from corea.collecting.table import Answered, describe, row, write_table
 from corea.config import CollectConfig
@@ -33,7 +34,9 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     for tier in tiers:
         print(f"{tier.name}: {len(questions)} questions, {tier.samples} completion(s) each", flush=True)
         answers = answer_all(tier, questions, folder / "answers", cfg.chunk)
-        answered[tier.label] = [row(tier, a) for a in answers]
+        rows = [row(tier, a) for a in answers]
+        add_signals(tier, answers, rows, cfg.seed)
+        answered[tier.label] = rows
     by_label = {tier.label: tier for tier in tiers}
     for file, small in ((ANSWERS, "slm"), (BEFORE, "slm_before")):
         if small in by_label:
@@ -74,7 +77,13 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
     The longest come first: what does not fit shows at once.
     """
     engine = build_engine(tier.engine, model=tier.path, revision=tier.revision, dtype=tier.dtype)
-    sampling = Sampling(temperature=tier.temperature, max_tokens=tier.max_tokens, n=tier.samples, seed=tier.seed)
+    sampling = Sampling(
+        temperature=tier.temperature,
+        max_tokens=tier.max_tokens,
+        n=tier.samples,
+        seed=tier.seed,
+        record=to_record(tier.signals),
+    )
     ordered = sorted(questions, key=lambda q: len(q.text), reverse=True)
     failed: list[tuple[str, str]] = []
     try:
@@ -83,6 +92,7 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
                 part = ordered[start : start + chunk]
                 groups = engine.generate([build_messages(tier.prompt, q) for q in part], sampling)
                 _check_prompts(tier, part, groups)
+                note(tier, [completion for group in groups for completion in group])
                 store.add((question_key(q), group) for q, group in zip(part, groups, strict=True))
                 progress.advance(len(part), tokens=sum(c.completion_tokens for g in groups for c in g))
                 failed += _errors(part, groups)

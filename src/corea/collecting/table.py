@@ -18,7 +18,7 @@ from corea.runtime import atomic_write
 from corea.tasks.grading import grade
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
-from corea.types import Completion, Parsed, Question, Status
+from corea.types import RETRIES, Completion, Parsed, Question, Status
 
 COLUMNS: dict[str, pa.DataType] = {
     "dataset": pa.string(),
@@ -35,6 +35,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "prompt_tokens": pa.int64(),
     "cached_tokens": pa.int64(),
     "completion_tokens": pa.int64(),
+    **dict.fromkeys(RETRIES, pa.int64()),
     "latency_s": pa.float64(),
     "cost_usd": pa.float64(),
     "source": pa.string(),
@@ -49,6 +50,7 @@ OPTIONAL = (
     "prompt_tokens",
     "cached_tokens",
     "completion_tokens",
+    *RETRIES,
     "latency_s",
     "cost_usd",
     "question",
@@ -88,6 +90,8 @@ def row(tier: Answerer, answered: Answered) -> dict[str, Any]:
     parsed = _parsed(tier, completion, recorded)
     tokens = (completion.prompt_tokens, completion.cached_tokens, completion.completion_tokens)
     known = completion.extra.get("tokens") != "unknown"
+    retries = {key: completion.extra.get(key) for key in RETRIES}
+    paid = (tokens[0] + (retries[RETRIES[0]] or 0), tokens[1], tokens[2] + (retries[RETRIES[1]] or 0))
     signals = {k: v for k, v in completion.extra.items() if k.startswith("confidence_")}
     return {
         "dataset": question.dataset,
@@ -104,8 +108,9 @@ def row(tier: Answerer, answered: Answered) -> dict[str, Any]:
         "prompt_tokens": tokens[0] if known else None,
         "cached_tokens": tokens[1] if known else None,
         "completion_tokens": tokens[2] if known else None,
+        **retries,
         "latency_s": completion.latency_s if known else None,
-        "cost_usd": recorded.get("cost_usd", cost_usd(tier.price, *tokens) if known else None),
+        "cost_usd": recorded.get("cost_usd", cost_usd(tier.price, *paid) if known else None),
         "source": question.source,
         "question": question.text or None,
         "gold": question.gold or None,

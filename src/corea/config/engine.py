@@ -45,6 +45,8 @@ RECORDED_COLUMNS = {
     "prompt_tokens": "prompt_tokens",
     "cached_tokens": "cached_tokens",
     "completion_tokens": "completion_tokens",
+    "retry_prompt_tokens": "retry_prompt_tokens",
+    "retry_completion_tokens": "retry_completion_tokens",
     "latency_s": "latency_s",
     "cost_usd": "cost_usd",
 }

@@ -31,10 +31,16 @@ ANSWER_COLUMNS = [
     "prompt_tokens",
     "cached_tokens",
     "completion_tokens",
+    "retry_prompt_tokens",
+    "retry_completion_tokens",
     "latency_s",
     "cost_usd",
+    "question",
+    "gold",
 ]
 """Columns of the answers table."""
+SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
+AUDITORS = ("math", "numeric", "choice", "exact")
 TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps")
 
 
@@ -93,6 +99,8 @@ class CollectConfig:
     """Completions per question and tier; a tier with temperature 0 gives one."""
     temperature: float = 0.0
     """Of the SLM."""
+    signals: list[str] = field(default_factory=lambda: ["verbalized"])
+    """Confidence signals of the SLM: verbalized, expected, avg_prob, vote (needs samples > 1), probe, router."""
     chunk: int = 256
     """Questions answered between two saves."""
     logger: LoggerConfig = field(default_factory=LoggerConfig)
@@ -104,6 +112,13 @@ class CollectConfig:
         replayed = isinstance(self.engine, ReplayEngineConfig)
         require(not (self.run and replayed), "run", self.run, "nothing with engine=replay, which runs no model")
         greedy = self.samples > 1 and self.temperature == 0
+        for signal in self.signals:
+            one_of("signals", signal, SIGNALS)
+        require(
+            not replayed or self.signals == ["verbalized"], "signals", self.signals, "[verbalized] with engine=replay"
+        )
+        single = "vote" in self.signals and self.samples == 1
+        require(not single, "signals", self.signals, "vote with samples=2 or more, e.g. samples=8, and a temperature")
         require(not greedy, "samples", self.samples, "1 with temperature=0: greedy answers are all the same")
 
 
@@ -112,7 +127,7 @@ class EvaluateConfig:
     """python -m corea.evaluate"""
 
     answers: str = existing(MISSING)
-    """Answers table: Parquet, JSONL, CSV, or a folder that Dataset.save_to_disk wrote."""
+    """Answers table: Parquet, JSONL, CSV, or a Hugging Face data set folder (saved to disk, or copied from the hub)."""
     columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
     """Where the table holds what, e.g. columns={correct:is_right}; a further signal is +columns.confidence_NAME=p."""
     before: Optional[str] = existing()
@@ -121,9 +136,21 @@ class EvaluateConfig:
     """metrics.jsonl for the training curves; None: the one beside `answers`, where there is one."""
     out: Optional[str] = None
     """Folder for the results; None: the folder of `answers`."""
+    audit: Optional[str] = None
+    """Regrade the recorded answers with this grader (math, numeric, choice, exact) and report where it disagrees; needs
+    the columns gold and text or answer."""
+    verdicts: str = "recorded"
+    """Verdicts that all other figures rest on: recorded, or with `audit` regraded."""
     plots: bool = True
     """Draw plots/*.png and *.svg."""
     report: bool = True
     """Write report.html."""
     cascade: CascadeConfig = field(default_factory=CascadeConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        if self.audit is not None:
+            one_of("audit", self.audit, AUDITORS)
+        one_of("verdicts", self.verdicts, ("recorded", "regraded"))
+        given = self.verdicts == "recorded" or self.audit is not None
+        require(given, "verdicts", self.verdicts, "recorded, or regraded together with audit=math (or another grader)")

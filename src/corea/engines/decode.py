@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from corea.engines.cache import SlotCache
+from corea.engines.record import Record, Recorder
 from corea.engines.sampling import draw
 
 PIECE_TOKENS = 8192
@@ -36,6 +37,8 @@ class Decoded:
     """Ended by an end-of-sequence token; otherwise by its limit."""
     seconds: float = 0.0
     """From the start of the batch to the last token."""
+    record: Record | None = None
+    """Of decode(recorder=...)."""
 
 
 def pieces(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -163,6 +166,7 @@ def decode(
     temperature: float,
     noise: Tensor | None,
     pad: int,
+    recorder: Recorder | None = None,
 ) -> list[Decoded]:
     """Complete each prompt `copies` times.
 
@@ -170,6 +174,7 @@ def decode(
         prompts: token ids, sorted by length.
         limits: [P] most new tokens of each prompt's completions.
         noise: [B, max(limits)] uniform random numbers; None at temperature 0.
+        recorder: what to keep beside the tokens; changes none of them.
 
     Returns:
         P x copies rows, those of one prompt together.
@@ -194,14 +199,18 @@ def decode(
         logprobs[alive, step] = logprob.cpu()
         stopped = torch.isin(on_cpu, stops)
         ended = stopped | (limit[alive] <= step + 1)
+        if recorder is not None:
+            recorder.note(alive, step, logits, token)
         if ended.any():
             seconds = time.perf_counter() - started
-            for row, hit in zip(alive[ended].tolist(), stopped[ended].tolist(), strict=True):
+            places = ended.nonzero()[:, 0].tolist()
+            for place, row, hit in zip(places, alive[ended].tolist(), stopped[ended].tolist(), strict=True):
                 results[row] = Decoded(
                     token_ids=tokens[row, : step + 1].tolist(),
                     logprobs=logprobs[row, : step + 1].tolist(),
                     stopped=hit,
                     seconds=seconds,
+                    record=recorder.of(place, row, step + 1) if recorder is not None else None,
                 )
             if ended.all():
                 break

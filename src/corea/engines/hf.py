@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any
 
 from corea.engines.attention import grouped
 from corea.engines.decode import Decoded, decode
 from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
+from corea.engines.record import Record, Recorder
 from corea.engines.sampling import noise_keys, uniforms
 from corea.types import Completion, Message, Sampling
+
+TAIL = 32
+"""Last tokens whose distribution a completion brings along: a stated confidence comes last."""
 
 
 class HFEngine:
@@ -45,6 +53,7 @@ class HFEngine:
         self.batch_rows = batch_rows
         self.model_name = model_name
         self.stop_ids = eos_ids(model, tokenizer)
+        self.piece = lru_cache(maxsize=200_000)(lambda token: tokenizer.decode([token]))
         self.context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
 
     def close(self) -> None:
@@ -91,7 +100,13 @@ class HFEngine:
     def _decode(self, prompts: list[list[int]], keys: list[bytes], sampling: Sampling) -> list[Decoded]:
         limits = [min(sampling.max_tokens, self.context - len(p)) for p in prompts]
         noise = uniforms(keys, sampling.n, max(limits)) if sampling.temperature else None
-        with grouped(self.model):
+        rows = len(prompts) * sampling.n
+        recorder = (
+            Recorder(self.model, sampling.record, rows=rows, room=max(limits), copies=sampling.n)
+            if sampling.record
+            else nullcontext()
+        )
+        with grouped(self.model), recorder as recording:
             return decode(
                 self.model,
                 prompts,
@@ -101,6 +116,7 @@ class HFEngine:
                 temperature=sampling.temperature,
                 noise=noise,
                 pad=self.tokenizer.pad_token_id or 0,
+                recorder=recording,
             )
 
     def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
@@ -115,7 +131,26 @@ class HFEngine:
             logprobs=row.logprobs,
             latency_s=row.seconds,
             model=self.model_name,
+            extra=self._extra(row.token_ids, row.record) if row.record is not None else {},
         )
+
+    def _extra(self, token_ids: list[int], record: Record) -> dict[str, Any]:
+        """A record as Sampling.record describes it."""
+        extra: dict[str, Any] = {}
+        if record.ids is not None and record.logprobs is not None and record.chosen is not None:
+            last = range(max(0, len(token_ids) - TAIL), len(token_ids))
+            chosen, ids, others = record.chosen.exp().tolist(), record.ids.tolist(), record.logprobs.exp().tolist()
+            extra["tail"] = [
+                [
+                    self.piece(token_ids[t]),
+                    chosen[t],
+                    [[self.piece(i), p] for i, p in zip(ids[t], others[t], strict=True) if i != token_ids[t]],
+                ]
+                for t in last
+            ]
+        if record.state is not None:
+            extra["state"] = base64.b64encode(record.state.half().numpy().tobytes()).decode()
+        return extra
 
     def _too_long(self, prompt: list[int]) -> Completion:
         return Completion(

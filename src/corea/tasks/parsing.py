@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from corea.types import Parsed, Status
 
@@ -32,6 +33,21 @@ def tag_contents(text: str, name: str) -> list[str]:
             contents.append(text[start : match.start()].strip())
             start = None
     return [c for c in contents if c]
+
+
+def tag_span(text: str, name: str, readable: Callable[[str], bool]) -> tuple[int, int] | None:
+    """Start and end, in `text`, of what stands in the last closed `<name>` tag with readable contents."""
+    found, start = None, None
+    for match in _TAGS[name].finditer(text):
+        if not match[1]:
+            start = match.end()
+        elif start is not None:
+            inside = text[start : match.start()]
+            if inside.strip() and readable(inside):
+                begin = start + len(inside) - len(inside.lstrip())
+                found = (begin, begin + len(inside.strip()))
+            start = None
+    return found
 
 
 def read_confidence(text: str, percent: bool = False) -> float | None:

@@ -70,13 +70,14 @@ function drawPareto(d) {
   if (p.before) traces.push(line(p.before, "before RL", "orange", {}));
   if (p.cascade.low) traces.push(band(p.cascade.x, p.cascade.low, p.cascade.high, faded("blue", 0.18)));
   const cascade = line(p.cascade, "cascade", "blue", { width: 2.6 });
+  cascade.meta = { low: p.cascade.low, high: p.cascade.high };
   if (p.cascade.x.length <= 120) Object.assign(cascade, { mode: "lines+markers", marker: { size: 6 } });
   traces.push(cascade);
   traces.push(marks(p.slm, "SLM alone", "triangle-down", "ink", 13));
   traces.push(marks(p.llm, "LLM alone", "star", "ink", 15));
   for (const rule of p.rules) {
     const [symbol, ink] = RULE_MARKS[rule.name] || ["circle", "grey"];
-    traces.push(marks(rule, "rule " + rule.name, symbol, ink, 13));
+    traces.push(marks(rule, isNarrow() ? rule.name : "rule " + rule.name, symbol, ink, 13));
   }
   const wall = { type: "line", x0: 100, x1: 100, yref: "paper", y0: 0, y1: 1, line: { color: color("grey"), width: 1 } };
   traces.push(sliderMark(d));
@@ -144,21 +145,6 @@ function drawThresholds(d) {
   ), CONFIG);
 }
 
-function drawSignals(d) {
-  const box = document.getElementById("chart-signals");
-  if (!box || !d.signals.length) return;
-  const inks = ["blue", "orange", "green", "red", "purple", "grey"], dashes = { isotonic: "dot", platt: "dash" };
-  const raw = d.signals.map((s) => s.name.split(", ")[0]).filter((n, i, a) => a.indexOf(n) === i);
-  const traces = d.signals.map((s) => {
-    const [base, kind] = s.name.split(", ");
-    return { x: s.x, y: s.y, name: s.name, mode: "lines", hovertemplate: "%{x:.1f} %: %{y:.1%}<extra>" + s.name + "</extra>",
-      line: { color: color(inks[raw.indexOf(base) % inks.length]), dash: dashes[kind] || "solid", width: kind ? 1.4 : 2.2 } };
-  });
-  Plotly.react(box, traces, layout(
-    { title: { text: d.cost_label }, rangemode: "tozero" }, { title: { text: "pass@1" }, tickformat: ".0%" },
-  ), CONFIG);
-}
-
 function drawTraining() {
   if (!DATA.training.length) return;
   const columns = isNarrow() ? 1 : Math.min(3, DATA.training.length);
@@ -168,7 +154,8 @@ function drawTraining() {
     const n = i ? String(i + 1) : "", axes = { xaxis: "x" + n, yaxis: "y" + n };
     const both = [["value", faded("blue", 0.35), 1], ["smooth", color("blue"), 2]];
     for (const [key, ink, width] of both) {
-      traces.push(Object.assign({ x: panel.step, y: panel[key], mode: "lines", line: { color: ink, width: width },
+      const name = panel.title + (key === "smooth" ? ", running mean" : "");
+      traces.push(Object.assign({ name: name, x: panel.step, y: panel[key], mode: "lines", line: { color: ink, width: width },
         hovertemplate: "step %{x}: %{y:.4g}<extra>" + panel.title + "</extra>" }, axes));
     }
     more["xaxis" + n] = { gridcolor: color("grid"), zeroline: false };
@@ -186,7 +173,7 @@ function show(index) {
   document.querySelectorAll("[data-dataset]").forEach((e) => { e.hidden = Number(e.dataset.dataset) !== index; });
   document.querySelectorAll("[data-show]").forEach((b) => b.setAttribute("aria-selected", Number(b.dataset.show) === index));
   const d = DATA.datasets[index];
-  if (window.Plotly) { drawPareto(d); drawReliability(d); drawHistogram(d); drawThresholds(d); drawSignals(d); }
+  if (window.Plotly) { drawPareto(d); drawReliability(d); drawHistogram(d); drawThresholds(d); drawComparisons(d); }
   setupSlider(d);
 }
 

@@ -15,10 +15,13 @@ function csvCell(value) {
 }
 
 function chartCsv(chart) {
-  const rows = [["series", "x", "y"]];
+  const rows = [["series", "x", "y", "low", "high"]];
   for (const trace of chart.data) {
     if (!trace.name || trace.name === "slider") continue;
-    trace.x.forEach((x, i) => rows.push([trace.name, x, trace.y[i]]));
+    trace.x.forEach((x, i) => {
+      const ends = trace.meta && trace.meta.low ? [trace.meta.low[i], trace.meta.high[i]] : ["", ""];
+      rows.push([trace.name, x, trace.y[i], ...ends]);
+    });
   }
   return rows.map((r) => r.map(csvCell).join(",")).join("\n") + "\n";
 }
