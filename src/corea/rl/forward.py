@@ -44,9 +44,10 @@ class TokenLogprobs(nn.Module):
 
     def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """[n, H], [n] -> ([n], [n]); the sampler's distribution: temperature, nothing cut off."""
-        scores = torch.log_softmax(self.model.get_output_embeddings()(hidden).float() / self.temperature, -1)  # [n, V]
+        logits = self.model.get_output_embeddings()(hidden).float()  # [n, V]
+        scores = torch.log_softmax(logits if self.temperature == 1 else logits / self.temperature, -1)
         with torch.no_grad():
-            entropy = -(scores.exp() * scores).sum(-1)
+            entropy = -scores.exp().mul_(scores).sum(-1)  # in place: [n, V] is the largest tensor there is
         return scores.gather(-1, targets[:, None])[:, 0], entropy
 
 
