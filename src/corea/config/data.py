@@ -98,7 +98,7 @@ class GradingConfig:
     """Limits of the processes that grade mathematics and call graders of the user's."""
 
     seconds: float = 3.0
-    """Processor time an answer may take; in wall-clock time five times that."""
+    """Processor time an answer may take; in wall-clock time twenty times that."""
     memory_mb: int = 1024
     """Private memory of one process."""
     workers: int = 0

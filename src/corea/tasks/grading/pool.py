@@ -25,10 +25,10 @@ from corea.errors import UserError
 from corea.tasks.grading.names import is_own, kind
 from corea.types import Outcome, Question, Verdict
 
-START_SECONDS = 300.0
+START_SECONDS = 900.0
 """A worker that is not ready by then never will be. Imports on a busy machine take long."""
-PATIENCE = 5.0
-"""Wall-clock seconds an answer may take for each second of processor time it is allowed."""
+PATIENCE = 20.0
+"""Wall-clock seconds an answer may take for each second of processor time it is allowed: a starved machine is slow."""
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 JOBS = 5000
 """Answers after which a worker is replaced: libraries keep caches."""
