@@ -62,10 +62,11 @@ format: $(READY) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY) ## Training against TRL, and how the evaluation grows with questions (docs/benchmarks.md)
+bench: $(READY) ## Training against TRL, how the evaluation grows with questions, gradings a second (docs/benchmarks.md)
 	$(BIN)/python -m pip install --quiet -e '.[train,dev,bench]' -c constraints.txt
 	$(BIN)/python benchmarks/training.py $(ARGS)
 	$(BIN)/python benchmarks/cascade_scale.py
+	$(BIN)/python benchmarks/grading.py
 
 clean: ## Remove caches and build products; outputs/ and .venv stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -19,8 +19,10 @@ def main(cfg: CollectConfig) -> None:
     from corea.collecting.summary import log_summary, show, summarise
     from corea.logger import build_logger
     from corea.runtime import prepare_run_dir, run_dir
+    from corea.tasks.grading import set_limits
 
     cfg = with_run_defaults(cfg, HydraConfig.get().overrides.task if HydraConfig.initialized() else [])
+    set_limits(**vars(cfg.data.grading))
     tiers = [] if isinstance(cfg.engine, ReplayEngineConfig) else tiers_of(cfg)
     folder = run_dir()
     free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: all of it may change

@@ -12,7 +12,9 @@ def main(cfg: SftConfig) -> None:
     from corea.logger import build_logger
     from corea.rl.coldstart import ColdStart
     from corea.runtime import prepare_run_dir, run_dir
+    from corea.tasks.grading import set_limits
 
+    set_limits(**vars(cfg.data.grading))
     folder = run_dir()
     prepare_run_dir(folder, cfg, "auto")
     logger = build_logger(cfg.logger, folder, cfg)

@@ -12,7 +12,9 @@ def main(cfg: TrainConfig) -> None:
     from corea.logger import build_logger
     from corea.rl.trainer import Trainer
     from corea.runtime import prepare_run_dir, run_dir
+    from corea.tasks.grading import set_limits
 
+    set_limits(**vars(cfg.data.grading))
     folder = run_dir()
     prepare_run_dir(folder, cfg, cfg.trainer.resume)
     logger = build_logger(cfg.logger, folder, cfg, job="train")

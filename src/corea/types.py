@@ -25,6 +25,30 @@ class Status(StrEnum):
     ERROR = "error"
 
 
+class Outcome(StrEnum):
+    """What grading made of an answer."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    UNPARSED = "unparsed"
+    """There is no answer, or none that the grader can read."""
+    TIMEOUT = "timeout"
+    """Grading took longer than its limit and was killed."""
+    ERROR = "error"
+    """The engine or the grader failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What grading made of one answer, and what that counts as."""
+
+    outcome: Outcome
+    correct: bool | None
+    """True for the outcome correct; None where there was nothing to judge (the engine failed); else False."""
+    note: str = ""
+    """Why, in one line, where the outcome does not say it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Question:
     """One question with its gold answer."""
@@ -42,7 +66,7 @@ class Question:
     gold: str
     """The reference answer."""
     grader: str = "exact"
-    """Name of the grader: "exact", "reasoning_gym", "math", "choice", "numeric"."""
+    """Name of the grader: "exact", "numeric", "choice", "math", "reasoning_gym", or "module:function" of the user's."""
     meta: dict[str, Any] = field(default_factory=dict)
     """What the grader and plots need besides, e.g. the reasoning-gym entry and the difficulty."""
 
@@ -119,6 +143,8 @@ class Rollout:
     parsed: Parsed
     correct: float
     """1.0 or 0.0."""
+    outcome: Outcome = Outcome.WRONG
+    """What grading made of the answer."""
     rewards: dict[str, float] = field(default_factory=dict)
     """Each component unweighted: "correct", "format", "calib"."""
     reward: float = 0.0

@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 
 from corea.errors import UserError
-from corea.tasks.grading import GRADERS, grade, read_choice, read_number
+from corea.tasks.grading import GRADERS, grade, grade_many, read_choice, read_number
+from corea.tasks.grading.mathematics import without_unit
 from corea.tasks.gym import gym_question
 from corea.types import Parsed, Question, Status
 
@@ -56,6 +57,14 @@ def test_exact(given, gold, correct):
         ("none", "18", False),
         ("1/0", "1", False),
         ("5.", "5", True),
+        ("1 1/2 cups", "1.5", True),
+        ("\\frac{3}{4}", "0.75", True),
+        ("1.5e3", "1500", True),
+        ("10-12", "12", True),
+        ("=-5", "-5", True),
+        ("\u22125", "-5", True),
+        ("1{,}000", "1000", True),
+        ("1, 2", "12", False),
     ],
 )
 def test_numeric(given, gold, correct):
@@ -105,6 +114,18 @@ def test_the_text_of_an_option_may_begin_with_another_letter():
         ("", "9", False),
         ("\x00", "9", False),
         ("{" * 20, "9", False),
+        ("2000 calories", "2000", True),
+        ("12^{\\mathrm{th}} \\text{ grade}", "12", True),
+        ("15 \\text{ cm}^2", "15", True),
+        ("10%", "10", True),
+        ("5 million", "5", False),
+        ("5x", "5", False),
+        ("2pi", "2", False),
+        ("pi", "\\pi", True),
+        ("1,000", "1000", True),
+        ("0.3333333", "1/3", True),
+        ("0.33", "1/3", False),
+        ("10080", "10,\\!080", True),
     ],
 )
 def test_math(given, gold, correct):
@@ -126,3 +147,27 @@ def test_reasoning_gym_backward():
     assert grade(asked, answer("nus")) is True
     assert grade(asked, answer("nusx")) is False  # every letter in place, and one too many
     assert grade(asked, answer("nu")) is False
+
+
+def test_outcomes_are_kept_apart():
+    def given(text: str | None, status: Status = Status.OK):
+        return answer(text, status)
+
+    golds = ["18", "18", "18", "18", "18"]
+    texts = [given("18"), given("19"), given("none"), given(None, Status.TRUNCATED), given(None, Status.ERROR)]
+    verdicts = grade_many(golds, texts, grader="numeric")
+    assert [(str(v.outcome), v.correct) for v in verdicts] == [
+        ("correct", True),
+        ("wrong", False),
+        ("unparsed", False),
+        ("unparsed", False),
+        ("error", None),
+    ]
+    (bad,) = grade_many(["no number"], ["18"], grader="numeric")
+    assert (str(bad.outcome), bad.correct, bad.note) == ("error", False, "gold 'no number' holds no number")
+
+
+def test_an_answer_cannot_make_the_unit_reader_slow():
+    assert without_unit("5 " + "ab" * 400 + "!") == "5 " + "ab" * 400 + "!"
+    assert without_unit("1" * 1000) == "1" * 1000
+    assert read_number("1," * 400 + "x " * 50 + "7") == 7

@@ -18,8 +18,8 @@ from yaml import YAMLError
 from corea.config import CollectConfig, DataConfig, EngineConfig, ModelConfig, PriceConfig
 from corea.config.messages import one_line
 from corea.errors import UserError
+from corea.tasks.mixes import family_questions
 from corea.tasks.prompts import get_prompt, prompt_hash
-from corea.tasks.splits import held_out
 from corea.types import Question
 
 CALIBRATION, TEST = SPLITS = ("calibration", "test")
@@ -104,9 +104,8 @@ def held_out_questions(data: DataConfig) -> list[Question]:
     """Calibration and test questions of every family."""
     questions = []
     for name, family in data.families.items():
-        sources = [{"name": s.name, "task": s.task, "params": s.params, "weight": s.weight} for s in family.sources]
         for split, size in zip(SPLITS, (family.calibration, family.test), strict=True):
-            questions += held_out(sources, split, size, dataset=name, seed=data.seed)
+            questions += family_questions(data, name, split, size)
     return questions
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from corea.cascade.reading import Columns, floats, integers, read_columns, texts, verdicts
-from corea.collecting.table import Answered, row, write_table
+from corea.collecting.table import Answered, table_rows, write_table
 from corea.config import PriceConfig
 from corea.config.engine import RECORDED_COLUMNS, ReplayEngineConfig
 from corea.engines.replay import ReplayEngine
@@ -57,10 +57,12 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
         _count_tokens(cfg.tokenizer, tiers, {q.id: q.text for q in questions})
     rows = []
     for tier in tiers:
+        answered: list[Answered] = []
         engine = ReplayEngine(tier.samples, model_name=tier.name, texts={})
         for question in questions:
             for sample, completion in enumerate(engine.recorded(question.id, len(tier.samples[question.id]))):
-                rows.append(row(tier, Answered(question=question, sample=sample, completion=completion)))
+                answered.append(Answered(question=question, sample=sample, completion=completion))
+        rows += table_rows(tier, answered)
     write_table(folder / "answers.parquet", rows, _describe(tiers))
     return pd.DataFrame(rows)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from corea.errors import UserError
-from corea.tasks.grading import grade
+from corea.tasks.grading import grade_many
 from corea.tasks.parsing import tag_contents
-from corea.types import Parsed, Question, Status
 
 TEXTUAL = ("exact", "numeric", "choice", "math")
 """Graders that need nothing but the gold answer."""
@@ -42,23 +41,17 @@ def regrade(frame: pd.DataFrame, path: str, grader: str) -> tuple[np.ndarray, np
     blank = [None] * len(frame)
     texts = frame["text"].to_numpy(object, na_value=None) if "text" in frame else blank
     recorded = frame["answer"].to_numpy(object, na_value=None) if "answer" in frame else blank
-    seen: dict[tuple[str, str], float] = {}
-    verdicts, answers = np.full(len(frame), np.nan), np.full(len(frame), None, object)
-    for i, gold in enumerate(frame["gold"]):
-        answer = final_answer(texts[i], recorded[i], grader)
-        answers[i] = answer
-        if answer is None:
-            verdicts[i] = 0.0 if texts[i] else np.nan
-            continue
-        if (gold, answer) not in seen:
-            seen[gold, answer] = float(_verdict(gold, answer, grader))
-        verdicts[i] = seen[gold, answer]
-    return verdicts, answers
-
-
-def _verdict(gold: str, answer: str, grader: str) -> bool:
-    question = Question(id="", dataset="", source="", split="", text="", gold=gold, grader=grader)
-    return bool(grade(question, Parsed(answer=answer, confidence=None, status=Status.OK, well_formed=True)))
+    answers = np.full(len(frame), None, object)
+    answers[:] = [final_answer(text, answer, grader) for text, answer in zip(texts, recorded, strict=True)]
+    golds = frame["gold"].tolist()
+    pairs = list(dict.fromkeys((g, a) for g, a in zip(golds, answers, strict=True) if a is not None))
+    graded = grade_many([g for g, _ in pairs], [a for _, a in pairs], grader)
+    found = {pair: float(bool(v.correct)) for pair, v in zip(pairs, graded, strict=True)}
+    verdicts = [
+        found[g, a] if a is not None else 0.0 if text else np.nan
+        for g, a, text in zip(golds, answers, texts, strict=True)
+    ]
+    return np.array(verdicts, np.float64), answers
 
 
 def final_answer(text: str | None, recorded: str | None, grader: str) -> str | None:

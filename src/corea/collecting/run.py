@@ -12,7 +12,7 @@ from corea.collecting.plan import Tier, held_out_questions, question_key
 from corea.collecting.progress import Progress
 from corea.collecting.signals import add_signals, note, to_record
 from corea.collecting.store import Store
-from corea.collecting.table import Answered, describe, row, write_table
+from corea.collecting.table import Answered, describe, table_rows, write_table
 from corea.config import CollectConfig
 from corea.engines.build import build_engine
 from corea.errors import Interrupted, UserError
@@ -34,7 +34,7 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     for tier in tiers:
         print(f"{tier.name}: {len(questions)} questions, {tier.samples} completion(s) each", flush=True)
         answers = answer_all(tier, questions, folder / "answers", cfg.chunk)
-        rows = [row(tier, a) for a in answers]
+        rows = table_rows(tier, answers)
         add_signals(tier, answers, rows, cfg.seed)
         answered[tier.label] = rows
     by_label = {tier.label: tier for tier in tiers}

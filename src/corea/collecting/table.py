@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +16,10 @@ from corea.config import PriceConfig
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.runtime import atomic_write
-from corea.tasks.grading import grade
+from corea.tasks.grading import grade_many
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
-from corea.types import RETRIES, Completion, Parsed, Question, Status
+from corea.types import RETRIES, Completion, Parsed, Question, Status, Verdict
 
 COLUMNS: dict[str, pa.DataType] = {
     "dataset": pa.string(),
@@ -43,6 +44,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "gold": pa.string(),
     "finish_reason": pa.string(),
     "error": pa.string(),
+    "outcome": pa.string(),
 }
 """Those of DESIGN section 4, then what a reader of single rows wants to see. Signals (confidence_<name>) come last."""
 OPTIONAL = (
@@ -56,6 +58,7 @@ OPTIONAL = (
     "question",
     "gold",
     "error",
+    "outcome",
 )
 """Left out where no row has a value."""
 
@@ -83,11 +86,34 @@ class Answerer(Protocol):
         ...
 
 
-def row(tier: Answerer, answered: Answered) -> dict[str, Any]:
-    """Parse, grade and price one completion. What was recorded beside it (see ReplayEngine) comes first."""
+def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, Any]]:
+    """Rows of one tier's answers. Those without a recorded verdict are graded side by side.
+
+    Raises:
+        UserError: an answer has neither a recorded verdict nor a gold answer to grade by.
+    """
+    parsed = [_parsed(tier, a.completion) for a in answers]
+    verdicts: list[Verdict | None] = [None] * len(answers)
+    graded = [n for n, a in enumerate(answers) if "correct" not in _recorded(a.completion)]
+    for n in graded:
+        if not answers[n].question.gold and parsed[n].answer is not None:
+            where = f"question {answers[n].question.id}"
+            raise UserError(f"{where}: neither a recorded verdict nor a gold answer to grade by")
+    found = grade_many([answers[n].question for n in graded], [parsed[n] for n in graded])
+    for n, verdict in zip(graded, found, strict=True):
+        verdicts[n] = verdict
+    return [_row(tier, a, p, v) for a, p, v in zip(answers, parsed, verdicts, strict=True)]
+
+
+def _recorded(completion: Completion) -> dict[str, Any]:
+    """What was recorded beside a completion (see ReplayEngine): it comes before what would be read or judged."""
+    return completion.extra.get("recorded", {})
+
+
+def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | None) -> dict[str, Any]:
+    """One row of the table."""
     question, completion = answered.question, answered.completion
-    recorded = completion.extra.get("recorded", {})
-    parsed = _parsed(tier, completion, recorded)
+    recorded = _recorded(completion)
     tokens = (completion.prompt_tokens, completion.cached_tokens, completion.completion_tokens)
     known = completion.extra.get("tokens") != "unknown"
     retries = {key: completion.extra.get(key) for key in RETRIES}
@@ -102,8 +128,9 @@ def row(tier: Answerer, answered: Answered) -> dict[str, Any]:
         "sample": answered.sample,
         "text": completion.text,
         "answer": parsed.answer,
-        "correct": recorded["correct"] if "correct" in recorded else _verdict(question, parsed),
+        "correct": recorded["correct"] if verdict is None else verdict.correct,
         "status": parsed.status.value,
+        "outcome": None if verdict is None else verdict.outcome.value,
         "confidence": parsed.confidence,
         "prompt_tokens": tokens[0] if known else None,
         "cached_tokens": tokens[1] if known else None,
@@ -120,8 +147,9 @@ def row(tier: Answerer, answered: Answered) -> dict[str, Any]:
     }
 
 
-def _parsed(tier: Answerer, completion: Completion, recorded: dict[str, Any]) -> Parsed:
+def _parsed(tier: Answerer, completion: Completion) -> Parsed:
     """The parser's reading, with recorded values in the place of what it would read."""
+    recorded = _recorded(completion)
     parsed = parse_completion(
         completion.text, completion.finish_reason, percent=tier.percent, expect_confidence=tier.expects_confidence
     )
@@ -136,13 +164,6 @@ def _parsed(tier: Answerer, completion: Completion, recorded: dict[str, Any]) ->
     else:
         status = Status.OK
     return Parsed(answer=answer, confidence=confidence, status=status, well_formed=parsed.well_formed)
-
-
-def _verdict(question: Question, parsed: Parsed) -> bool | None:
-    """Graded; an answer whose question has no gold cannot be."""
-    if not question.gold and parsed.answer is not None:
-        raise UserError(f"question {question.id}: neither a recorded verdict nor a gold answer to grade by")
-    return grade(question, parsed)
 
 
 def describe(tiers: list[Tier]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.checks import at_least, one_of, require
+from corea.config.checks import at_least, require
 from corea.config.price import PriceConfig
-from corea.tasks.grading import GRADERS
+from corea.tasks.grading.names import allowed_graders, known_grader
 
 
 @dataclass
@@ -81,7 +81,7 @@ class ReplayEngineConfig(EngineConfig):
     """Hub id, local folder or "package:NAME": counts tokens where none were recorded (question and text alone)."""
 
     def __post_init__(self) -> None:
-        one_of("engine.grader", self.grader, GRADERS)
+        require(known_grader(self.grader), "engine.grader", self.grader, allowed_graders())
         _known_keys("engine.columns", self.columns, RECORDED_COLUMNS)
         _known_keys("engine.question_columns", self.question_columns, QUESTION_COLUMNS)
         for key, values in (("names", self.names), ("prices", self.prices)):

@@ -1,21 +1,22 @@
 """The cold start: which examples corea.sft trains on, how it evaluates them, and what it writes.
 
-Examples come from procedural questions with a teacher (corea.tasks.traces) or from a file of prompt/completion pairs.
+Examples come from questions with a teacher (corea.tasks.traces, or a data set's own solutions), or from a file of
+prompt/completion pairs.
 Step s of a run is a function of (configuration, s) alone.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from corea.config import DataConfig, SftConfig
+from corea.config import SftConfig
 from corea.engines.hf import HFEngine
 from corea.engines.loading import load_model, pick_device
 from corea.errors import Interrupted, UserError
@@ -23,37 +24,32 @@ from corea.logger import Logger
 from corea.rl.supervised import Example, build_optimizer, last_step, train_supervised
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.tasks import traces
-from corea.tasks.grading import grade
-from corea.tasks.gym import mix_questions
+from corea.tasks.grading import grade_many
+from corea.tasks.mixes import TrainingStream, family_questions
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import build_messages
-from corea.tasks.splits import SplitReport, held_out, training_only
+from corea.tasks.splits import SplitReport
 from corea.types import Question, Sampling
 
-TEACHERS: dict[str, Callable[[dict[str, Any], random.Random], str]] = {
+Teacher = Callable[[dict[str, Any], random.Random], str]
+"""(entry with "answer" and "metadata", random numbers of the question) -> completion."""
+
+
+def written_solution(entry: dict[str, Any], rng: random.Random) -> str:
+    """The data set's own solution as the reasoning, and a confidence that carries no information."""
+    confidence = rng.choice(traces.CONFIDENCE_GRID)
+    return (
+        f"<think>{entry['metadata']['solution']}</think> <answer>{entry['answer']}</answer> "
+        f"<confidence>{confidence}</confidence>"
+    )
+
+
+TEACHERS: dict[str, Teacher] = {
     "direct_two_sided": traces.direct_two_sided,
     "direct_unsure": traces.direct_unsure,
     "written_steps": traces.written_steps,
+    "solution": written_solution,
 }
-
-
-def training_sources(data: DataConfig) -> list[dict[str, Any]]:
-    """Sources of the families in `data.train`, as one flat mix: family weight x share within the family."""
-    flat = []
-    for name in data.train:
-        family = data.families[name]
-        total = sum(s.weight for s in family.sources)
-        for s in family.sources:
-            weight = family.weight * s.weight / total
-            flat.append({"name": s.name, "task": s.task, "params": s.params, "weight": weight, "dataset": name})
-    return flat
-
-
-def family_sources(data: DataConfig, family: str) -> list[dict[str, Any]]:
-    """Sources of one family as the mix functions take them."""
-    return [
-        {"name": s.name, "task": s.task, "params": s.params, "weight": s.weight} for s in data.families[family].sources
-    ]
 
 
 class Encoder:
@@ -77,22 +73,36 @@ class Encoder:
         return ids, [*answer, self.tokenizer.eos_token_id]
 
 
-def procedural_draw(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> Callable[[int], list[Example]]:
-    """Examples of step s: the first `batch_size` training-side questions from index s x 2 x batch_size on."""
-    sources = training_sources(cfg.data)
+def question_draw(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> Callable[[int], list[Example]]:
+    """Examples of step s: the training questions of that step with the teacher's completions.
+
+    Raises:
+        UserError: the teacher has no completion for questions of such a source.
+    """
+    stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
+    for screening in stream.screenings:
+        print(screening, flush=True)
     teacher = TEACHERS[cfg.teacher]
-    size = cfg.sft.batch_size
 
     def draw(step: int) -> list[Example]:
-        stream = mix_questions(sources, dataset="", split="pretrain", seed=cfg.seed, start=step * size * 2)
+        questions, drawn = stream(step)
+        report.drawn += drawn.drawn
+        report.dropped += drawn.dropped
         return [
-            encoder.example(
-                build_messages(encoder.prompt, q), teacher(q.meta["entry"], random.Random(q.id)), f"question {q.id}"
-            )
-            for q in itertools.islice(training_only(stream, report), size)
+            encoder.example(build_messages(encoder.prompt, q), _taught(teacher, q, cfg.teacher), f"question {q.id}")
+            for q in questions
         ]
 
     return draw
+
+
+def _taught(teacher: Teacher, question: Question, name: str) -> str:
+    entry = question.meta.get("entry") or {"answer": question.gold, "metadata": question.meta}
+    try:
+        return teacher(entry, random.Random(question.id))
+    except KeyError as error:
+        needs = "a column `solution`" if name == "solution" else "procedural questions"
+        raise UserError(f"teacher={name}: question {question.id} of {question.source}: needs {needs}") from error
 
 
 def read_pairs(path: str) -> list[dict[str, Any]]:
@@ -170,7 +180,7 @@ def test_figures(engine: HFEngine, questions: dict[str, list[Question]], cfg: Sf
         prompts = [build_messages(cfg.model.prompt, q) for q in rows]
         answers = engine.generate(prompts, Sampling(temperature=0.0, max_tokens=cfg.model.max_tokens))
         parsed = [parse_completion(a[0].text, a[0].finish_reason, expect_confidence=False) for a in answers]
-        right = [bool(grade(q, p)) for q, p in zip(rows, parsed, strict=True)]
+        right = [bool(v.correct) for v in grade_many(rows, parsed)]
         stated = [p.confidence is not None for p in parsed]
         metrics[f"{family}/pass@1"] = sum(right) / len(right)
         metrics[f"{family}/answer_share"] = sum(p.answer is not None for p in parsed) / len(parsed)
@@ -192,9 +202,9 @@ class ColdStart:
             self.model, self.tokenizer = load_model(cfg.model.path, revision=cfg.model.revision, dtype=cfg.model.dtype)
         encoder = Encoder(self.tokenizer, cfg.model.prompt, cfg.model.max_prompt_tokens)
         self.report = SplitReport()
-        self.draw = pairs_draw(cfg, encoder) if cfg.pairs else procedural_draw(cfg, encoder, self.report)
+        self.draw = pairs_draw(cfg, encoder) if cfg.pairs else question_draw(cfg, encoder, self.report)
         self.questions = {
-            name: held_out(family_sources(cfg.data, name), "test", cfg.sft.eval_questions, dataset=name, seed=0)
+            name: family_questions(replace(cfg.data, seed=0), name, "test", cfg.sft.eval_questions)
             for name in cfg.data.families
         }
         self.engine = HFEngine.from_model(self.model, self.tokenizer)

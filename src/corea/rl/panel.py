@@ -17,11 +17,10 @@ import pandas as pd
 from corea.cascade.metrics import bin_edges, equal_width, measure
 from corea.config import TrainConfig
 from corea.rl import distributed
-from corea.rl.coldstart import training_sources
 from corea.rl.extra import Component
-from corea.rl.rollout import make_group, messages
+from corea.rl.rollout import make_groups, messages
 from corea.rl.samples import samples_frame, write_samples
-from corea.tasks.splits import held_out
+from corea.tasks.mixes import held_out, training_sources
 from corea.types import Engine, Group, Question, Sampling
 
 SEED_OFFSET = 7_919
@@ -48,7 +47,7 @@ class Panel:
         mine = self.questions[distributed.rank() :: distributed.world_size()]
         sampling = Sampling(temperature=0.0, max_tokens=self.cfg.model.max_tokens, n=1)
         answers = self.engine.generate(messages(mine, self.cfg.model.prompt), sampling)
-        groups = [make_group(q, a, self.cfg, self.extras) for q, a in zip(mine, answers, strict=True)]
+        groups = make_groups(mine, answers, self.cfg, self.extras)
         return [g for part in distributed.gather(groups) for g in part]
 
 

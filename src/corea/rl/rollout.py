@@ -5,43 +5,41 @@ Everything is a function of (configuration, seed, step), so a resumed run neithe
 
 from __future__ import annotations
 
-import itertools
+import logging
 from collections.abc import Callable, Sequence
 
 from corea.config import TrainConfig
 from corea.rl.advantage import advantages
 from corea.rl.batching import Row
-from corea.rl.coldstart import training_sources
 from corea.rl.credit import token_advantages
 from corea.rl.extra import Component, add_extras
 from corea.rl.reward import group_rewards, total_reward
-from corea.tasks.grading import grade
-from corea.tasks.gym import base_seed, mix_questions
+from corea.tasks.grading import grade_many
+from corea.tasks.mixes import TrainingStream
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import build_messages, get_prompt
-from corea.tasks.splits import SplitReport, training_only
-from corea.types import Completion, Group, Message, Question, Rollout, Sampling
+from corea.tasks.seeds import base_seed
+from corea.tasks.splits import SplitReport
+from corea.types import Completion, Group, Message, Parsed, Question, Rollout, Sampling, Verdict
+
+log = logging.getLogger(__name__)
 
 
 class Draw:
     """The training questions of each step."""
 
     def __init__(self, cfg: TrainConfig):
-        self.sources = training_sources(cfg.data)
-        self.seed = cfg.seed
-        self.size = cfg.trainer.questions
+        self.stream = TrainingStream(cfg.data, split="train", seed=cfg.seed, size=cfg.trainer.questions)
+        for screening in self.stream.screenings:
+            log.info("%s", screening)
         self.attempts = 1 + cfg.trainer.resample
 
     def __call__(self, step: int, attempt: int = 0) -> tuple[list[Question], SplitReport]:
         """Questions of step `step` (from 0), and how many were drawn and left out for them.
 
-        A step reads the stream from index step * 2 * questions on: one in eight is held out on average, so it does
-        not reach into the next step's part. With trainer.resample it has as many such parts as attempts.
+        With trainer.resample a step has as many parts of the stream as attempts.
         """
-        report = SplitReport()
-        start = (step * self.attempts + attempt) * self.size * 2
-        stream = mix_questions(self.sources, dataset="", split="train", seed=self.seed, start=start)
-        return list(itertools.islice(training_only(stream, report), self.size)), report
+        return self.stream(step * self.attempts + attempt)
 
 
 def rollout_sampling(cfg: TrainConfig, step: int, rank: int, attempt: int = 0) -> Sampling:
@@ -60,20 +58,50 @@ def messages(questions: Sequence[Question], prompt: str) -> list[list[Message]]:
     return [build_messages(prompt, q) for q in questions]
 
 
-def make_group(
-    question: Question, completions: Sequence[Completion], cfg: TrainConfig, extras: dict[str, Component] | None = None
-) -> Group:
-    """Parse, grade and reward the completions of one question; `extras` are the user's own components."""
+def judge(
+    questions: Sequence[Question], completions: Sequence[Sequence[Completion]], cfg: TrainConfig
+) -> list[list[tuple[Parsed, Verdict]]]:
+    """Parse and grade the completions of each question; all of them are graded side by side."""
     prompt = get_prompt(cfg.model.prompt)
+    percent, expected = prompt.percent, prompt.expects_confidence
     parsed = [
-        parse_completion(c.text, c.finish_reason, percent=prompt.percent, expect_confidence=prompt.expects_confidence)
-        for c in completions
+        [parse_completion(c.text, c.finish_reason, percent=percent, expect_confidence=expected) for c in group]
+        for group in completions
     ]
-    correct = [float(grade(question, p)) for p in parsed]
+    asked = [q for q, group in zip(questions, parsed, strict=True) for _ in group]
+    verdicts = iter(grade_many(asked, [p for group in parsed for p in group]))
+    return [[(p, next(verdicts)) for p in group] for group in parsed]
+
+
+def make_groups(
+    questions: Sequence[Question],
+    completions: Sequence[Sequence[Completion]],
+    cfg: TrainConfig,
+    extras: dict[str, Component] | None = None,
+) -> list[Group]:
+    """Parse, grade and reward the completions of each question."""
+    judged = judge(questions, completions, cfg)
+    return [make_group(q, c, cfg, extras, j) for q, c, j in zip(questions, completions, judged, strict=True)]
+
+
+def make_group(
+    question: Question,
+    completions: Sequence[Completion],
+    cfg: TrainConfig,
+    extras: dict[str, Component] | None = None,
+    judged: Sequence[tuple[Parsed, Verdict]] | None = None,
+) -> Group:
+    """Reward the completions of one question; those that `judge` has not seen are parsed and graded first.
+
+    `extras` are the user's own components.
+    """
+    judged = judged or judge([question], [completions], cfg)[0]
+    parsed = [p for p, _ in judged]
+    correct = [float(bool(v.correct)) for _, v in judged]
     parts = group_rewards(parsed, correct, cfg.reward)
     rollouts = [
-        Rollout(question=question, completion=c, parsed=p, correct=right, rewards=r)
-        for c, p, right, r in zip(completions, parsed, correct, parts, strict=True)
+        Rollout(question=question, completion=c, parsed=p, outcome=v.outcome, correct=right, rewards=r)
+        for c, (p, v), right, r in zip(completions, judged, correct, parts, strict=True)
     ]
     add_extras(rollouts, extras or {})
     for rollout in rollouts:

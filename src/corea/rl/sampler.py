@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from corea.config import TrainConfig
 from corea.rl import distributed
 from corea.rl.extra import Component
-from corea.rl.rollout import Draw, make_group, messages, rollout_sampling
+from corea.rl.rollout import Draw, make_groups, messages, rollout_sampling
 from corea.tasks.splits import SplitReport
 from corea.types import Engine, Group
 
@@ -63,5 +63,5 @@ class Sampler:
             sampling = rollout_sampling(self.cfg, step, distributed.rank(), attempt)
             completions = self.engine.generate(prompts, sampling, progress) if prompts else []
         with timed("grade"):
-            groups = [make_group(q, c, self.cfg, self.extras) for q, c in zip(mine, completions, strict=True)]
+            groups = make_groups(mine, completions, self.cfg, self.extras)
         return groups, report

@@ -32,6 +32,7 @@ def samples_frame(step: int, groups: Sequence[Group]) -> pd.DataFrame:
             "answer": r.parsed.answer,
             "confidence": r.parsed.confidence,
             "correct": r.correct == 1.0,
+            "outcome": str(r.outcome),
             "pass_rate": g.pass_rate,
             **{f"reward_{name}": value for name, value in r.rewards.items()},
             "reward": r.reward,

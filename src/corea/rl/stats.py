@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from corea.cascade.metrics import measure
-from corea.types import Group, Status
+from corea.types import Group, Outcome, Status
 
 Columns = dict[str, list[float]]
 
@@ -26,6 +26,9 @@ def columns(groups: Sequence[Group]) -> Columns:
         "confidence": [missing if r.parsed.confidence is None else r.parsed.confidence for r in rollouts],
         "truncated": [float(r.completion.finish_reason == "length") for r in rollouts],
         "error": [float(r.parsed.status is Status.ERROR) for r in rollouts],
+        "unreadable": [float(r.outcome is Outcome.UNPARSED) for r in rollouts],
+        "grading_timeout": [float(r.outcome is Outcome.TIMEOUT) for r in rollouts],
+        "grading_error": [float(r.outcome is Outcome.ERROR) for r in rollouts],
         "degenerate": [float(g.degenerate) for g in groups for _ in g.rollouts],
         "pass_rate": [g.pass_rate for g in groups for _ in g.rollouts],
         "completion_tokens": [float(r.completion.completion_tokens) for r in rollouts],
@@ -55,6 +58,9 @@ def batch_metrics(table: dict[str, np.ndarray]) -> dict[str, float]:
         "missing_confidence_share": np.isnan(confidence).mean(),
         "truncated_share": table["truncated"].mean(),
         "error_share": table["error"].mean(),
+        "unreadable_share": table["unreadable"].mean(),
+        "grading_timeout_share": table["grading_timeout"].mean(),
+        "grading_error_share": table["grading_error"].mean(),
         "degenerate_share": table["degenerate"].mean(),
         "completion_tokens": table["completion_tokens"].mean(),
     }

@@ -1,4 +1,4 @@
-"""Questions from reasoning-gym (https://github.com/open-thought/reasoning-gym), as weighted mixes of named tasks.
+"""Questions from reasoning-gym (https://github.com/open-thought/reasoning-gym).
 
 reasoning-gym draws item i of a task from Random(seed + i): seeds that lie closer together than the number of items
 repeat each other's questions one index later. Every (seed, split, source) therefore gets a base seed of its own from a
@@ -11,20 +11,12 @@ One raw item (chain_sum):
 
 from __future__ import annotations
 
-import hashlib
-import random
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from corea.errors import UserError
+from corea.tasks.seeds import base_seed
 from corea.types import Question
-
-
-def base_seed(seed: int, split: str, source: str) -> int:
-    """Seed of a source within a split: far from that of every other (seed, split, source)."""
-    digest = hashlib.sha256(f"{seed}/{split}/{source}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 @lru_cache(maxsize=256)
@@ -57,29 +49,3 @@ def gym_question(
         grader="reasoning_gym",
         meta={"task": task, "entry": entry},
     )
-
-
-def mix_questions(
-    sources: Sequence[dict[str, Any]], *, dataset: str, split: str, seed: int, start: int = 0
-) -> Iterator[Question]:
-    """Endless stream of a weighted mix: item i is a function of (sources, split, seed, i) alone.
-
-    Args:
-        sources: each {"name", "task", "weight", "params", optional "dataset"}.
-        dataset: family name for sources that do not name their own.
-        start: index of the first item, so that a step can be drawn again without those before it.
-    """
-    weights = [float(s.get("weight", 1.0)) for s in sources]
-    index = start
-    while True:
-        source = random.Random(base_seed(seed, split, f"mix/{index}")).choices(sources, weights)[0]
-        yield gym_question(
-            index,
-            task=source["task"],
-            params=source.get("params") or {},
-            name=source["name"],
-            dataset=source.get("dataset") or dataset,
-            split=split,
-            seed=seed,
-        )
-        index += 1

@@ -1,0 +1,140 @@
+"""Rows of data sets: files on this machine (JSONL, Parquet, CSV), or data sets of the hub at a pinned revision.
+
+Nothing is ever executed that comes with a data set: files are read by pyarrow, pandas and json, and hub sets by
+`datasets`, which loads no code of theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from corea.errors import UserError
+
+KINDS = (".jsonl", ".json", ".parquet", ".csv")
+
+
+def read_file(path: Path, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows of one file; of a Parquet file only `columns`, where given (those that it lacks are left out).
+
+    Raises:
+        UserError: the file is not what its name says.
+    """
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            names = pq.read_schema(path).names
+            wanted = [name for name in names if name in columns] if columns else None
+            return pq.read_table(path, columns=wanted or None).to_pylist()
+        if path.suffix == ".csv":
+            import pandas as pd
+
+            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
+        raise UserError(f"{path}: not a {path.suffix[1:]} file ({' '.join(str(error).split())[:120]})") from error
+    return list(_json_lines(path))
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    if path.suffix == ".json" and text.lstrip().startswith("["):
+        text = "\n".join(json.dumps(row) for row in _load(text, path, "file"))
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            row = _load(line, path, f"line {number}")
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, line {number}: a JSON object is wanted")
+            yield row
+
+
+def _load(text: str, path: Path, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{path}, {where}: not JSON ({error})") from error
+
+
+def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
+    """The files of one split in a folder, however a download lays them out.
+
+    Those named `split` or `split-*` (shards), within the folder of the subset where there is one; or else those of the
+    subset, which then has one split.
+
+    Raises:
+        UserError: there are none.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.suffix in KINDS and not p.name.startswith("."))
+    if subset:
+        files = [p for p in files if p.stem == subset or subset in p.relative_to(folder).parts] or files
+    named = [p for p in files if p.stem == split or p.stem.startswith(f"{split}-")]
+    if not named and subset:
+        named = [p for p in files if p.stem == subset]
+    if not named:
+        raise UserError(
+            f"{folder}: no file for split {split!r}: allowed is {split}.jsonl, {split}.parquet or {split}.csv"
+        )
+    return [p for p in named if p.suffix == named[0].suffix]
+
+
+def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of a file, or of a split in a folder.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if place.is_file() and place.suffix not in KINDS:
+        raise UserError(f"{path}: allowed is a file that ends in {', '.join(KINDS)}")
+    files = [place] if place.is_file() else split_files(place, split, subset)
+    return [row for file in files for row in read_file(file, columns)]
+
+
+def hub_rows(
+    hub: str, split: str, subset: str | None, revision: str | None, columns: Sequence[str], name: str
+) -> list[dict[str, Any]]:
+    """Rows of a data set of the hub, from its cache on this machine where it is there.
+
+    Raises:
+        UserError: it cannot be had, with what to do about it.
+    """
+    import datasets
+    from huggingface_hub.utils import logging as hub_logging
+
+    datasets.disable_progress_bars()
+    hub_logging.set_verbosity_error()  # what it warns of on the way to an error is in the error's own line
+    try:
+        data = datasets.load_dataset(hub, subset, split=split, revision=revision)
+    except Exception as error:  # the network, the hub and the library fail in many ways; all end in one line
+        raise UserError(_why(error, hub, revision, split, name)) from error
+    return data.select_columns([c for c in data.column_names if c in columns] or data.column_names).to_list()
+
+
+def _why(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
+    """What is wrong, and how to get the data set."""
+    chain, seen = [], error
+    while seen is not None:
+        chain.append(f"{type(seen).__name__}: {seen}")
+        seen = seen.__cause__ or seen.__context__
+    text = " ".join(" ".join(chain).split())
+    pinned = f" --revision {revision}" if revision else ""
+    get = f"hf download {hub} --repo-type dataset{pinned} --local-dir DIR"
+    local = f"or, with a copy made by `{get}`, data.path=DIR"
+    if "gated" in text.lower() or "401" in text or "403" in text:
+        return (
+            f"data source {name}: {hub} wants its licence accepted: do so at "
+            f"https://huggingface.co/datasets/{hub}, log in with `hf auth login`, and start again; {local}"
+        )
+    if "Unknown split" in text or "Bad split" in text:
+        return f"data source {name}: {hub} has no split {split!r} ({' '.join(str(error).split())[:120]})"
+    if "doesn't exist" in text and "connect" not in text.lower() and "offline" not in text.lower():
+        return f"data source {name}: there is no data set {hub}{f' at {revision}' if revision else ''} on the hub"
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
+    return f"data source {name}: {hub} cannot be fetched ({reason}): start again with a network, {local}"

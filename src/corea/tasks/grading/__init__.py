@@ -1,0 +1,22 @@
+"""Verdicts: is the parsed answer the gold one?
+
+`grade` and `grade_many` are all that the other packages need. What is cheap and cannot hang is judged in this process;
+mathematics and functions of the user's run in worker processes with limits on time and memory (`pool`).
+"""
+
+from corea.tasks.grading.graders import GRADERS, read_choice, read_number
+from corea.tasks.grading.names import allowed_graders, known_grader
+from corea.tasks.grading.pool import close_pool, set_limits
+from corea.tasks.grading.verdicts import grade, grade_many
+
+__all__ = [
+    "GRADERS",
+    "allowed_graders",
+    "close_pool",
+    "grade",
+    "grade_many",
+    "known_grader",
+    "read_choice",
+    "read_number",
+    "set_limits",
+]

@@ -1,0 +1,106 @@
+"""From parsed completions to verdicts, in batches: cheap answers here, the others in the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from corea.errors import UserError
+from corea.tasks.grading.graders import GRADERS, MAX_ANSWER, gym_task
+from corea.tasks.grading.mathematics import quick_equal
+from corea.tasks.grading.names import LIGHT, allowed_graders, known_grader
+from corea.tasks.grading.pool import Job, shared_pool, verdict
+from corea.types import Outcome, Parsed, Question, Status, Verdict
+
+LIGHT_TASKS = ("chain_sum", "decimal_chain_sum", "products", "spell_backward")
+"""reasoning-gym tasks whose own scorer only compares decimals or letters. Those without one compare text."""
+
+
+def grade(question: Question, parsed: Parsed) -> bool | None:
+    """Whether the answer is correct; an answer that is missing, unreadable, or could not be graded in time is not.
+
+    Returns:
+        None where there is nothing to judge: the engine failed (status error).
+
+    Raises:
+        UserError: the question names an unknown grader.
+    """
+    return grade_many([question], [parsed])[0].correct
+
+
+def grade_many(
+    questions: Sequence[Question | str], parsed: Sequence[Parsed | str | None], grader: str = "math"
+) -> list[Verdict]:
+    """Judge many answers, those that need a worker side by side.
+
+    Args:
+        questions: one an answer; a bare text is a gold answer for `grader`.
+        parsed: completions taken apart, or bare answers (None: there is none).
+
+    Returns:
+        Verdicts in the order of the answers.
+
+    Raises:
+        UserError: a question names an unknown grader.
+    """
+    verdicts: list[Verdict | None] = []
+    jobs: list[Job] = []
+    for asked, given in zip(questions, parsed, strict=True):
+        question = _question(asked, grader) if isinstance(asked, str) else asked
+        known = _at_once(question, given)
+        if known is None:
+            answer = given if isinstance(given, str) else given.answer
+            jobs.append(Job(index=len(verdicts), grader=question.grader, question=question, answer=answer))
+        verdicts.append(known)
+    if jobs:
+        for index, found in shared_pool().run(jobs).items():
+            verdicts[index] = found
+    return verdicts
+
+
+def _question(gold: str, grader: str) -> Question:
+    return Question(id="?", dataset="", source="", split="", text="", gold=gold, grader=grader)
+
+
+def _at_once(question: Question, given: Parsed | str | None) -> Verdict | None:
+    """The verdict where no worker is needed."""
+    if not known_grader(question.grader):
+        raise UserError(f"question {question.id}: grader={question.grader}: allowed is {allowed_graders()}")
+    if isinstance(given, Parsed):
+        if given.status is Status.ERROR:
+            return Verdict(outcome=Outcome.ERROR, correct=None, note="the engine failed")
+        given = given.answer
+    if given is None:
+        return verdict(Outcome.UNPARSED, "no answer")
+    if len(given) > MAX_ANSWER:
+        return verdict(Outcome.WRONG, f"longer than {MAX_ANSWER} characters")
+    if question.grader == "math":
+        known = quick_equal(question.gold, given)
+        return None if known is None else _of(known)
+    if question.grader in LIGHT or (question.grader == "reasoning_gym" and _light_task(question.meta["task"])):
+        return _judged(question, given)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _light_task(name: str) -> bool:
+    from reasoning_gym.factory import ProceduralDataset
+
+    return name in LIGHT_TASKS or type(gym_task(name)).score_answer is ProceduralDataset.score_answer
+
+
+def _judged(question: Question, answer: str) -> Verdict:
+    try:
+        return _of(GRADERS[question.grader](question, answer))
+    except (ValueError, ArithmeticError) as error:
+        return verdict(Outcome.ERROR, " ".join(str(error).split())[:200])
+
+
+_RIGHT, _WRONG = verdict(Outcome.CORRECT), verdict(Outcome.WRONG)
+_UNREADABLE = verdict(Outcome.UNPARSED, "not readable for the grader")
+
+
+def _of(right: bool | None) -> Verdict:
+    if right is None:
+        return _UNREADABLE
+    return _RIGHT if right else _WRONG

@@ -1,0 +1,160 @@
+"""Rows of a data set to questions, by a mapping of columns.
+
+One raw row (GSM8K) with columns={question: question, gold: answer}:
+    {"question": "Janet's ducks lay 16 eggs per day. ...", "answer": "Janet sells 16 - 3 - 4 = ... \\n#### 18"}
+becomes Question(text="Janet's ducks ...", gold="18").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import string
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from corea.config.data import SourceConfig
+from corea.errors import UserError
+from corea.tasks.text import normalise
+from corea.types import Question
+
+MAPPED = ("question", "gold", "question_id", "options", "solution")
+"""Keys of `columns` with a meaning; any other goes into the question's meta."""
+DEFAULTS = {"question": "question", "gold": "answer"}
+_MISSING = object()
+_NOTE = re.compile(r"<<[^<>]*>>")
+
+
+def lookup(row: dict[str, Any], column: str) -> Any:
+    """The value of "a", "a.b" or the first there is of "a|b"; `_MISSING` without one."""
+    for alternative in column.split("|"):
+        if alternative in row:
+            return row[alternative]
+        value: Any = row
+        for part in alternative.split("."):
+            value = value.get(part, _MISSING) if isinstance(value, dict) else _MISSING
+        if value is not _MISSING:
+            return value
+    return _MISSING
+
+
+def top_columns(source: SourceConfig) -> list[str]:
+    """Names of the outermost columns that a source reads."""
+    named = [*DEFAULTS.values()] if not source.columns else []
+    named += [*source.columns.values(), *source.option_columns, *source.where, *source.between]
+    named += [d for k, d in DEFAULTS.items() if k not in source.columns]
+    names = [name for column in named for a in column.split("|") for name in (a, a.split(".")[0])]
+    return list(dict.fromkeys(names))
+
+
+def to_questions(source: SourceConfig, rows: Iterable[dict[str, Any]], *, dataset: str, where: str) -> list[Question]:
+    """Questions of the rows that the source's filters let through.
+
+    Args:
+        where: of the rows, for messages: a file or a hub data set with its split.
+
+    Raises:
+        UserError: a column is missing, a row lacks its question or gold, or two rows share an id.
+    """
+    questions: list[Question] = []
+    seen: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        if not _passes(source, row, where):
+            continue
+        question = _question(source, row, dataset, f"{where}, row {number}")
+        if seen.setdefault(question.id, normalise(question.text)) != normalise(question.text):
+            raise UserError(f"{where}, row {number}: question id {question.id} is that of another question")
+        questions.append(question)
+    if not questions:
+        raise UserError(f"{where}: no questions" + (" that pass where and between" if source.where else ""))
+    return questions
+
+
+def _passes(source: SourceConfig, row: dict[str, Any], where: str) -> bool:
+    for column, allowed in source.where.items():
+        if _cell(row, column, f"{where}: data source {source.name}.where") not in (
+            allowed if isinstance(allowed, list) else [allowed]
+        ):
+            return False
+    for column, (low, high) in source.between.items():
+        if not low <= float(_cell(row, column, f"{where}: data source {source.name}.between")) <= high:
+            return False
+    return True
+
+
+def _cell(row: dict[str, Any], column: str, where: str) -> Any:
+    value = lookup(row, column)
+    if value is _MISSING:
+        raise UserError(f"{where}: no column {column}; there is {', '.join(map(str, row))}")
+    return value
+
+
+def _question(source: SourceConfig, row: dict[str, Any], dataset: str, where: str) -> Question:
+    columns = {**DEFAULTS, **source.columns}
+    text = _text(row, columns["question"], where)
+    options, gold = _options(source, row, columns, text, where)
+    meta = {key: lookup(row, column) for key, column in source.columns.items() if key not in MAPPED}
+    if "solution" in columns:
+        meta["solution"] = _solution(_text(row, columns["solution"], where))
+    if options:
+        meta["options"] = options
+    identifier = lookup(row, columns["question_id"]) if "question_id" in columns else None
+    return Question(
+        id=f"{source.name}-{text_hash(text)}" if identifier is None else str(identifier),
+        dataset=dataset,
+        source=source.name,
+        split="",
+        text="\n".join([text, *(f"{letter}. {option}" for letter, option in options.items())]),
+        gold=gold,
+        grader=source.grader or ("choice" if options else "math"),
+        meta={key: value for key, value in meta.items() if value is not _MISSING},
+    )
+
+
+def _solution(text: str) -> str:
+    """Without GSM8K's calculator notes and final line: "2 * 3 = <<2*3=6>>6 eggs\n#### 6" is "2 * 3 = 6 eggs"."""
+    return _NOTE.sub("", text.rpartition("\n####")[0] or text).strip()
+
+
+def text_hash(text: str) -> str:
+    """First 12 hex digits of the SHA-256 of the normalised text."""
+    return hashlib.sha256(normalise(text).encode()).hexdigest()[:12]
+
+
+def _text(row: dict[str, Any], column: str, where: str) -> str:
+    value = _cell(row, column, where)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = ", ".join(map(str, value))
+    text = "" if value is None else str(value).strip()
+    if not text:
+        raise UserError(f"{where}: column {column} is empty")
+    return text
+
+
+def _options(
+    source: SourceConfig, row: dict[str, Any], columns: dict[str, str], text: str, where: str
+) -> tuple[dict[str, str], str]:
+    """({letter: option}, gold); no options: the gold alone."""
+    if source.option_columns:
+        choices = [_text(row, column, where) for column in source.option_columns]
+        right = choices[0]
+        random.Random(text_hash(text)).shuffle(choices)
+        return dict(zip(string.ascii_uppercase, choices, strict=False)), string.ascii_uppercase[choices.index(right)]
+    gold = _text(row, columns["gold"], where).rpartition("####")[2].strip()
+    if "options" not in columns:
+        return {}, gold
+    return _labelled(_cell(row, columns["options"], where), where), gold
+
+
+def _labelled(value: Any, where: str) -> dict[str, str]:
+    """Options as {letter: text} from a list of texts, of {label, text}, or {label: [...], text: [...]}."""
+    if isinstance(value, dict) and {"label", "text"} <= value.keys():
+        return {str(k): str(v) for k, v in zip(value["label"], value["text"], strict=True)}
+    if isinstance(value, dict):
+        return {str(k): str(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if all(isinstance(v, dict) and {"label", "text"} <= v.keys() for v in value):
+            return {str(v["label"]): str(v["text"]) for v in value}
+        return dict(zip(string.ascii_uppercase, map(str, value), strict=False))
+    raise UserError(f"{where}: options are {type(value).__name__}; a list or a mapping of letters to texts is wanted")

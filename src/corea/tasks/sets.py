@@ -1,0 +1,92 @@
+"""A data set as a source of a mix: which of its questions belong to which split, and in which order they come.
+
+Training runs through the training questions in epochs, each in an order of its own; calibration and test questions
+come in the order of a hash of their text, so that a smaller test is part of a larger one, whatever the seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+from corea.config.data import SPLITS, SourceConfig
+from corea.errors import UserError
+from corea.tasks.files import hub_rows, local_rows
+from corea.tasks.questions import to_questions, top_columns
+from corea.tasks.seeds import base_seed
+from corea.tasks.text import fraction, partition
+from corea.types import Question
+
+
+class DataSet:
+    """The questions of one source, loaded a split at a time when they are first asked for."""
+
+    def __init__(self, source: SourceConfig, dataset: str):
+        self.source = source
+        self.dataset = dataset
+        self._rows: dict[str, list[Question]] = {}
+        self._splits: dict[str, list[Question]] = {}
+        self._order = cache(self._shuffled)
+
+    def questions(self, split: str) -> list[Question]:
+        """All questions of a split ("pretrain" is "train"), in the order of a hash of their text.
+
+        Raises:
+            UserError: the set cannot be had or read, or has no such split.
+        """
+        split = "train" if split == "pretrain" else split
+        if split not in self._splits:
+            own = self.source.splits.get(split)
+            rows = [] if own is None else self._load(own)
+            sides = [q for q in rows if self._side(q, own) == split]
+            ordered = sorted(sides, key=lambda q: fraction(q.text, "order"))
+            limit = self.source.limit if split == "train" else None
+            self._splits[split] = [replace(q, split=split) for q in ordered[:limit]]
+        return self._splits[split]
+
+    def keep(self, questions: Sequence[Question]) -> None:
+        """Train on these alone."""
+        self._splits["train"] = list(questions)
+
+    def question(self, position: int, split: str, seed: int) -> Question | None:
+        """Question number `position` of the split; None behind the last one of a held-out split."""
+        questions = self.questions(split)
+        if split in ("calibration", "test"):
+            return questions[position] if position < len(questions) else None
+        if not questions:
+            raise UserError(f"data source {self.source.name}: no questions to train on; see its splits and filters")
+        epoch, place = divmod(position, len(questions))
+        question = questions[self._order(split, seed, epoch, len(questions))[place]]
+        return replace(question, split=split)
+
+    def _shuffled(self, split: str, seed: int, epoch: int, size: int) -> list[int]:
+        order = list(range(size))
+        random.Random(base_seed(seed, split, f"{self.source.name}/epoch {epoch}")).shuffle(order)
+        return order
+
+    def _side(self, question: Question, own: str | None) -> str:
+        """Which of the splits that share one of the set's own splits a question belongs to."""
+        sharing = [s for s in SPLITS if self.source.splits.get(s) == own]
+        if len(sharing) == 1:
+            return sharing[0]
+        if "train" not in sharing:
+            low = fraction(question.text, "side") < self.source.calibration_share
+            return "calibration" if low else "test"
+        side = partition(question.text)
+        return side if side in sharing else "train"
+
+    def _load(self, own: str) -> list[Question]:
+        if own not in self._rows:
+            source = self.source
+            columns = top_columns(source)
+            if source.path is not None:
+                where = source.path
+                rows = local_rows(source.path, own, source.subset, columns)
+            else:
+                assert source.hub is not None
+                where = f"{source.hub} ({own})"
+                rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
+            self._rows[own] = to_questions(source, rows, dataset=self.dataset, where=where)
+        return self._rows[own]
