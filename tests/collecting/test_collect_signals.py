@@ -26,7 +26,8 @@ def test_all_signals_in_one_pass(run):
     first = small[small["sample"] == 0]
     assert first[["confidence_probe", "confidence_router"]].notna().all(axis=None)
     assert first.confidence_expected.nunique() > 2 * first.confidence.nunique()
-    assert (first.confidence_expected - first.confidence).abs().mean() < 0.3
+    # what was drawn has the mean of what it was drawn from: 82 draws with a spread of at most 0.5, 4 standard errors
+    assert abs((first.confidence_expected - first.confidence).mean()) < 4 * 0.5 / len(first) ** 0.5
     assert set(small.confidence_vote.dropna()) <= {0.5, 1.0}
     assert small.confidence_expected.isna().equals(small.confidence.isna())
     plain = collect(run, "samples=2", "data.families.in_domain.calibration=60")
