@@ -147,8 +147,8 @@ def first_prompts() -> list:
     return messages(Draw(cfg)(0)[0], cfg.model.prompt)
 
 
-def decode(runs: int, threads: int) -> dict:
-    """New tokens a second, up to and with the end of sequence; three ways on the same prompts."""
+def decode(runs: int, threads: int, way: str) -> dict:
+    """New tokens a second, up to and with the end of sequence; one of three ways on the same prompts."""
     from transformers import GenerationConfig
 
     from corea.engines.hf import HFEngine
@@ -189,16 +189,9 @@ def decode(runs: int, threads: int) -> dict:
         outputs = model.generate_batch(ids, generation_config=options, progress_bar=False)
         return sum(len(o.generated_tokens) for o in outputs.values())
 
-    found: dict = {}
-    for name, function in (("corea", ours), ("generate", plain), ("generate_batch", continuous)):
-        try:
-            function(0)
-            found[name] = [rate(function, seed + 1) for seed in range(runs)]
-        except Exception as error:  # continuous batching is made for GPUs and may refuse this machine
-            if name == "corea":
-                raise
-            found[name] = f"does not run here: {type(error).__name__}: {str(error).splitlines()[0][:80]}"
-    return found
+    function = {"corea": ours, "generate": plain, "generate_batch": continuous}[way]
+    function(0)
+    return {"rate": [rate(function, seed + 1) for seed in range(runs)]}
 
 
 def rate(function, seed: int) -> float:
