@@ -1,5 +1,6 @@
 """Where models come from, and what is said when they are not there."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -152,3 +153,15 @@ def test_every_token_that_ends_a_completion(configured, expected, tmp_path):
     config.save_pretrained(tmp_path)
     assert eos_ids_of(str(tmp_path), None, tokenizer) == expected
     assert eos_ids_of(str(tmp_path / "none"), None, tokenizer) == {2}
+
+
+def test_code_that_a_model_brings_along_is_not_run(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    brought = {"AutoConfig": "brought.Config", "AutoModelForCausalLM": "brought.Model"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "brought", "auto_map": brought}))
+    (tmp_path / "brought.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w').close()\n")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(tmp_path))
+    assert not (tmp_path / "was_run").exists()
