@@ -162,7 +162,7 @@ def kept_texts(folder: Path) -> set[str]:
 @pytest.mark.slow
 def test_a_thousand_questions_with_faults_and_kills(tmp_path):
     options = ["llm.engine.timeout_s=1", "llm.engine.max_wait_s=1", "llm.engine.tries=12"]
-    ledger = tmp_path / "run" / "answers" / "spending.jsonl"
+    ledger = tmp_path / "run" / "answers" / "spending-llm.jsonl"
     settled = []  # after each kill: (requests so far, questions whose response is on disk)
     with FaultServer(often) as server:
         done = run(command(tmp_path, server, 1000, *options, "llm.budget_usd=0.1"), environment())

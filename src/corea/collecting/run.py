@@ -21,8 +21,8 @@ from corea.types import Completion, Question, Sampling
 
 ANSWERS = "answers.parquet"
 BEFORE = "answers_before.parquet"
-LEDGER = "spending.jsonl"
-"""What a run folder's calls of paid servers have cost, beside the answers."""
+LEDGER = "spending-{}.jsonl"
+"""What a run folder's calls of a server have cost, one file a tier, beside the answers."""
 
 
 def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
         template=tier.template,
         price=tier.price,
         budget_usd=tier.budget_usd,
-        ledger=store.path.with_name(LEDGER),
+        ledger=store.path.with_name(LEDGER.format(tier.label)),
     )
     sampling = Sampling(
         temperature=tier.temperature,
