@@ -14,9 +14,7 @@ from corea.rl.sync import require_parity, trained_weights
 
 
 def policy(model, adapters=None):
-    return SimpleNamespace(
-        model=model, adapters=adapters, gathered=nullcontext, cfg=SimpleNamespace(zero_stage=1)
-    )
+    return SimpleNamespace(model=model, adapters=adapters, gathered=nullcontext, cfg=SimpleNamespace(zero_stage=1))
 
 
 def test_weights_go_by_the_names_of_the_model():

@@ -286,9 +286,7 @@ def sampling_engine(cfg: TrainConfig, model, tokenizer) -> Engine:
     engine = chosen(cfg.engine)
     target = get_class(engine._target_)
     if not hasattr(target, "from_model"):
-        raise UserError(
-            f"engine={engine.name}: it cannot sample from the model that is being trained; take engine=hf"
-        )
+        raise UserError(f"engine={engine.name}: it cannot sample from the model that is being trained; take engine=hf")
     return target.from_model(
         model,
         tokenizer,
