@@ -100,12 +100,12 @@ def test_other_weights_are_taken_over_and_the_prefix_cache_forgotten(engine, own
     try:
         for value in own.model.parameters():
             value.data += 0.02 * torch.randn_like(value)
-        engine.sync((name, p.data) for name, p in own.model.named_parameters())
+        engine.sync(iter(own.model.state_dict().items()))
         after = engine.generate(PROMPTS, sampling)
         for (completion,) in after:
             assert completion.logprobs == pytest.approx(recomputed(own, completion, 1.0), abs=1e-4)
         own.model.load_state_dict(kept)
-        engine.sync((name, p.data) for name, p in own.model.named_parameters())
+        engine.sync(iter(own.model.state_dict().items()))
         restored = engine.generate(PROMPTS, sampling)
     finally:
         own.model.load_state_dict(kept)

@@ -28,7 +28,8 @@ def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
 
 
 def _gathered(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    named = list(policy.model.named_parameters())
+    # Tied weights under each of their names: vLLM keeps a packed copy of the output layer and wants it by its own.
+    named = list(policy.model.named_parameters(remove_duplicate=False))
     if policy.cfg.zero_stage < 3:
         yield from ((name, p.data) for name, p in named)
         return
