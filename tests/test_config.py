@@ -19,7 +19,13 @@ from corea.errors import UserError
 
 VERBS = {"train": TrainConfig, "sft": SftConfig, "collect": CollectConfig, "evaluate": EvaluateConfig}
 NEEDED = {"evaluate": ["answers=answers.parquet"]}
-GIVEN = {"llm=hf": ["llm.model=Qwen/Qwen2.5-7B-Instruct"], "data=file": ["data.path=questions.jsonl"]}
+GIVEN = {
+    "llm=hf": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
+    "llm=openai": ["llm.model=some-model"],
+    "llm=vllm": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
+    "data=file": ["data.path=questions.jsonl"],
+    "llm=replay": ["llm.model=answers.parquet"],
+}
 FILES = sorted(p.relative_to(conf_dir()).with_suffix("") for p in conf_dir().rglob("*.yaml"))
 SWEEPS = conf_dir().parent / "sweeps"
 
@@ -149,9 +155,11 @@ def test_mistakes(override, line):
 
 def test_an_unknown_choice_lists_the_choices_and_no_schema():
     line = mistake("train", "model=tny")
-    assert line.startswith("model=tny: no such choice; allowed is llama8b, qwen0.5b, ")
+    assert line.startswith("model=tny: no such choice; allowed is gemma3_1b, gemma3_270m, ")
     assert line.endswith("did you mean tiny?")
-    assert mistake("train", "engine=vlm") == "engine=vlm: no such choice; allowed is hf, replay"
+    line = mistake("train", "engine=vlm")
+    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, recorded, replay, vllm, ")
+    assert line.endswith("; did you mean vllm?")
     assert mistake("train", "logger=x") == "logger=x: no such choice; allowed is jsonl, none, wandb"
 
 

@@ -13,6 +13,7 @@ from corea.config import CollectConfig, ReplayEngineConfig
 @command("collect")
 def main(cfg: CollectConfig) -> None:
     """Write `answers.parquet` (and `answers_before.parquet`, the model before RL) into the run folder."""
+    from corea.collecting.estimate import show_estimate
     from corea.collecting.plan import tiers_of, with_run_defaults
     from corea.collecting.recorded import replay_answers
     from corea.collecting.run import collect_answers
@@ -25,6 +26,9 @@ def main(cfg: CollectConfig) -> None:
     set_limits(**vars(cfg.data.grading))
     tiers = [] if isinstance(cfg.engine, ReplayEngineConfig) else tiers_of(cfg)
     folder = run_dir()
+    if tiers and cfg.llm.dry_run:
+        show_estimate(cfg, tiers, folder)
+        return
     free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: all of it may change
     prepare_run_dir(folder, cfg, name="collect.yaml", harmless=free)
     logger = build_logger(cfg.logger, folder, cfg, job="collect")

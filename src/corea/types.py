@@ -6,7 +6,7 @@ Evaluation: Question -> Completion of each tier -> one row of the answers table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -176,12 +176,21 @@ class Engine(Protocol):
 
     model_name: str
 
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Completion]]:
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        sampling: Sampling,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times; the outer list follows the order of `prompts`.
 
-        A failure of one prompt is a Completion with finish_reason "error", not an exception.
+        `progress` is told of every few prompts that are finished. A failure of one prompt is a Completion with
+        finish_reason "error", not an exception.
         """
         ...
+
+    # An engine that can sample from a model in training has besides `from_model(model, tokenizer, **options)` and
+    # `sync(weights)`, which takes over (name, tensor) pairs after an update.
 
     def close(self) -> None:
         """Free devices, connections and processes."""

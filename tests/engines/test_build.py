@@ -1,10 +1,11 @@
 """Engines from their configuration."""
 
+import pytest
 from random_models import random_model
 
 from corea.composition import compose
-from corea.config import HFEngineConfig
-from corea.engines.build import build_engine
+from corea.config import AutoEngineConfig, HFEngineConfig
+from corea.engines.build import build_engine, chosen
 from corea.engines.hf import HFEngine
 from corea.types import Engine, Sampling
 
@@ -25,3 +26,15 @@ def test_the_shipped_pair_answers():
         ((answer,),) = build_engine(what, model=path, dtype="float32").generate([prompt], Sampling(temperature=0))
         assert answer.finish_reason == "stop"
         assert "<answer>8</answer>" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("installed", "gpu", "name"), [(True, True, "vllm"), (True, False, "hf"), (False, True, "hf"), (False, False, "hf")]
+)
+def test_auto_says_what_it_picks(installed, gpu, name, monkeypatch, caplog):
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: object() if installed else None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    with caplog.at_level("INFO"):
+        assert chosen(AutoEngineConfig()).name == name
+    assert f"engine=auto: {name} (" in caplog.text
+    assert chosen(same := HFEngineConfig()) is same

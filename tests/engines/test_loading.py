@@ -1,11 +1,24 @@
 """Where models come from, and what is said when they are not there."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 import torch
 from random_models import random_model
 from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig
 
-from corea.engines.loading import encode_prompt, eos_ids, load_model, model_location, pick_dtype, require_attention
+from corea.engines.loading import (
+    begun_by,
+    encode_prompt,
+    eos_ids,
+    eos_ids_of,
+    load_model,
+    model_location,
+    pick_dtype,
+    require_attention,
+)
 from corea.errors import UserError
 
 
@@ -116,3 +129,39 @@ class TestEncodePrompt:
         monkeypatch.setattr(tokenizer, "chat_template", None)
         with pytest.raises(UserError, match="model m: its tokenizer has no chat template"):
             encode_prompt(tokenizer, self.MESSAGES, "m")
+
+    def test_variables_of_a_template_and_what_it_begins(self, tokenizer, monkeypatch):
+        """As Qwen3's template closes the thoughts, and that of a model that always thinks opens them."""
+        thinking = "{% if thinking is defined %}{{ '<think>' if thinking else '<think></think> ' }}{% endif %}"
+        monkeypatch.setattr(tokenizer, "chat_template", tokenizer.chat_template + thinking)
+        for template, begun in (({}, ""), ({"thinking": True}, "<think>"), ({"thinking": False}, "<think></think> ")):
+            ids = encode_prompt(tokenizer, self.MESSAGES[1:], "m", template)
+            assert tokenizer.decode(ids) == f"<|user|>3 + 4 =<|assistant|>{begun}"
+            assert begun_by(tokenizer, ids) == begun
+        about_tags = [{"role": "user", "content": "What closes <think>"}]
+        assert begun_by(tokenizer, encode_prompt(tokenizer, about_tags, "m")) == ""
+
+
+@pytest.mark.parametrize(
+    ("configured", "expected"),
+    [([7, 8, 9], {7, 8, 9, 2}), (7, {7, 2}), (None, {2}), ([2], {2})],
+)
+def test_every_token_that_ends_a_completion(configured, expected, tmp_path):
+    """Llama 3 and Gemma name several in generation_config.json, and the tokenizer another."""
+    config, tokenizer = GenerationConfig(eos_token_id=configured), SimpleNamespace(eos_token_id=2)
+    assert eos_ids(SimpleNamespace(generation_config=config), tokenizer) == expected
+    config.save_pretrained(tmp_path)
+    assert eos_ids_of(str(tmp_path), None, tokenizer) == expected
+    assert eos_ids_of(str(tmp_path / "none"), None, tokenizer) == {2}
+
+
+def test_code_that_a_model_brings_along_is_not_run(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    brought = {"AutoConfig": "brought.Config", "AutoModelForCausalLM": "brought.Model"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "brought", "auto_map": brought}))
+    (tmp_path / "brought.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w').close()\n")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(tmp_path))
+    assert not (tmp_path / "was_run").exists()

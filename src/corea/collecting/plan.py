@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from corea.config import CollectConfig, DataConfig, EngineConfig, ModelConfig, PriceConfig
 from corea.config.messages import one_line
+from corea.engines.build import chosen
 from corea.errors import UserError
 from corea.tasks.mixes import family_questions
 from corea.tasks.prompts import get_prompt, prompt_hash
@@ -41,6 +42,8 @@ class Tier:
     revision: str | None
     dtype: str
     prompt: str
+    template: dict[str, Any] = field(default_factory=dict)
+    """Variables of the chat template."""
     temperature: float
     max_prompt_tokens: int | None
     """A longer prompt is an error; None: whatever the model takes."""
@@ -48,6 +51,8 @@ class Tier:
     samples: int
     seed: int
     price: PriceConfig
+    budget_usd: float | None = None
+    """Most dollars that its calls may cost; None: no limit."""
     expects_confidence: bool
     """Whether a completion without a confidence lacks something."""
     signals: tuple[str, ...] = ()
@@ -60,8 +65,11 @@ class Tier:
 
     def identity(self) -> dict[str, Any]:
         """Everything that its answers depend on; prices, graders and batch sizes are not among it."""
+        served = self.engine.identity()
         identity = {
-            "model": fingerprint(self.path),
+            "model": self.path if served else fingerprint(self.path),
+            **({"server": served} if served else {}),
+            **({"template": self.template} if self.template else {}),
             "revision": self.revision,
             "dtype": self.dtype,
             "engine": self.engine._target_,
@@ -75,9 +83,11 @@ class Tier:
 
 
 def fingerprint(path: str) -> str:
-    """A local model's SHA-256 over its configuration, tokenizer and weights; any other path as it is."""
+    """A local model's SHA-256 over its configuration, tokenizer and weights, or a file's; any other path as it is."""
     from corea.engines.loading import model_location
 
+    if Path(path).is_file():
+        return _digest(((path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns),))
     folder = Path(model_location(path))
     if not folder.is_dir():
         return path
@@ -117,10 +127,11 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
         label="slm",
         name=model.name,
         path=model.path,
-        engine=cfg.engine,
+        engine=chosen(cfg.engine),
         revision=model.revision,
         dtype=model.dtype,
         prompt=model.prompt,
+        template=model.template,
         temperature=cfg.temperature,
         max_prompt_tokens=model.max_prompt_tokens,
         max_tokens=model.max_tokens,
@@ -135,16 +146,18 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
         label="llm",
         name=llm.name,
         path=llm.model,
-        engine=llm.engine,
+        engine=chosen(llm.engine),
         revision=llm.revision,
         dtype=llm.dtype,
         prompt=llm.prompt,
+        template=llm.template,
         temperature=llm.temperature,
         max_prompt_tokens=None,
         max_tokens=llm.max_tokens,
         samples=cfg.samples if llm.temperature else 1,
         seed=cfg.seed,
         price=llm.price,
+        budget_usd=llm.budget_usd,
         expects_confidence=False,  # nobody comes after the last tier
     )
     if cfg.run is None:

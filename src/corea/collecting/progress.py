@@ -1,8 +1,9 @@
-"""How far it is: a bar in a terminal, a line now and then in a log."""
+"""How far it is, and what it costs: a bar in a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -14,11 +15,15 @@ EVERY_S = 10.0
 
 
 class Progress:
-    """Questions answered by one model, and its speed."""
+    """Questions answered by one model, its speed and its cost."""
 
-    def __init__(self, name: str, total: int, done: int = 0):
-        """`done` of `total` questions were answered by an earlier start."""
-        self.name, self.total, self.done = name, total, done
+    def __init__(self, name: str, total: int, done: int = 0, spent: Callable[[], float | None] = lambda: None):
+        """`done` of `total` questions were answered by an earlier start; `spent` gives the dollars so far, None where
+        nothing is paid or prices are unknown."""
+        self.name, self.total, self.done, self.before = name, total, done, done
+        self.under_way = 0
+        """Questions answered of those that are not kept yet."""
+        self.spent, self.spent_before = spent, spent()
         self.tokens = 0
         self.started = self.last = time.perf_counter()
         console = Console()
@@ -28,10 +33,10 @@ class Progress:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[speed]}"),
+                TextColumn("{task.fields[figures]}"),
             )
             self.bar = Bar(*columns, TimeRemainingColumn(), console=console)
-            self.task = self.bar.add_task(name, total=total, completed=done, speed="")
+            self.task = self.bar.add_task(name, total=total, completed=done, figures="")
         elif done:
             print(f"{name}: {done} of {total} questions were answered before", flush=True)
 
@@ -40,16 +45,40 @@ class Progress:
             self.bar.start()
         return self
 
-    def advance(self, questions: int, tokens: int) -> None:
-        """So many more questions are answered, with so many tokens."""
+    def answered(self, questions: int) -> None:
+        """So many more questions are answered, and are kept soon."""
+        self.under_way += questions
+        self._show()
+
+    def kept(self, questions: int, tokens: int) -> None:
+        """So many more questions are kept, with so many tokens; those under way are among them."""
         self.done += questions
+        self.under_way = 0
         self.tokens += tokens
-        now = time.perf_counter()
-        speed = f"{self.tokens / max(now - self.started, 1e-9):,.0f} tokens/s"
+        self._show()
+
+    def figures(self) -> str:
+        """Speed, and cost so far and expected in all."""
+        parts = []
+        if self.tokens:
+            parts.append(f"{self.tokens / max(time.perf_counter() - self.started, 1e-9):,.0f} tokens/s")
+        spent, now = self.spent(), self.done + self.under_way
+        if spent is not None:
+            parts.append(f"${spent:.4f}")
+            if now > self.before and now < self.total:
+                rate = (spent - (self.spent_before or 0.0)) / (now - self.before)
+                parts.append(f"${spent + rate * (self.total - now):.4f} expected in all")
+        return ", ".join(parts)
+
+    def _show(self) -> None:
+        done = self.done + self.under_way
         if self.bar is not None:
-            self.bar.update(self.task, completed=self.done, speed=speed)
-        elif now - self.last >= EVERY_S or self.done == self.total:
-            print(f"{self.name}: {self.done} of {self.total} questions, {speed}", flush=True)
+            self.bar.update(self.task, completed=done, figures=self.figures())
+            return
+        now = time.perf_counter()
+        if now - self.last >= EVERY_S or self.done == self.total:
+            figures = self.figures()
+            print(f"{self.name}: {done} of {self.total} questions{', ' if figures else ''}{figures}", flush=True)
             self.last = now
 
     def __exit__(

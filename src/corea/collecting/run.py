@@ -21,6 +21,8 @@ from corea.types import Completion, Question, Sampling
 
 ANSWERS = "answers.parquet"
 BEFORE = "answers_before.parquet"
+LEDGER = "spending-{}.jsonl"
+"""What a run folder's calls of a server have cost, one file a tier, beside the answers."""
 
 
 def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> pd.DataFrame:
@@ -76,7 +78,16 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
 
     The longest come first: what does not fit shows at once.
     """
-    engine = build_engine(tier.engine, model=tier.path, revision=tier.revision, dtype=tier.dtype)
+    engine = build_engine(
+        tier.engine,
+        model=tier.path,
+        revision=tier.revision,
+        dtype=tier.dtype,
+        template=tier.template,
+        price=tier.price,
+        budget_usd=tier.budget_usd,
+        ledger=store.path.with_name(LEDGER.format(tier.label)),
+    )
     sampling = Sampling(
         temperature=tier.temperature,
         max_tokens=tier.max_tokens,
@@ -87,14 +98,19 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
     ordered = sorted(questions, key=lambda q: len(q.text), reverse=True)
     failed: list[tuple[str, str]] = []
     try:
-        with Progress(tier.name, total, done=total - len(questions)) as progress:
+        spent = lambda: getattr(engine, "spent_usd", None)  # noqa: E731
+        with Progress(tier.name, total, done=total - len(questions), spent=spent) as progress:
             for start in range(0, len(ordered), chunk):
                 part = ordered[start : start + chunk]
-                groups = engine.generate([build_messages(tier.prompt, q) for q in part], sampling)
+                groups = engine.generate([build_messages(tier.prompt, q) for q in part], sampling, progress.answered)
                 _check_prompts(tier, part, groups)
                 note(tier, [completion for group in groups for completion in group])
-                store.add((question_key(q), group) for q, group in zip(part, groups, strict=True))
-                progress.advance(len(part), tokens=sum(c.completion_tokens for g in groups for c in g))
+                stopped = getattr(engine, "stopped", None)
+                pairs = zip(part, groups, strict=True)
+                store.add((question_key(q), g) for q, g in pairs if stopped is None or not _failed(g))
+                if stopped is not None:
+                    raise stopped
+                progress.kept(len(part), tokens=sum(c.completion_tokens for g in groups for c in g))
                 failed += _errors(part, groups)
     finally:
         engine.close()
@@ -115,6 +131,9 @@ def _check_prompts(tier: Tier, questions: Sequence[Question], groups: Sequence[l
 def _errors(questions: Sequence[Question], groups: Sequence[list[Completion]]) -> list[tuple[str, str]]:
     found = []
     for question, group in zip(questions, groups, strict=True):
-        errors = [c.error for c in group if c.finish_reason == "error"]
-        found += [(question.id, errors[0])] if errors else []
+        found += [(question.id, c.error) for c in group if c.finish_reason == "error"][:1]
     return found
+
+
+def _failed(group: list[Completion]) -> bool:
+    return any(c.finish_reason == "error" for c in group)

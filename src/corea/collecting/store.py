@@ -28,10 +28,8 @@ class Store:
 
     def __init__(self, folder: Path, tier: Tier):
         """Open or create `folder`/LABEL-HASH.jsonl, where HASH stands for all that the answers depend on."""
-        identity = tier.identity()
-        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{tier.label}-{key}.jsonl"
+        self.path = self.path_of(folder, tier)
         self.known: dict[tuple[str, int], Completion] = {}
         self.descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -40,7 +38,13 @@ class Store:
             os.close(self.descriptor)
             raise UserError(f"{self.path}: another corea.collect is writing to it") from error
         if not self._read():
-            self._write(json.dumps({"tier": identity}) + "\n")
+            self._write(json.dumps({"tier": tier.identity()}) + "\n")
+
+    @staticmethod
+    def path_of(folder: Path, tier: Tier) -> Path:
+        """The file of `tier`."""
+        key = hashlib.sha256(json.dumps(tier.identity(), sort_keys=True).encode()).hexdigest()[:12]
+        return folder / f"{tier.label}-{key}.jsonl"
 
     def has(self, question: str, samples: int) -> bool:
         """Whether a question (by its key) has `samples` completions, none of them an error."""

@@ -2,7 +2,15 @@
 
 from corea.config.cascade import CascadeConfig
 from corea.config.data import DataConfig, FamilyConfig, SourceConfig
-from corea.config.engine import EngineConfig, HFEngineConfig, ReplayEngineConfig
+from corea.config.engine import (
+    AutoEngineConfig,
+    EngineConfig,
+    HFEngineConfig,
+    OpenAIEngineConfig,
+    RecordedEngineConfig,
+    ReplayEngineConfig,
+    VLLMEngineConfig,
+)
 from corea.config.logger import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.price import PriceConfig
@@ -12,6 +20,7 @@ from corea.config.trainer import LoraConfig, LossConfig, OptimizerConfig, Superv
 
 __all__ = [
     "ArchitectureConfig",
+    "AutoEngineConfig",
     "CascadeConfig",
     "CollectConfig",
     "DataConfig",
@@ -25,8 +34,10 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "NoLoggerConfig",
+    "OpenAIEngineConfig",
     "OptimizerConfig",
     "PriceConfig",
+    "RecordedEngineConfig",
     "ReplayEngineConfig",
     "RewardConfig",
     "SftConfig",
@@ -34,5 +45,6 @@ __all__ = [
     "SupervisedConfig",
     "TrainConfig",
     "TrainerConfig",
+    "VLLMEngineConfig",
     "WandbConfig",
 ]

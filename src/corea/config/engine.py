@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
+from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
-from corea.config.checks import at_least, require
+from corea.config.checks import above, at_least, one_of, require, within
 from corea.config.price import PriceConfig
 from corea.tasks.grading.names import allowed_graders, known_grader
 
@@ -18,6 +19,10 @@ class EngineConfig:
 
     _target_: str = MISSING
     name: str = MISSING
+
+    def identity(self) -> dict[str, Any]:
+        """What answers depend on besides the model's files; {} where those files are all."""
+        return {}
 
 
 @dataclass
@@ -33,6 +38,96 @@ class HFEngineConfig(EngineConfig):
 
     def __post_init__(self) -> None:
         at_least("engine.batch_rows", self.batch_rows, 1)
+
+
+@dataclass
+class VLLMEngineConfig(EngineConfig):
+    """vLLM in this process: rollouts while training, with weights handed over after each update, and collecting."""
+
+    _target_: str = "corea.engines.vllm.VLLMEngine"
+    name: str = "vllm"
+    max_model_len: Optional[int] = None
+    """Tokens of prompt and completion together; null: what the model allows."""
+    max_rows: int = 256
+    """Completions decoded at a time."""
+    gpu_share: float = 0.4
+    """Of the GPU's memory for weights and cache, while training beside it."""
+    sleep: bool = True
+    """On a GPU, give that memory back while the update runs."""
+    cpu_cache_gib: int = 1
+    """Key/value cache on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE goes before."""
+    eager: bool = True
+    """Without compiled graphs: starts faster."""
+    max_logprob_gap: Optional[float] = 0.05
+    """Largest mean |difference| between sampled and recomputed log-probabilities of a step; beyond it the run stops."""
+
+    def __post_init__(self) -> None:
+        at_least("engine.max_model_len", self.max_model_len, 2)
+        at_least("engine.max_rows", self.max_rows, 1)
+        within("engine.gpu_share", self.gpu_share, 0.05, 1)
+        at_least("engine.cpu_cache_gib", self.cpu_cache_gib, 1)
+        above("engine.max_logprob_gap", self.max_logprob_gap, 0)
+
+
+@dataclass
+class AutoEngineConfig(EngineConfig):
+    """vLLM where it is installed and there is a GPU, else our own decode loop; a line says which."""
+
+    _target_: str = "corea.engines.build.chosen"
+    name: str = "auto"
+
+
+@dataclass
+class OpenAIEngineConfig(EngineConfig):
+    """Any server that speaks OpenAI's chat completions. The key comes from the environment and is written nowhere."""
+
+    _target_: str = "corea.engines.server.OpenAIEngine"
+    name: str = "openai"
+    base_url: str = "https://api.openai.com/v1"
+    key_env: Optional[str] = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; null: the server wants none."""
+    concurrency: int = 16
+    """Most calls under way at a time."""
+    timeout_s: float = 300.0
+    """Of one call, from its start to the last byte."""
+    tries: int = 8
+    """Calls for one answer before it counts as failed."""
+    max_wait_s: float = 120.0
+    """Longest wait between two tries; a server that asks for more has failed the question."""
+    cache: Optional[str] = "~/.cache/corea/responses"
+    """Folder of the responses, by the whole request: none is paid for twice. null: none are kept."""
+    token_limit: str = "max_tokens"
+    """Name of the field that limits new tokens: max_tokens, or max_completion_tokens for models that reason."""
+    send_seed: bool = True
+    """Put a seed into each request."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the request body, e.g. {reasoning_effort: low}; {temperature: null} leaves that field out."""
+
+    def __post_init__(self) -> None:
+        url = urlsplit(self.base_url)
+        hidden = url.username or url.password or url.query
+        shown = f"{url.scheme}://…{url.hostname}/…" if hidden else self.base_url
+        ok = url.scheme in ("http", "https") and bool(url.hostname) and not hidden
+        require(ok, "engine.base_url", shown, "http(s)://HOST[:PORT]/PATH, without a name, password or query")
+        for key in ("concurrency", "tries"):
+            at_least(f"engine.{key}", getattr(self, key), 1)
+        above("engine.timeout_s", self.timeout_s, 0)
+        at_least("engine.max_wait_s", self.max_wait_s, 0)
+        one_of("engine.token_limit", self.token_limit, ("max_tokens", "max_completion_tokens"))
+
+    def identity(self) -> dict[str, Any]:
+        """The server and whatever else a request holds."""
+        return {"base_url": self.base_url, "extra": self.extra, "send_seed": self.send_seed}
+
+
+@dataclass
+class RecordedEngineConfig(EngineConfig):
+    """One tier from a file of recorded answers, found by the question's text; the model's name is the file's path."""
+
+    _target_: str = "corea.engines.replay.RecordedFile"
+    name: str = "recorded"
+    tier: Optional[int] = None
+    """Rows of this tier, in a table that holds several; null: the highest."""
 
 
 RECORDED_COLUMNS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from omegaconf import MISSING
 
@@ -29,6 +29,8 @@ class ModelConfig:
     prompt: str = "confidence"
     """Name of a prompt in corea.tasks.prompts: plain and plain_answer (the bare question), answer, confidence,
     confidence_percent."""
+    template: dict[str, Any] = field(default_factory=dict)
+    """Variables of the tokenizer's chat template, e.g. {enable_thinking: false}."""
     max_prompt_tokens: int = 1024
     """A longer prompt is an error that names the question."""
     max_tokens: int = 1024
@@ -67,13 +69,20 @@ class LLMConfig:
     """What runs it; receives model, dtype and revision."""
     revision: Optional[str] = None
     dtype: str = "auto"
+    template: dict[str, Any] = field(default_factory=dict)
+    """Variables of the chat template, e.g. {enable_thinking: false}; a server gets them as chat_template_kwargs."""
     prompt: str = "answer"
     """Prompt of this tier; one that asks for a confidence is needed only in a middle tier."""
     temperature: float = 0.0
     max_tokens: int = 2048
     price: PriceConfig = field(default_factory=PriceConfig)
+    budget_usd: Optional[float] = None
+    """Most dollars that a run folder's calls of a paid server may cost, all starts together; null: no limit."""
+    dry_run: bool = False
+    """Say what the calls would cost, and make none."""
 
     def __post_init__(self) -> None:
+        at_least("llm.budget_usd", self.budget_usd, 0)
         one_of("llm.dtype", self.dtype, DTYPES)
         one_of("llm.prompt", self.prompt, PROMPTS)
         at_least("llm.temperature", self.temperature, 0)

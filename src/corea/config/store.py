@@ -11,7 +11,14 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from corea.config.engine import HFEngineConfig, ReplayEngineConfig
+from corea.config.engine import (
+    AutoEngineConfig,
+    HFEngineConfig,
+    OpenAIEngineConfig,
+    RecordedEngineConfig,
+    ReplayEngineConfig,
+    VLLMEngineConfig,
+)
 from corea.config.logger import NoLoggerConfig, WandbConfig
 from corea.config.roots import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
 
@@ -21,6 +28,10 @@ SCHEMAS = {
     "_collect": CollectConfig,
     "_evaluate": EvaluateConfig,
     "_hf_engine": HFEngineConfig,
+    "_auto_engine": AutoEngineConfig,
+    "_vllm_engine": VLLMEngineConfig,
+    "_openai_engine": OpenAIEngineConfig,
+    "_recorded_engine": RecordedEngineConfig,
     "_replay_engine": ReplayEngineConfig,
     "_wandb_logger": WandbConfig,
     "_no_logger": NoLoggerConfig,

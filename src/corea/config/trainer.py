@@ -194,6 +194,8 @@ class SupervisedConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     eval_every: int = 500
     """Steps between evaluations on the test questions; each also saves the model."""
+    eval_first: bool = False
+    """Also evaluate before the first step."""
     eval_questions: int = 300
     """Questions a family in such an evaluation."""
     threads: Optional[int] = None

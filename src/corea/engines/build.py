@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 from hydra.utils import get_class
 
-from corea.config.engine import EngineConfig
+from corea.config.engine import AutoEngineConfig, EngineConfig, HFEngineConfig, VLLMEngineConfig
+from corea.config.price import PriceConfig
 from corea.types import Engine
 
+log = logging.getLogger(__name__)
 
-def build_engine(cfg: EngineConfig, *, model: str, revision: str | None = None, dtype: str = "auto") -> Engine:
-    """The engine that `cfg` names, on the model `model`."""
-    options = {f.name: getattr(cfg, f.name) for f in fields(cfg) if f.name not in ("_target_", "name")}
-    return get_class(cfg._target_)(model=model, revision=revision, dtype=dtype, **options)
+
+def chosen(cfg: EngineConfig) -> EngineConfig:
+    """engine=auto as what it stands for on this machine, said in a line of the log; any other as it is."""
+    if not isinstance(cfg, AutoEngineConfig):
+        return cfg
+    import torch
+
+    installed, gpu = importlib.util.find_spec("vllm") is not None, torch.cuda.is_available()
+    found: EngineConfig = VLLMEngineConfig() if installed and gpu else HFEngineConfig()
+    reason = f"vLLM is {'' if installed else 'not '}installed, there is {'a' if gpu else 'no'} GPU"
+    log.info("engine=auto: %s (%s)", found.name, reason)
+    return found
+
+
+def engine_options(cfg: EngineConfig) -> dict[str, Any]:
+    """What the constructor of its class takes."""
+    return {f.name: getattr(cfg, f.name) for f in fields(cfg) if f.name not in ("_target_", "name")}
+
+
+def build_engine(
+    cfg: EngineConfig,
+    *,
+    model: str,
+    revision: str | None = None,
+    dtype: str = "auto",
+    template: Mapping[str, Any] | None = None,
+    price: PriceConfig | None = None,
+    budget_usd: float | None = None,
+    ledger: Path | None = None,
+) -> Engine:
+    """The engine that `cfg` names, on the model `model`. The last three are for engines that pay for their calls."""
+    cfg = chosen(cfg)
+    target = get_class(cfg._target_)
+    options = engine_options(cfg)
+    if getattr(target, "paid", False):
+        options |= {"price": price, "budget_usd": budget_usd, "ledger": ledger}
+    return target(model=model, revision=revision, dtype=dtype, template=template, **options)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
 from corea.engines.attention import grouped
 from corea.engines.decode import Decoded, decode
-from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
+from corea.engines.loading import begun_by, encode_prompt, eos_ids, load_model, require_attention
 from corea.engines.record import Record, Recorder
 from corea.engines.sampling import noise_keys, uniforms
 from corea.types import Completion, Message, Sampling
@@ -32,24 +32,28 @@ class HFEngine:
         *,
         revision: str | None = None,
         dtype: str = "auto",
+        template: Mapping[str, Any] | None = None,
         batch_rows: int = 256,
         device: str | None = None,
     ):
         """Load `model` (hub id, local folder or "package:NAME"); at most `batch_rows` rows are decoded at once."""
         loaded, tokenizer = load_model(model, revision=revision, dtype=dtype, device=device)
-        self._set(loaded, tokenizer, batch_rows, model)
+        self._set(loaded, tokenizer, batch_rows, model, template)
 
     @classmethod
-    def from_model(cls, model, tokenizer, *, batch_rows: int = 256, model_name: str = "") -> HFEngine:
+    def from_model(
+        cls, model, tokenizer, *, batch_rows: int = 256, model_name: str = "", template=None, **_
+    ) -> HFEngine:
         """Engine on the very module that is being trained: weights need no synchronisation."""
         engine = cls.__new__(cls)
-        engine._set(model, tokenizer, batch_rows, model_name or getattr(model, "name_or_path", ""))
+        engine._set(model, tokenizer, batch_rows, model_name or getattr(model, "name_or_path", ""), template)
         return engine
 
-    def _set(self, model, tokenizer, batch_rows: int, model_name: str) -> None:
+    def _set(self, model, tokenizer, batch_rows: int, model_name: str, template=None) -> None:
         require_attention(model, model_name)
         self.model = model
         self.tokenizer = tokenizer
+        self.template = template
         self.batch_rows = batch_rows
         self.model_name = model_name
         self.stop_ids = eos_ids(model, tokenizer)
@@ -60,9 +64,12 @@ class HFEngine:
         """Let go of the model."""
         self.model = None
 
+    def sync(self, weights: Iterable) -> None:
+        """The weights are the trainer's own."""
+
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Prompt ids by the tokenizer's chat template, ready for the assistant's turn."""
-        return encode_prompt(self.tokenizer, messages, self.model_name)
+        return encode_prompt(self.tokenizer, messages, self.model_name, self.template)
 
     def generate(
         self,
@@ -121,7 +128,8 @@ class HFEngine:
 
     def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
         return Completion(
-            text=self.tokenizer.decode(row.token_ids[:-1] if row.stopped else row.token_ids),
+            text=begun_by(self.tokenizer, prompt)
+            + self.tokenizer.decode(row.token_ids[:-1] if row.stopped else row.token_ids),
             finish_reason="stop" if row.stopped else "length",
             prompt_tokens=len(prompt),
             completion_tokens=len(row.token_ids),

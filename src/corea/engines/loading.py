@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from corea.errors import UserError
 from corea.types import Message
 
 PACKAGE = "package:"
+THOUGHTS = re.compile(r"<think>\s*(?:</think>\s*)?$")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -115,7 +117,22 @@ def _from_pretrained(where: str, revision: str | None, dtype: torch.dtype) -> tu
 
 def eos_ids(model, tokenizer) -> frozenset[int]:
     """Every token that ends a completion: the tokenizer's and all that the generation config names."""
-    configured = getattr(model.generation_config, "eos_token_id", None)
+    return _eos_set(model.generation_config, tokenizer)
+
+
+def eos_ids_of(where: str, revision: str | None, tokenizer) -> frozenset[int]:
+    """As `eos_ids`, of a model that something else has loaded."""
+    from transformers import GenerationConfig
+
+    try:
+        config = GenerationConfig.from_pretrained(where, revision=revision)
+    except OSError:  # it has none
+        config = None
+    return _eos_set(config, tokenizer)
+
+
+def _eos_set(config, tokenizer) -> frozenset[int]:
+    configured = getattr(config, "eos_token_id", None)
     several = configured if isinstance(configured, (list, tuple)) else [configured]
     return frozenset(int(i) for i in (*several, tokenizer.eos_token_id) if i is not None)
 
@@ -131,8 +148,10 @@ def require_attention(model, name: str) -> None:
         raise UserError(f"model {name}: engine=hf decodes models with attention layers alone; use another engine")
 
 
-def encode_prompt(tokenizer, messages: Sequence[Message], name: str) -> list[int]:
-    """Prompt ids by the tokenizer's chat template, ready for the assistant's turn.
+def encode_prompt(
+    tokenizer, messages: Sequence[Message], name: str, template: Mapping[str, Any] | None = None
+) -> list[int]:
+    """Prompt ids by the tokenizer's chat template (`template` are variables of it), ready for the assistant's turn.
 
     A template that knows no system message gets it as the first paragraph of the user's.
 
@@ -145,7 +164,9 @@ def encode_prompt(tokenizer, messages: Sequence[Message], name: str) -> list[int
         raise UserError(f"model {name}: its tokenizer has no chat template; an instruct model is wanted")
 
     def render(conversation: list[Message]) -> list[int]:
-        return tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=True, return_dict=False)
+        return tokenizer.apply_chat_template(
+            conversation, add_generation_prompt=True, tokenize=True, return_dict=False, **(template or {})
+        )
 
     try:
         return render(list(messages))
@@ -154,3 +175,13 @@ def encode_prompt(tokenizer, messages: Sequence[Message], name: str) -> list[int
             raise
         merged = {"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
         return render([merged, *messages[2:]])
+
+
+def begun_by(tokenizer, prompt: Sequence[int]) -> str:
+    """What a chat template has begun of the answer itself.
+
+    It is "<think>" for a model that always thinks, or an empty pair of tags where thinking is switched off. It belongs
+    to the text that is parsed, not to the tokens that are sampled.
+    """
+    found = THOUGHTS.search(tokenizer.decode(list(prompt[-16:])))
+    return found[0] if found else ""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
 
 
@@ -27,9 +31,17 @@ class ReplayEngine:
     def close(self) -> None:
         """Nothing is held."""
 
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Completion]]:
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        sampling: Sampling,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[Completion]]:
         """The recorded samples of each prompt's question, found by the text of its last message."""
-        return [self.recorded(self.texts.get(p[-1]["content"]), sampling.n) for p in prompts]
+        answers = [self.recorded(self.texts.get(p[-1]["content"]), sampling.n) for p in prompts]
+        if progress is not None:
+            progress(len(answers))
+        return answers
 
     def recorded(self, question_id: str | None, n: int) -> list[Completion]:
         """The first `n` samples of a question; completions with finish_reason "error" for those not recorded."""
@@ -45,3 +57,62 @@ class ReplayEngine:
             model=self.model_name,
             error="not recorded",
         )
+
+
+class RecordedFile(ReplayEngine):
+    """The answers of one tier from a table, by the question's text.
+
+    The table is an answers table of `corea.collect`, or any JSONL or Parquet file with `question` and `text` and, where
+    known, the other columns of an answers table.
+    """
+
+    def __init__(self, model: str, *, tier: int | None = None, **_: Any):
+        """Read the file `model`; a revision, number format or template says nothing of a recording.
+
+        Raises:
+            UserError: the file is missing, or lacks a column.
+        """
+        rows = _read_rows(Path(model))
+        tiers = {r["tier"] for r in rows if r.get("tier") is not None}
+        wanted = tier if tier is not None else max(tiers, default=None)
+        if tier is not None and tier not in tiers:
+            raise UserError(f"llm.engine.tier={tier}: {model} holds the tiers {', '.join(map(str, sorted(tiers)))}")
+        chosen = [r for r in rows if not tiers or r.get("tier") == wanted]
+        chosen.sort(key=lambda r: r.get("sample") or 0)
+        completions: dict[str, list[Completion]] = {}
+        for r in chosen:
+            completions.setdefault(str(r["question"]), []).append(_recorded(r))
+        super().__init__(completions, model_name=model, texts={text: text for text in completions})
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise UserError(f"llm.model={path}: no such file; llm=replay wants a JSONL or Parquet file of answers")
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            rows = pq.read_table(path).to_pylist()
+        else:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (ValueError, OSError) as error:
+        raise UserError(f"llm.model={path}: cannot be read ({' '.join(str(error).split())})") from error
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or row.get("question") is None or "text" not in row:
+            raise UserError(f"llm.model={path}, row {number}: columns question and text are wanted")
+    return rows
+
+
+def _recorded(row: dict[str, Any]) -> Completion:
+    counted = row.get("completion_tokens") is not None
+    return Completion(
+        text=row["text"] or "",
+        finish_reason=row.get("finish_reason") or "stop",
+        prompt_tokens=int(row.get("prompt_tokens") or 0),
+        cached_tokens=int(row.get("cached_tokens") or 0),
+        completion_tokens=int(row.get("completion_tokens") or 0),
+        latency_s=float(row.get("latency_s") or 0.0),
+        model=str(row.get("model") or ""),
+        error=str(row.get("error") or ""),
+        extra={} if counted else {"tokens": "unknown"},
+    )

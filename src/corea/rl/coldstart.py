@@ -18,7 +18,7 @@ import torch
 
 from corea.config import SftConfig
 from corea.engines.hf import HFEngine
-from corea.engines.loading import load_model, pick_device
+from corea.engines.loading import begun_by, encode_prompt, load_model, pick_device
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
 from corea.rl.supervised import Example, build_optimizer, last_step, train_supervised
@@ -26,8 +26,8 @@ from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.tasks import traces
 from corea.tasks.grading import grade_many
 from corea.tasks.mixes import TrainingStream, family_questions
-from corea.tasks.parsing import parse_completion
-from corea.tasks.prompts import build_messages
+from corea.tasks.parsing import is_well_formed, parse_completion
+from corea.tasks.prompts import build_messages, get_prompt
 from corea.tasks.splits import SplitReport
 from corea.types import Question, Sampling
 
@@ -55,9 +55,10 @@ TEACHERS: dict[str, Teacher] = {
 class Encoder:
     """Messages and completions to token ids."""
 
-    def __init__(self, tokenizer, prompt: str, max_prompt_tokens: int):
+    def __init__(self, tokenizer, prompt: str, max_prompt_tokens: int, template: dict[str, Any] | None = None):
         self.tokenizer = tokenizer
         self.prompt = prompt
+        self.template = template
         self.max_prompt_tokens = max_prompt_tokens
 
     def example(self, messages: list[dict[str, str]], completion: str, where: str) -> Example:
@@ -66,9 +67,10 @@ class Encoder:
         Raises:
             UserError: the prompt is longer than model.max_prompt_tokens.
         """
-        ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+        ids = encode_prompt(self.tokenizer, messages, where, self.template)
         if len(ids) > self.max_prompt_tokens:
             raise UserError(f"{where}: prompt of {len(ids)} tokens; model.max_prompt_tokens={self.max_prompt_tokens}")
+        completion = completion.removeprefix(begun_by(self.tokenizer, ids).rstrip())
         answer = self.tokenizer(completion, add_special_tokens=False).input_ids
         return ids, [*answer, self.tokenizer.eos_token_id]
 
@@ -180,9 +182,12 @@ def test_figures(engine: HFEngine, questions: dict[str, list[Question]], cfg: Sf
         prompts = [build_messages(cfg.model.prompt, q) for q in rows]
         answers = engine.generate(prompts, Sampling(temperature=0.0, max_tokens=cfg.model.max_tokens))
         parsed = [parse_completion(a[0].text, a[0].finish_reason, expect_confidence=False) for a in answers]
+        wanted = get_prompt(cfg.model.prompt).expects_confidence
+        formed = [a[0].finish_reason == "stop" and is_well_formed(a[0].text, wanted) for a in answers]
         right = [bool(v.correct) for v in grade_many(rows, parsed)]
         stated = [p.confidence is not None for p in parsed]
         metrics[f"{family}/pass@1"] = sum(right) / len(right)
+        metrics[f"{family}/format_share"] = sum(formed) / len(formed)
         metrics[f"{family}/answer_share"] = sum(p.answer is not None for p in parsed) / len(parsed)
         metrics[f"{family}/confidence_share"] = sum(stated) / len(stated)
     return metrics
@@ -200,14 +205,14 @@ class ColdStart:
             self.model, self.tokenizer = scratch_model(cfg)
         else:
             self.model, self.tokenizer = load_model(cfg.model.path, revision=cfg.model.revision, dtype=cfg.model.dtype)
-        encoder = Encoder(self.tokenizer, cfg.model.prompt, cfg.model.max_prompt_tokens)
+        encoder = Encoder(self.tokenizer, cfg.model.prompt, cfg.model.max_prompt_tokens, cfg.model.template)
         self.report = SplitReport()
         self.draw = pairs_draw(cfg, encoder) if cfg.pairs else question_draw(cfg, encoder, self.report)
         self.questions = {
             name: family_questions(replace(cfg.data, seed=0), name, "test", cfg.sft.eval_questions)
             for name in cfg.data.families
         }
-        self.engine = HFEngine.from_model(self.model, self.tokenizer)
+        self.engine = HFEngine.from_model(self.model, self.tokenizer, template=cfg.model.template)
         self.optimizer = build_optimizer(self.model, cfg.sft)
         self.checkpoint = run_dir / "checkpoints" / "sft.pt"
         self.next_step = self._resume()
@@ -216,6 +221,8 @@ class ColdStart:
 
     def run(self) -> dict[str, float]:
         """Train to the end; Ctrl-C saves a checkpoint first. Returns the figures of the last evaluation."""
+        if self.cfg.sft.eval_first and self.next_step == 0:
+            self._evaluate(-1)
         try:
             train_supervised(
                 self.model,
@@ -242,9 +249,9 @@ class ColdStart:
 
     def _evaluate(self, step: int) -> None:
         self.figures = test_figures(self.engine, self.questions, self.cfg)
-        self.logger.log(self.figures, step=step)
-        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.figures.items() if k.endswith("pass@1"))
-        print(f"step {step}: {shown}; {self.report}", flush=True)
+        self.logger.log(self.figures, step=max(step, 0))
+        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.figures.items() if k.endswith(("pass@1", "format_share")))
+        print(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}", flush=True)
         with atomic_write(self.run_dir / "metrics.json") as path:
             path.write_text(json.dumps({"step": step, **self.figures}, indent=1) + "\n")
         with atomic_folder(self.run_dir / "model") as folder:

@@ -19,6 +19,7 @@ from hydra.utils import get_class
 from transformers.utils import logging as transformers_logging
 
 from corea.config import TrainConfig
+from corea.engines.build import chosen, engine_options
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
@@ -36,6 +37,7 @@ from corea.rl.sampler import Sampler
 from corea.rl.samples import samples_frame, write_broken, write_samples
 from corea.rl.schedule import learning_rate
 from corea.rl.stats import batch_metrics, columns, joined
+from corea.rl.sync import require_parity, trained_weights
 from corea.rl.update import Updater
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.tasks.splits import SplitReport
@@ -43,7 +45,7 @@ from corea.types import Engine, Group
 
 log = logging.getLogger(__name__)
 
-PHASES = ("rollout", "grade", "logprobs", "update", "panel", "save")
+PHASES = ("rollout", "grade", "logprobs", "update", "sync", "panel", "save")
 
 
 class _Stopped(Exception):
@@ -67,8 +69,9 @@ class Trainer:
             dtype=cfg.model.dtype,
             device=getattr(cfg.engine, "device", None),
         )
+        distributed.set_environment()
+        self.engine = sampling_engine(cfg, model, self.tokenizer)  # vLLM wants to be set up before DeepSpeed
         self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
-        self.engine = sampling_engine(cfg, model, self.tokenizer)
         self.updater = Updater(cfg, self.policy, self.tokenizer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
@@ -134,6 +137,9 @@ class Trainer:
             raise _Stopped
         lr = learning_rate(index, self.cfg.trainer.steps, self.cfg.trainer.optimizer)
         sums = self.updater(batch.groups, lr, self._timed)
+        require_parity(sums, getattr(self.cfg.engine, "max_logprob_gap", None), step=index + 1)
+        with self._timed("sync"):
+            self.engine.sync(trained_weights(self.policy))
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if sums["skipped_updates"] else 0
         self.drawn = batch.report if index == 0 else _plus(self.drawn, batch.report)
         table = joined(distributed.gather(columns(batch.first)))
@@ -223,6 +229,7 @@ class Trainer:
                 f"{found.path}: written with {before}, this run has {now}; resume with the same, or start anew"
             )
         self.policy.load(found.path)
+        self.engine.sync(trained_weights(self.policy))
         self.drawn = SplitReport(**found.progress["questions"])
         self.skipped_in_a_row = found.progress.get("skipped_in_a_row", 0)
         self.best.restore(found.progress.get("best", {}))
@@ -276,12 +283,19 @@ def sampling_engine(cfg: TrainConfig, model, tokenizer) -> Engine:
     Raises:
         UserError: the engine cannot sample from a model in this process.
     """
-    target = get_class(cfg.engine._target_)
+    engine = chosen(cfg.engine)
+    target = get_class(engine._target_)
     if not hasattr(target, "from_model"):
-        raise UserError(
-            f"engine={cfg.engine.name}: it cannot sample from the model that is being trained; take engine=hf"
-        )
-    return target.from_model(model, tokenizer, batch_rows=cfg.engine.batch_rows, model_name=cfg.model.name)
+        raise UserError(f"engine={engine.name}: it cannot sample from the model that is being trained; take engine=hf")
+    return target.from_model(
+        model,
+        tokenizer,
+        path=cfg.model.path,
+        revision=cfg.model.revision,
+        model_name=cfg.model.name,
+        template=cfg.model.template,
+        **engine_options(engine),
+    )
 
 
 def _plus(one: SplitReport, other: SplitReport) -> SplitReport:

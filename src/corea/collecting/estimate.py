@@ -1,0 +1,85 @@
+"""llm.dry_run=true: what the calls would cost, before the first one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from corea.collecting.plan import Tier, held_out_questions, question_key
+from corea.collecting.store import Store
+from corea.config import CollectConfig
+from corea.prices import cost_usd
+from corea.tasks.prompts import build_messages
+
+BYTES_A_TOKEN = 4.0
+"""Of English text, about; an answer that is kept already gives the true ratio."""
+SHARE_OF_MOST = 0.25
+"""Of max_tokens that an answer takes, where none is kept that says more."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Estimate:
+    """Of the calls of one tier that are still to be made."""
+
+    calls: int
+    kept: int
+    """Answers that are there already."""
+    prompt_tokens: float
+    """Of one call, expected."""
+    completion_tokens: float
+    expected_usd: float | None
+    most_usd: float | None
+    """Every answer as long as max_tokens allows; None: prices are unknown."""
+    measured: bool
+    """From the answers that are kept; otherwise from the rules of thumb above."""
+
+
+def estimate(tier: Tier, cfg: CollectConfig, folder: Path) -> Estimate:
+    """Of `tier` on the questions of `cfg`, less what `folder` holds; nothing is written."""
+    questions = held_out_questions(cfg.data)
+    store = Store(folder, tier) if Store.path_of(folder, tier).exists() else None
+    try:
+        kept = [q for q in questions if store is not None and store.has(question_key(q), tier.samples)]
+        answers = [store.get(question_key(q), 0) for q in kept] if store is not None else []
+    finally:
+        if store is not None:
+            store.close()
+    counted = [a for a in answers if a.extra.get("tokens") != "unknown"]
+    done = {q.id for q in kept}
+    sizes = [sum(len(m["content"].encode()) for m in build_messages(tier.prompt, q)) for q in questions]
+    rest = [n for q, n in zip(questions, sizes, strict=True) if q.id not in done]
+    calls = len(rest) * tier.samples
+    prompt = sum(rest) / max(1, len(rest)) / BYTES_A_TOKEN
+    completion = SHARE_OF_MOST * tier.max_tokens
+    if counted:
+        prompt = sum(a.prompt_tokens for a in counted) / len(counted)
+        completion = sum(a.completion_tokens for a in counted) / len(counted)
+    expected = cost_usd(tier.price, prompt, 0, completion)
+    most = cost_usd(tier.price, prompt, 0, tier.max_tokens)
+    return Estimate(
+        calls=calls,
+        kept=len(kept) * tier.samples,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        expected_usd=None if expected is None else expected * calls,
+        most_usd=None if most is None else most * calls,
+        measured=bool(counted),
+    )
+
+
+def show_estimate(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> None:
+    """Print the estimate of the large model."""
+    tier = tiers[-1]
+    e = estimate(tier, cfg, folder / "answers")
+    basis = "as the answers so far" if e.measured else "rules of thumb: 4 bytes a token, a quarter of the limit"
+    print(f"{tier.name}: {e.calls} calls to make, {e.kept} answers kept")
+    print(f"  tokens a call: {e.prompt_tokens:.0f} of the prompt, {e.completion_tokens:.0f} of the answer ({basis})")
+    if e.expected_usd is None or e.most_usd is None:
+        print("  cost: unknown; give llm.price.input and llm.price.output in dollars per million tokens")
+        return
+    print(f"  cost: ${e.expected_usd:.4f} expected, ${e.most_usd:.4f} if every answer takes {tier.max_tokens} tokens")
+    if tier.budget_usd is not None:
+        fits = "within" if e.most_usd <= tier.budget_usd else "may be stopped by"
+        print(f"  {fits} llm.budget_usd={tier.budget_usd:g}")
+    print("nothing was called (llm.dry_run=true)")

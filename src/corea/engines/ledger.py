@@ -1,0 +1,102 @@
+"""What calls have cost, and a budget that they cannot overrun.
+
+Before each call the most that it may cost is reserved, and afterwards settled at what it did cost. The file holds one
+line for each of the two, so that a killed process's calls under way count in full when the next one starts: the server
+may have charged them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from corea.errors import UserError
+
+
+class BudgetReached(UserError):
+    """No further call fits the budget."""
+
+
+class Ledger:
+    """Dollars spent and held. One process at a time has the file open."""
+
+    def __init__(self, path: Path | None, budget: float | None = None):
+        """`path` None keeps the figures in memory alone; `budget` None is no limit."""
+        self.budget = budget
+        self.spent = 0.0
+        """Settled, and whatever an earlier process left unsettled."""
+        self.held = 0.0
+        """Reserved for calls under way."""
+        self.open: dict[int, float] = {}
+        self.number = 0
+        self.descriptor: int | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(self.descriptor)
+                raise UserError(f"{path}: another process is spending from this budget") from error
+            self._read(path)
+
+    def reserve(self, usd: float) -> int | None:
+        """A ticket for one call that costs at most `usd`; None where the budget has no room for it now."""
+        if self.budget is not None and self.spent + self.held + usd > self.budget:
+            return None
+        self.number += 1
+        self.open[self.number] = usd
+        self.held += usd
+        self._write({"ticket": self.number, "reserved": usd})
+        return self.number
+
+    def settle(self, ticket: int, usd: float) -> None:
+        """The call of `ticket` has cost `usd`."""
+        self._write({"ticket": ticket, "spent": usd})
+        self.held -= self.open.pop(ticket)
+        self.held = self.held if self.open else 0.0
+        self.spent += usd
+
+    def close(self) -> None:
+        """Let another process have the file."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def _write(self, entry: dict[str, float]) -> None:
+        if self.descriptor is not None:
+            os.write(self.descriptor, (json.dumps(entry) + "\n").encode())
+
+    def _read(self, path: Path) -> None:
+        """Take in what earlier processes spent; their reservations without a settlement count in full."""
+        assert self.descriptor is not None
+        whole = 0
+        reserved: dict[int, float] = {}
+        with open(path, "rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # torn: the call had not begun
+                whole += len(line)
+                entry = _entry(line, path)
+                if "reserved" in entry:
+                    reserved[int(entry["ticket"])] = entry["reserved"]
+                else:
+                    reserved.pop(int(entry["ticket"]), None)
+                    self.spent += entry["spent"]
+                self.number = max(self.number, int(entry["ticket"]))
+        os.ftruncate(self.descriptor, whole)
+        for ticket, usd in reserved.items():
+            self._write({"ticket": ticket, "spent": usd})
+            self.spent += usd
+
+
+def _entry(line: bytes, path: Path) -> dict[str, float]:
+    try:
+        entry = json.loads(line)
+        if entry.keys() in ({"ticket", "reserved"}, {"ticket", "spent"}):
+            return entry
+    except (ValueError, AttributeError):
+        pass
+    raise UserError(f"{path}: a damaged line, so what was spent is not known; mend it or use another folder")

@@ -1,0 +1,50 @@
+"""Responses of servers on disk, keyed by the whole request: nothing that was paid for is asked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from corea.runtime import atomic_write
+
+
+def request_key(request: dict[str, Any]) -> str:
+    """SHA-256 of a request: server, body and number of the sample. A key or header is no part of it."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+class ResponseCache:
+    """One file a response, written whole or not at all."""
+
+    def __init__(self, folder: str | None):
+        """`folder` None keeps nothing."""
+        self.folder = Path(folder).expanduser() if folder else None
+
+    def get(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """The entry that was put for this very request; None where there is none, or a damaged one."""
+        path = self._path(request)
+        if path is None:
+            return None
+        try:
+            entry = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        whole = isinstance(entry, dict) and entry.get("request") == request and isinstance(entry.get("response"), dict)
+        return entry if whole else None
+
+    def put(self, request: dict[str, Any], response: dict[str, Any], latency_s: float) -> None:
+        """Keep a response before anything else is done with it."""
+        path = self._path(request)
+        if path is None:
+            return
+        with atomic_write(path) as temporary:
+            entry = {"request": request, "response": response, "latency_s": latency_s}
+            temporary.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+
+    def _path(self, request: dict[str, Any]) -> Path | None:
+        if self.folder is None:
+            return None
+        key = request_key(request)
+        return self.folder / key[:2] / f"{key}.json"
