@@ -33,7 +33,7 @@ def engine(server, tmp_path, **options):
         "base_url": server.url,
         "key_env": "COREA_TEST_KEY",
         "cache": str(tmp_path / "cache"),
-        "timeout_s": 0.5,
+        "timeout_s": 2.0,
         "price": PRICE,
         "ledger": tmp_path / "spending.jsonl",
     }
@@ -77,7 +77,7 @@ def test_a_fault_is_followed_by_another_try(fault, tmp_path):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_after_the_last_try_the_question_has_failed(fault, tmp_path):
     with FaultServer(lambda key, attempt: fault) as server:
-        ((answer,),) = ask(engine(server, tmp_path, tries=2, timeout_s=0.2), "a")
+        ((answer,),) = ask(engine(server, tmp_path, tries=2, timeout_s=1.0), "a")
         assert len(server.requests) == 2
     assert answer.finish_reason == "error"
     assert answer.error.endswith("(after 2 tries)")
