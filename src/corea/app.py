@@ -54,9 +54,11 @@ def _run(verb: str, function: Callable[[Any], None]) -> None:
     """Check the command line, then hand it to Hydra. Always ends the process with one of the exit codes above."""
     name = f"corea.{verb}"
     asked = os.environ.get(FULL_ERROR)
-    # Before torch is imported: its threads then sleep while they wait for one another. Spinning, the default, makes
-    # small models tens of times slower as soon as another program wants the same cores.
+    # Before torch is imported: its threads spin for some 10 microseconds while they wait for one another, then sleep.
+    # Spinning on, the default, makes small models tens of times slower as soon as another program wants the same cores;
+    # sleeping at once makes two threads slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
     @functools.wraps(function)
     def job(cfg: DictConfig) -> None:
