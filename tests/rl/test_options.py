@@ -22,8 +22,10 @@ from corea.rl.trainer import Trainer
 
 
 def test_groups_without_advantage_are_replaced(tmp_path):
-    """With l1 and groups of two, many groups agree; the questions drawn at first stay the same."""
+    """In groups of two many answers agree; the questions drawn at first stay the same."""
     few = ["trainer.steps=2", "trainer.questions=8", "trainer.group_size=2", "trainer.sample_every=1", "reward=rlvr"]
+    terms = "{min_terms:8,max_terms:9,min_digits:1,max_digits:1}"  # right about every other time
+    few += [f"data.families.in_domain.sources=[{{name:middling,task:chain_sum,params:{terms}}}]"]
     folders = [tmp_path / str(n) for n in (0, 2)]
     for folder, times in zip(folders, (0, 2), strict=True):
         Trainer(config(*few, f"trainer.resample={times}"), folder, NoLogger()).run()

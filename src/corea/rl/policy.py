@@ -81,8 +81,10 @@ class Policy:
         return filled
 
     def _as_many_everywhere(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
-        """Empty ones behind, so that every rank runs forward as often: ZeRO 3 gathers weights from all of them."""
-        count = max(distributed.gather(len(batches)))
+        """Empty ones behind, so that every rank runs forward as often: ZeRO 3 gathers weights from all of them. At
+        least one: DeepSpeed cannot step without a backward pass, and a batch may hold nothing but degenerate groups.
+        """
+        count = max(1, *distributed.gather(len(batches)))
         return [*batches, *[empty_micro_batch(self.pad)] * (count - len(batches))]
 
     @contextmanager
