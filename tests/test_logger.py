@@ -42,6 +42,8 @@ def logged(folder, config, steps, **options) -> WandbLogger:
 
 
 def test_an_offline_run_is_read_back(tmp_path, capfd):
+    import openai  # noqa: F401  W&B has more to say where it is loaded
+
     config = compose("train", "seed=5")
     logger = logged(tmp_path, config, range(3))
     for percent in (0, 50, 100):

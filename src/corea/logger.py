@@ -231,6 +231,8 @@ def has_account() -> bool:
 
 
 def _wandb() -> Any:
+    # Where the openai client is loaded W&B advertises Weave, and would trace the calls' prompts with it if it could.
+    os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
     import wandb
 
     return wandb
