@@ -88,6 +88,16 @@ def test_answers_costs_and_a_second_start(collect, tmp_path):
     assert (large.answer == large.question).all()
 
 
+def test_failed_attempts_are_paid_for(collect, tmp_path):
+    with FaultServer(lambda key, attempt: "no_choices" if attempt == 1 else None) as server:
+        collect(server, 2)
+    large = pd.read_parquet(tmp_path / "run" / "answers.parquet").query("tier == 1")
+    assert large.retry_prompt_tokens.tolist() == [20, 20]
+    assert large.retry_completion_tokens.tolist() == [10, 10]
+    # 20 prompt tokens of the failed attempt, 15 fresh and 5 cached ones of the answer, 10 + 10 completion tokens
+    assert large.cost_usd.tolist() == pytest.approx([(35 * 1 + 5 * 0.5 + 20 * 2) / 1e6] * 2)
+
+
 def test_a_dry_run_calls_nobody_and_writes_nothing(collect, tmp_path, monkeypatch):
     with FaultServer(lambda key, attempt: None) as server:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)

@@ -18,6 +18,8 @@ USAGE = {
     "completion_tokens_details": {"reasoning_tokens": 4},
 }
 FAULTS = ("429", "429_after", "500", "hang", "cut", "not_json", "html", "drip")
+COUNTED = ("no_choices", "not_text", "500_usage")
+"""Useless as an answer, with the tokens that they have cost."""
 NOT_BILLED = ("429", "429_after", "500", "401", "404", "quota", "400")
 
 
@@ -101,6 +103,13 @@ class FaultServer:
         if fault in ("429", "429_after"):
             extra = {"Retry_After": self.retry_after} if fault == "429_after" else {}
             self.send(handler, 429, b'{"error": {"message": "slow down"}}', **extra)
+        elif fault in COUNTED:
+            made = response(body)
+            if fault == "not_text":
+                made["choices"][0]["message"]["content"] = {"answer": 7}
+            else:
+                del made["choices"]
+            self.send(handler, 500 if fault == "500_usage" else 200, json.dumps(made).encode())
         elif fault == "quota":
             self.send(handler, 429, b'{"error": {"message": "no money", "code": "insufficient_quota"}}')
         elif fault == "401":

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from fault_server import FAULTS, FaultServer
+from fault_server import COUNTED, FAULTS, FaultServer
 
 from corea.config import PriceConfig
 from corea.engines.attempts import Failure, retry_after, wait_s
@@ -72,6 +72,40 @@ def test_a_fault_is_followed_by_another_try(fault, tmp_path):
     most = (256 + 16 + 1) * 1e-6 + 100 * 2e-6
     lost = 0.0 if fault in ("429", "429_after", "500") else most
     assert client.spent_usd == pytest.approx(COST + lost)
+
+
+class TestRetries:
+    """Tokens of failed attempts: what the server counted for them, and nothing else."""
+
+    def retries(self, answer):
+        return answer.extra.get("retry_prompt_tokens"), answer.extra.get("retry_completion_tokens")
+
+    @pytest.mark.parametrize("fault", COUNTED)
+    def test_counted_ones_stand_beside_the_answer(self, fault, tmp_path):
+        with FaultServer(lambda key, attempt: fault if attempt <= 2 else None) as server:
+            client = engine(server, tmp_path)
+            ((answer,),) = ask(client, "a")
+            ((cached,),) = ask(engine(server, tmp_path), "a")
+            assert len(server.requests) == 3
+        assert answer.text == cached.text == "<answer>a</answer>"
+        assert (answer.prompt_tokens, answer.completion_tokens) == (20, 10)
+        assert self.retries(answer) == self.retries(cached) == (40, 20)
+        assert client.spent_usd == pytest.approx(3 * COST)
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_what_the_server_did_not_count_is_not_made_up(self, fault, tmp_path):
+        with FaultServer(lambda key, attempt: fault if attempt == 1 else None) as server:
+            ((answer,),) = ask(engine(server, tmp_path, timeout_s=1.0), "a")
+        assert self.retries(answer) == (None, None)
+
+    def test_they_outlive_the_process_and_belong_to_their_question(self, tmp_path):
+        with FaultServer(lambda key, attempt: "no_choices" if attempt <= 3 else None) as server:
+            ((failed,),) = ask(engine(server, tmp_path, tries=2), "a")
+            assert (failed.finish_reason, *self.retries(failed)) == ("error", 40, 20)
+            a, b = ask(engine(server, tmp_path), "a", "b")  # a fails once more, b three times
+        assert self.retries(a[0]) == (60, 30)
+        assert self.retries(b[0]) == (60, 30)
+        assert engine(server, tmp_path).spent_usd == pytest.approx(8 * COST)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

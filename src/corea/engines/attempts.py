@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from corea.engines.usage import usage_of
+
 FIRST_WAIT_S = 0.5
 """Doubled with every try."""
 PASSING = frozenset({408, 409, 425, 429})
@@ -29,6 +31,8 @@ class Failure(Exception):
     """No other question would fare better."""
     charged: bool = False
     """The server may have charged for it."""
+    usage: tuple[int, int, int, int] | None = None
+    """Tokens that the server counted for it (see usage_of): these it has charged for."""
     retry_after: float | None = None
     """Seconds that the server asks to wait."""
 
@@ -48,6 +52,7 @@ def status_failure(status: int, headers: Mapping[str, str], body: Any) -> Failur
         reason=f"HTTP {status}{said}",
         again=not hopeless and (status in PASSING or status >= 500),
         hopeless=hopeless,
+        usage=usage_of(body),
         retry_after=retry_after(headers),
     )
 

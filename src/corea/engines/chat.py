@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from corea.config.engine import OpenAIEngineConfig
 from corea.engines.attempts import Failure
+from corea.engines.usage import usage_of
 from corea.types import Completion, Message, Sampling
 
 PER_MESSAGE = 16
 """Tokens of a chat template around one message, at most."""
 PER_PROMPT = 256
 """Tokens that templates and servers add to a conversation, at most."""
+NO_RETRIES: Mapping[str, int] = {}
 ENDS = {"stop": "stop", "eos": "stop", "end_turn": "stop", "length": "length", "max_tokens": "length"}
 
 
@@ -48,19 +50,21 @@ def require_answer(response: Any) -> dict[str, Any]:
         choice = response["choices"][0]
         content = choice["message"].get("content")
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise Failure(reason="a response without an answer", charged=True) from None
+        raise Failure(reason="a response without an answer", charged=True, usage=usage_of(response)) from None
     if content is not None and not isinstance(content, str):
-        raise Failure(reason="an answer that is not text", charged=True)
+        raise Failure(reason="an answer that is not text", charged=True, usage=usage_of(response))
     return response
 
 
-def completion_of(response: dict[str, Any], *, model: str, latency_s: float) -> Completion:
+def completion_of(
+    response: dict[str, Any], *, model: str, latency_s: float, retries: Mapping[str, int] = NO_RETRIES
+) -> Completion:
     """A response that `require_answer` has passed, as a completion. Without usage its tokens are unknown."""
     choice = response["choices"][0]
     reason = str(choice.get("finish_reason"))
     refused = ENDS.get(reason) is None and choice.get("finish_reason") is not None
     usage = usage_of(response)
-    extra: dict[str, Any] = {"server_model": response.get("model") or model}
+    extra: dict[str, Any] = {"server_model": response.get("model") or model, **retries}
     if usage is None:
         extra["tokens"] = "unknown"
     else:
@@ -77,34 +81,3 @@ def completion_of(response: dict[str, Any], *, model: str, latency_s: float) -> 
         model=model,
         extra=extra,
     )
-
-
-def usage_of(response: dict[str, Any]) -> tuple[int, int, int, int] | None:
-    """(prompt tokens, cached among them, completion tokens with reasoning, reasoning among them); None where the server
-    does not say.
-
-    Some servers count reasoning apart from completion_tokens; then total_tokens gives it away.
-    """
-    usage = response.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if prompt is None or completion is None:
-        return None
-    cached = _count(_detail(usage, "prompt_tokens_details", "cached_tokens"))
-    if cached is None:
-        cached = _count(usage.get("prompt_cache_hit_tokens")) or 0
-    reasoning = _count(_detail(usage, "completion_tokens_details", "reasoning_tokens")) or 0
-    total = _count(usage.get("total_tokens"))
-    if reasoning and total == prompt + completion + reasoning:
-        completion += reasoning
-    return prompt, min(cached, prompt), completion, reasoning
-
-
-def _detail(usage: dict[str, Any], group: str, name: str) -> Any:
-    details = usage.get(group)
-    return details.get(name) if isinstance(details, dict) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -2,7 +2,8 @@
 
 Before each call the most that it may cost is reserved, and afterwards settled at what it did cost. The file holds one
 line for each of the two, so that a killed process's calls under way count in full when the next one starts: the server
-may have charged them.
+may have charged them. A call that failed although the server counted its tokens leaves them there too, by the request,
+so that the answer that comes in the end, perhaps after a restart, knows what its failed attempts have cost.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from corea.errors import UserError
+from corea.types import RETRIES
 
 
 class BudgetReached(UserError):
@@ -30,6 +34,8 @@ class Ledger:
         self.held = 0.0
         """Reserved for calls under way."""
         self.open: dict[int, float] = {}
+        self.lost: dict[str, tuple[int, int]] = {}
+        """Request -> (prompt tokens, completion tokens) of its failed attempts, where the server counted them."""
         self.number = 0
         self.descriptor: int | None = None
         if path is not None:
@@ -52,9 +58,13 @@ class Ledger:
         self._write({"ticket": self.number, "reserved": usd})
         return self.number
 
-    def settle(self, ticket: int, usd: float) -> None:
-        """The call of `ticket` has cost `usd`."""
-        self._write({"ticket": ticket, "spent": usd})
+    def settle(self, ticket: int, usd: float, request: str = "", lost: tuple[int, int] | None = None) -> None:
+        """The call of `ticket` has cost `usd`; `lost`: tokens of an attempt at `request` that failed, counted."""
+        entry: dict[str, Any] = {"ticket": ticket, "spent": usd}
+        if lost is not None:
+            self._lose(request, lost)
+            entry |= {"request": request, "lost": lost}
+        self._write(entry)
         self.held -= self.open.pop(ticket)
         self.held = self.held if self.open else 0.0
         self.spent += usd
@@ -65,7 +75,15 @@ class Ledger:
             os.close(self.descriptor)
             self.descriptor = None
 
-    def _write(self, entry: dict[str, float]) -> None:
+    def retries(self, request: str) -> dict[str, int]:
+        """What Completion.extra says of the failed attempts at `request`; empty where none has cost counted tokens."""
+        return dict(zip(RETRIES, self.lost[request], strict=True)) if request in self.lost else {}
+
+    def _lose(self, request: str, tokens: Sequence[int]) -> None:
+        prompt, completion = self.lost.get(request, (0, 0))
+        self.lost[request] = (prompt + tokens[0], completion + tokens[1])
+
+    def _write(self, entry: dict[str, Any]) -> None:
         if self.descriptor is not None:
             os.write(self.descriptor, (json.dumps(entry) + "\n").encode())
 
@@ -85,6 +103,8 @@ class Ledger:
                 else:
                     reserved.pop(int(entry["ticket"]), None)
                     self.spent += entry["spent"]
+                    if "lost" in entry:
+                        self._lose(entry["request"], entry["lost"])
                 self.number = max(self.number, int(entry["ticket"]))
         os.ftruncate(self.descriptor, whole)
         for ticket, usd in reserved.items():
@@ -92,10 +112,14 @@ class Ledger:
             self.spent += usd
 
 
-def _entry(line: bytes, path: Path) -> dict[str, float]:
+KINDS = ({"ticket", "reserved"}, {"ticket", "spent"}, {"ticket", "spent", "request", "lost"})
+"""Keys of a line."""
+
+
+def _entry(line: bytes, path: Path) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-        if entry.keys() in ({"ticket", "reserved"}, {"ticket", "spent"}):
+        if entry.keys() in KINDS:
             return entry
     except (ValueError, AttributeError):
         pass

@@ -34,13 +34,15 @@ class ResponseCache:
         whole = isinstance(entry, dict) and entry.get("request") == request and isinstance(entry.get("response"), dict)
         return entry if whole else None
 
-    def put(self, request: dict[str, Any], response: dict[str, Any], latency_s: float) -> None:
-        """Keep a response before anything else is done with it."""
+    def put(
+        self, request: dict[str, Any], response: dict[str, Any], latency_s: float, retries: dict[str, int] | None = None
+    ) -> None:
+        """Keep a response before anything else is done with it; `retries`: tokens of failed attempts before it."""
         path = self._path(request)
         if path is None:
             return
         with atomic_write(path) as temporary:
-            entry = {"request": request, "response": response, "latency_s": latency_s}
+            entry = {"request": request, "response": response, "latency_s": latency_s, "retries": retries or {}}
             temporary.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
 
     def _path(self, request: dict[str, Any]) -> Path | None:

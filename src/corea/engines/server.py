@@ -17,9 +17,10 @@ from typing import Any
 from corea.config.engine import OpenAIEngineConfig
 from corea.config.price import PriceConfig
 from corea.engines.attempts import Failure, status_failure, wait_s
-from corea.engines.chat import completion_of, most_prompt_tokens, request_body, require_answer, usage_of
+from corea.engines.chat import completion_of, most_prompt_tokens, request_body, require_answer
 from corea.engines.ledger import BudgetReached, Ledger
 from corea.engines.responses import ResponseCache, request_key
+from corea.engines.usage import usage_of
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.types import Completion, Message, Sampling
@@ -98,9 +99,8 @@ class OpenAIEngine:
         prompt = int(most_prompt_tokens(messages) * self.most_prompt)
         return cost_usd(self.price, prompt, 0, sampling.max_tokens) or 0.0
 
-    def charge(self, response: dict[str, Any], most: float, messages: Sequence[Message]) -> float:
-        """What a response has cost; `most` where the server does not say how many tokens it took."""
-        usage = usage_of(response)
+    def charge(self, usage: tuple[int, ...] | None, most: float, messages: Sequence[Message]) -> float:
+        """What a call has cost; `most` where the server does not say how many tokens it took."""
         if usage is None:
             return most
         self.most_prompt = max(self.most_prompt, usage[0] / most_prompt_tokens(messages))
@@ -171,7 +171,8 @@ class _Batch:
             return await asyncio.shield(self.calls[key])
         kept = self.engine.cache.get(request)
         if kept is not None:
-            return completion_of(kept["response"], model=self.engine.model_name, latency_s=kept["latency_s"])
+            again = {"latency_s": kept["latency_s"], "retries": kept.get("retries", {})}
+            return completion_of(kept["response"], model=self.engine.model_name, **again)
         future = self.calls[key] = asyncio.get_running_loop().create_future()
         try:
             completion = await self._persist(request, messages)
@@ -194,7 +195,7 @@ class _Batch:
                 pause = wait_s(tries, failure, self.cfg.max_wait_s)
                 last = tries == self.cfg.tries or not failure.again or pause is None
                 if last or self.engine.stopped is not None:
-                    return self._failed(failure, tries)
+                    return self._failed(failure, tries, request_key(request))
                 if failure.retry_after is not None:
                     self.not_before = max(self.not_before, time.monotonic() + failure.retry_after)
                 await asyncio.sleep(pause)
@@ -205,17 +206,20 @@ class _Batch:
         engine = self.engine
         most = engine.most_usd(messages, self.sampling)
         ticket = await self._reserve(most)
+        key, lost = request_key(request), None
         spent = most  # also where this is cancelled: the server may finish the answer and charge for it
         try:
             response, latency = await self._call(request["body"])
-            engine.cache.put(request, response, latency)
-            spent = engine.charge(response, most, messages)
-            return completion_of(response, model=engine.model_name, latency_s=latency)
+            retries = engine.ledger.retries(key)
+            engine.cache.put(request, response, latency, retries)
+            spent = engine.charge(usage_of(response), most, messages)
+            return completion_of(response, model=engine.model_name, latency_s=latency, retries=retries)
         except Failure as failure:
-            spent = most if failure.charged else 0.0
+            lost = failure.usage and (failure.usage[0], failure.usage[2])
+            spent = engine.charge(failure.usage, most if failure.charged else 0.0, messages)
             raise
         finally:
-            engine.ledger.settle(ticket, spent)
+            engine.ledger.settle(ticket, spent, key, lost)
             async with self.settled:
                 self.settled.notify_all()
 
@@ -245,7 +249,7 @@ class _Batch:
                 )
                 text = raw.text
         except openai.APIStatusError as error:
-            raise status_failure(error.status_code, error.response.headers, error.body) from None
+            raise status_failure(error.status_code, error.response.headers, _body(error.response.text)) from None
         except (TimeoutError, openai.APITimeoutError):
             raise Failure(reason=f"no answer within {self.cfg.timeout_s:g} s", charged=True) from None
         except openai.APIConnectionError as error:
@@ -263,7 +267,7 @@ class _Batch:
         hint = f"; is the key in ${self.cfg.key_env} the right one?" if "401" in failure.reason else ""
         return f"{where}: {failure.reason}{hint}".replace(self.engine.key, "***")
 
-    def _failed(self, failure: Failure, tries: int) -> Completion:
+    def _failed(self, failure: Failure, tries: int, key: str = "") -> Completion:
         return Completion(
             text="",
             finish_reason="error",
@@ -271,8 +275,16 @@ class _Batch:
             completion_tokens=0,
             model=self.engine.model_name,
             error=f"{failure.reason} (after {tries} tries)".replace(self.engine.key, "***"),
-            extra={"tokens": "unknown"},
+            extra={"tokens": "unknown", **self.engine.ledger.retries(key)},
         )
+
+
+def _body(text: str) -> Any:
+    """Of an error; None where it is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _connection_failure(error: Exception) -> Failure:
