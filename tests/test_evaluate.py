@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from corea.config import CascadeConfig, EvaluateConfig, NoLoggerConfig, WandbConfig
@@ -105,6 +107,19 @@ def test_wandb_gets_everything(table: Path, capsys: pytest.CaptureFixture[str]) 
     assert logged["cascade/frontier"]["_type"] == logged["cascade/rules"]["_type"] == "table-file"
     assert logged["cascade/pareto"]["_type"] == "image-file"
     assert logged["cascade/report"]["_type"] == "html-file"
+    chart = run["config"]["_wandb"]["visualize"]["cascade/all/accuracy_over_cost"]["panel_config"]
+    assert chart["panelDefId"] == "wandb/lineseries/v0"
+    assert chart["stringSettings"]["xname"] == "cost, % of the LLM alone"
+    (file,) = table.parent.glob("wandb/offline-run-*/files/media/table/cascade/all/accuracy_over_cost_table_*.json")
+    drawn = pd.DataFrame(json.loads(file.read_text())["data"], columns=["x", "line", "y"])
+    ends = {line: part[["x", "y"]].values.tolist() for line, part in drawn.groupby("line")}
+    # 0.001 and 0.01 dollars; of questions 1, 3, 5, 7, 9 the SLM has 3 right, the LLM (i + 1) % 3 > 0 of them 4
+    assert ends["SLM alone"] == pytest.approx(np.array([[10, 0.6], [100, 0.6]]))
+    assert ends["LLM alone"] == pytest.approx(np.array([[10, 0.8], [100, 0.8]]))
+    assert ends["random deferral"] == pytest.approx(np.array([[10, 0.6], [110, 0.8]]))
+    assert ends["cascade"][0] == pytest.approx([10, 0.6])
+    assert ends["cascade"][-1] == pytest.approx([110, 0.8])
+    assert len(ends["cascade"]) == 7  # a threshold at each of the five confidences, and both ends
     assert run["summary"]["all/slm/accuracy"] == pytest.approx(3 / 5)
     assert (table.parent / "report.html").exists()
     assert "Models alone" in capsys.readouterr().out

@@ -26,7 +26,7 @@ def main(cfg: CollectConfig) -> None:
     set_limits(**vars(cfg.data.grading))
     tiers = [] if isinstance(cfg.engine, ReplayEngineConfig) else tiers_of(cfg)
     folder = run_dir()
-    if tiers and cfg.llm.dry_run:
+    if tiers and any(llm.dry_run for llm in (cfg.llm, *cfg.larger.values())):
         show_estimate(cfg, tiers, folder)
         return
     free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: all of it may change

@@ -35,6 +35,9 @@ class Logger(Protocol):
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """A table; the same name again shows the newer one."""
 
+    def lines(self, name: str, frame: pd.DataFrame, title: str, x_name: str) -> None:
+        """A chart: one line for each value of the column `line`, over the columns `x` and `y`."""
+
     def image(self, name: str, path: str | Path) -> None:
         """A PNG file."""
 
@@ -68,6 +71,9 @@ class NoLogger:
         """See Logger."""
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
+        """See Logger."""
+
+    def lines(self, name: str, frame: pd.DataFrame, title: str, x_name: str) -> None:
         """See Logger."""
 
     def image(self, name: str, path: str | Path) -> None:
@@ -124,6 +130,14 @@ class WandbLogger:
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """See Logger."""
         self._try("table", lambda: self._run.log({name: _wandb().Table(dataframe=frame)}))
+
+    def lines(self, name: str, frame: pd.DataFrame, title: str, x_name: str) -> None:
+        """See Logger. W&B's own custom chart: hover, zoom, and several runs in one panel."""
+        parts = [(str(key), part) for key, part in frame.groupby("line", sort=False)]
+        xs, ys = ([part[axis].tolist() for _, part in parts] for axis in ("x", "y"))
+        keys = [key for key, _ in parts]
+        chart = lambda: _wandb().plot.line_series(xs, ys, keys=keys, title=title, xname=x_name)  # noqa: E731
+        self._try("chart", lambda: self._run.log({name: chart()}))
 
     def image(self, name: str, path: str | Path) -> None:
         """See Logger."""

@@ -48,6 +48,9 @@ class Recorder:
 
     html = image
 
+    def lines(self, name: str, frame: pd.DataFrame, title: str, x_name: str) -> None:
+        self.seen[name] = frame
+
     def summary(self, values: dict[str, Any]) -> None:
         self.seen["summary"] = values
 
@@ -66,7 +69,8 @@ def test_a_run_folder_gets_everything(run_folder: Path) -> None:
     logger = Recorder()
     log_results(results, outputs, logger)
     tables = {"frontier", "rules", "metrics", "signals", "prices"}
-    assert set(logger.seen) >= {"summary", "cascade/pareto", *(f"cascade/{name}" for name in tables)}
+    charts = {f"cascade/{name}/accuracy_over_cost" for name in (*results.datasets, "pooled")}
+    assert set(logger.seen) >= {"summary", *charts, "cascade/pareto", *(f"cascade/{name}" for name in tables)}
     assert [step for step, *_ in logger.rows] == list(range(101))
     assert {axis for _, axis, _ in logger.rows} == {"cascade/deferral_percent"}
     summary = logger.seen["summary"]

@@ -45,6 +45,24 @@ def test_the_tiers_of_a_run(run):
     assert [t.label for t in tiers_of(planned(run, "before=false"))] == ["slm", "llm"]
 
 
+def test_more_tiers(run):
+    wanted = ["samples=2", "signals=[verbalized,expected,vote,router]", "llm.temperature=0.5"]
+    more = ["+llm@larger.mid=openai", "larger.mid.model=m", "larger.mid.prompt=confidence", "+llm@larger.big=tiny"]
+    tiers = tiers_of(planned(run, "before=false", *wanted, *more))
+    assert [(t.tier, t.label, t.name) for t in tiers[1:]] == [
+        (1, "llm", "tiny_llm"),
+        (2, "larger-mid", "m"),
+        (3, "larger-big", "tiny_llm"),
+    ]
+    # an engine gives what it can, nothing is fitted behind the first tier, and nobody comes after the last
+    assert [t.signals for t in tiers[1:]] == [("verbalized", "expected", "vote"), ("verbalized",), ()]
+    assert [t.expects_confidence for t in tiers[1:]] == [True, True, False]
+    with pytest.raises(UserError, match=r"larger.mid.max_tokens=0: allowed is "):
+        planned(run, "+llm@larger.mid=tiny", "larger.mid.max_tokens=0")
+    with pytest.raises(ValueError, match=r"larger=a b: allowed is names of letters"):
+        replace(planned(run), larger={"a b": None})
+
+
 def test_an_answer_is_bound_to_all_it_depends_on(run):
     before, small, large = tiers_of(planned(run))
     assert before.identity() != small.identity()  # other weights

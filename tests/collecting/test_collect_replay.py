@@ -59,6 +59,16 @@ def test_recorded_verdicts_and_confidences_are_used_as_recorded(write, replay):
     assert rows.model.unique().tolist() == ["slm", "llm"]
 
 
+def test_a_middle_tier_lacks_nothing_unless_it_states_confidences(write, replay):
+    files = [write("slm.jsonl", SLM), write("mid.jsonl", LLM), write("llm.jsonl", LLM)]
+    rows = replay(f"engine.tiers=[{','.join(files)}]")
+    assert rows.status.loc["a"].tolist() == ["ok", "ok", "ok"]
+    write("mid.jsonl", [LLM[0], LLM[1] | {"recorded_confidence": 0.1}])
+    rows = replay(f"engine.tiers=[{','.join(files)}]")
+    assert rows.status.loc["a"].tolist() == ["ok", "unparsed_confidence", "ok"]
+    assert rows.confidence.loc["b"].tolist()[:2] == [0.4, 0.1]
+
+
 def test_the_table_leaves_out_what_nobody_recorded(write, replay, tmp_path):
     replay(f"engine.tiers=[{write('slm.jsonl', SLM)},{write('llm.jsonl', LLM)}]")
     schema = read_schema(tmp_path / "out" / "answers.parquet")

@@ -119,6 +119,27 @@ def test_without_a_run_the_model_alone_answers(tmp_path):
     assert not (tmp_path / "answers_before.parquet").exists()
 
 
+def test_three_tiers(run):
+    """A middle model that states confidences, and what it says is what a cascade of two would have been told."""
+    collect(run, "before=false")
+    middle = ["llm.prompt=plain", f"llm.model={run / 'model'}", "llm.name=middle", "llm.temperature=1"]
+    rows = collect(run, *middle, "+llm@larger.big=tiny")
+    table = pd.read_parquet(run / "answers.parquet")
+    assert table.groupby(["tier", "model"]).size().to_dict() == {
+        (0, "tiny_slm"): QUESTIONS,
+        (1, "middle"): QUESTIONS,
+        (2, "tiny_llm"): QUESTIONS,
+    }
+    assert table.groupby("tier").confidence.count().to_list()[::2] == [table[table.tier == 0].confidence.count(), 0]
+    assert table[table.tier == 1].text.tolist() == table[table.tier == 0].text.tolist()  # the same model and seed
+    stated = table.confidence.fillna(-1)
+    assert stated[table.tier == 1].tolist() == stated[table.tier == 0].tolist()
+    before = pd.read_parquet(run / "answers_before.parquet")
+    assert before.groupby("tier").size().to_list() == [QUESTIONS] * 3
+    assert len(rows) == 4 * QUESTIONS
+    read_answers(run / "answers.parquet")
+
+
 def test_several_samples_of_a_tier_that_is_not_greedy(run):
     collect(run, "samples=3", "before=false")
     table = pd.read_parquet(run / "answers.parquet")

@@ -12,6 +12,7 @@ import pandas as pd
 from corea.cascade.evaluation import Evaluation
 from corea.cascade.files import frontier, write_files
 from corea.cascade.pairs import USD
+from corea.cascade.prepare import cost_label, prepare_pareto, thin
 from corea.cascade.prices import sensitivity
 from corea.cascade.report import write_report
 from corea.cascade.run import Results
@@ -50,6 +51,10 @@ def log_results(results: Results, outputs: Outputs, logger: Logger) -> None:
     logger.summary(flat_figures(results))
     for percent, row in enumerate(curve_rows(results)):
         logger.log(row, step=percent, axis="cascade/deferral_percent")
+    for name, e in results.everything.items():
+        if e.large["cost"].value > 0:
+            title = f"pass@1 over cost: {name}"
+            logger.lines(f"cascade/{name}/accuracy_over_cost", cost_lines(e), title, cost_label(e))
     logger.table("cascade/frontier", frontier_table(results))
     logger.table("cascade/rules", rules_frame(results))
     logger.table("cascade/metrics", metrics_frame(results))
@@ -111,6 +116,25 @@ def curve_rows(results: Results) -> list[dict[str, float]]:
                 for row, value in zip(rows, values, strict=True):
                     row[f"cascade/{name}/{key}{unit}{label}"] = float(value)
     return rows
+
+
+LINES = {"cascade": "cascade", "before": "cascade before RL", "random": "random deferral", "oracle": "oracle"}
+"""Series of prepare_pareto -> their names in the chart."""
+
+
+def cost_lines(e: Evaluation) -> pd.DataFrame:
+    """pass@1 over cost, columns line, x, y: the cascade at every threshold, random deferral, the oracle, and either
+    model alone as a level line up to the LLM's cost."""
+    table = prepare_pareto(e).assign(x=lambda t: t["cost_percent"])
+    parts = [
+        thin(table[table["series"] == series].sort_values("x", kind="stable")).assign(line=line)
+        for series, line in LINES.items()
+        if (table["series"] == series).any()
+    ]
+    slm, llm = (table[table["series"] == name].iloc[0] for name in ("slm", "llm"))
+    for line, alone in (("SLM alone", slm), ("LLM alone", llm)):
+        parts.append(pd.DataFrame({"line": line, "x": [slm["x"], llm["x"]], "accuracy": alone["accuracy"]}))
+    return pd.concat(parts, ignore_index=True).rename(columns={"accuracy": "y"})[["line", "x", "y"]]
 
 
 def frontier_table(results: Results) -> pd.DataFrame:

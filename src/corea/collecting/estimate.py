@@ -69,8 +69,14 @@ def estimate(tier: Tier, cfg: CollectConfig, folder: Path) -> Estimate:
 
 
 def show_estimate(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> None:
-    """Print the estimate of the large model."""
-    tier = tiers[-1]
+    """Print the estimate of each larger model."""
+    for tier in tiers:
+        if tier.tier > 0:
+            _show_tier(cfg, tier, folder)
+    print("nothing was called (llm.dry_run=true)")
+
+
+def _show_tier(cfg: CollectConfig, tier: Tier, folder: Path) -> None:
     e = estimate(tier, cfg, folder / "answers")
     basis = "as the answers so far" if e.measured else "rules of thumb: 4 bytes a token, a quarter of the limit"
     print(f"{tier.name}: {e.calls} calls to make, {e.kept} answers kept")
@@ -82,4 +88,3 @@ def show_estimate(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> No
     if tier.budget_usd is not None:
         fits = "within" if e.most_usd <= tier.budget_usd else "may be stopped by"
         print(f"  {fits} llm.budget_usd={tier.budget_usd:g}")
-    print("nothing was called (llm.dry_run=true)")

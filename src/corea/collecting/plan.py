@@ -15,7 +15,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from corea.config import CollectConfig, DataConfig, EngineConfig, ModelConfig, PriceConfig
+from corea.config import (
+    CollectConfig,
+    DataConfig,
+    EngineConfig,
+    HFEngineConfig,
+    LLMConfig,
+    ModelConfig,
+    PriceConfig,
+)
 from corea.config.messages import one_line
 from corea.engines.build import chosen
 from corea.errors import UserError
@@ -33,7 +41,7 @@ class Tier:
     tier: int
     """0 = SLM, 1.. = larger."""
     label: str
-    """Of its files: "slm", "slm_before", "llm"."""
+    """Of its files: "slm", "slm_before", "llm", "larger-NAME"."""
     name: str
     """Of the model, in the answers table."""
     path: str
@@ -56,7 +64,7 @@ class Tier:
     expects_confidence: bool
     """Whether a completion without a confidence lacks something."""
     signals: tuple[str, ...] = ()
-    """Confidence signals to collect, of SIGNALS; the last tier needs none."""
+    """Confidence signals to collect, of SIGNALS; the last tier needs none, and one between none that is fitted."""
 
     @property
     def percent(self) -> bool:
@@ -120,9 +128,19 @@ def held_out_questions(data: DataConfig) -> list[Question]:
 
 
 def tiers_of(cfg: CollectConfig) -> list[Tier]:
-    """SLM, LLM and, with a run, the SLM before RL, in the order in which they answer."""
-    model, llm = cfg.model, cfg.llm
-    small = Tier(
+    """With a run the SLM before RL; SLM, LLM and larger ones, in the order in which they answer."""
+    small = _small(cfg)
+    behind = {"llm": cfg.llm, **{f"larger-{name}": llm for name, llm in cfg.larger.items()}}
+    large = [_large(cfg, llm, label, 1 + n, last=n == len(cfg.larger)) for n, (label, llm) in enumerate(behind.items())]
+    if cfg.run is None:
+        return [small, *large]
+    before = [replace(small, label="slm_before", name=f"{small.name}-before")] if cfg.before else []
+    return [*before, replace(small, path=trained_model(Path(cfg.run)), revision=None), *large]
+
+
+def _small(cfg: CollectConfig) -> Tier:
+    model = cfg.model
+    return Tier(
         tier=0,
         label="slm",
         name=model.name,
@@ -141,9 +159,15 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
         expects_confidence=get_prompt(model.prompt).expects_confidence,
         signals=tuple(cfg.signals),
     )
-    large = Tier(
-        tier=1,
-        label="llm",
+
+
+def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool) -> Tier:
+    """A larger tier. One that others follow may state confidences; those that its engine cannot give are left out."""
+    able = {"verbalized"} | ({"expected", "avg_prob"} if isinstance(chosen(llm.engine), HFEngineConfig) else set())
+    able |= {"vote"} if llm.temperature and cfg.samples > 1 else set()
+    return Tier(
+        tier=tier,
+        label=label,
         name=llm.name,
         path=llm.model,
         engine=chosen(llm.engine),
@@ -158,12 +182,9 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
         seed=cfg.seed,
         price=llm.price,
         budget_usd=llm.budget_usd,
-        expects_confidence=False,  # nobody comes after the last tier
+        expects_confidence=not last and get_prompt(llm.prompt).expects_confidence,
+        signals=() if last else tuple(s for s in cfg.signals if s in able),
     )
-    if cfg.run is None:
-        return [small, large]
-    before = [replace(small, label="slm_before", name=f"{small.name}-before")] if cfg.before else []
-    return [*before, replace(small, path=trained_model(Path(cfg.run)), revision=None), large]
 
 
 def trained_model(run: Path) -> str:

@@ -135,7 +135,7 @@ def _tier(cfg: ReplayEngineConfig, number: int, table: Columns) -> RecordedTier:
         name=name,
         path=table.path,
         price=cfg.prices[number] if cfg.prices else PriceConfig(),
-        expects_confidence=not last or len(cfg.tiers) == 1,
+        expects_confidence=number == 0 or (not last and _states_confidence(table, names)),
     )
     ids = texts(table, names["question_id"], required=True).to_pylist()
     numbered = names.get("sample") in table.data
@@ -147,6 +147,14 @@ def _tier(cfg: ReplayEngineConfig, number: int, table: Columns) -> RecordedTier:
     for _, i, completion in sorted(zip(samples, ids, completions, strict=True), key=lambda item: item[0]):
         tier.samples.setdefault(i, []).append(completion)
     return tier
+
+
+def _states_confidence(table: Columns, names: dict[str, str]) -> bool:
+    """Whether any answer comes with a confidence; a plain LLM between two others states none and lacks nothing."""
+    if names["confidence"] in table.data:
+        return True
+    written = texts(table, names["text"]).to_pylist() if names["text"] in table.data else []
+    return any("<confidence>" in text for text in written if text)
 
 
 def _completions(table: Columns, names: dict[str, str], model: str) -> list[Completion]:

@@ -39,11 +39,11 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
         rows = table_rows(tier, answers)
         add_signals(tier, answers, rows, cfg.seed)
         answered[tier.label] = rows
-    by_label = {tier.label: tier for tier in tiers}
-    for file, small in ((ANSWERS, "slm"), (BEFORE, "slm_before")):
-        if small in by_label:
-            rows = [*answered[small], *answered["llm"]]
-            write_table(folder / file, rows, describe([by_label[small], by_label["llm"]]))
+    larger = [tier for tier in tiers if tier.tier > 0]
+    for file, label in ((ANSWERS, "slm"), (BEFORE, "slm_before")):
+        for small in (tier for tier in tiers if tier.label == label):
+            rows = [row for tier in (small, *larger) for row in answered[tier.label]]
+            write_table(folder / file, rows, describe([small, *larger]))
     return pd.DataFrame([r for rows in answered.values() for r in rows])
 
 

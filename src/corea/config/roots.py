@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -95,12 +96,16 @@ class CollectConfig:
     data: DataConfig = field(default_factory=DataConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     llm: LLMConfig = field(default_factory=LLMConfig)
+    larger: dict[str, LLMConfig] = field(default_factory=dict)
+    """Further tiers behind `llm`, in this order, each any choice of llm under a name of yours: +llm@larger.big=openai
+    larger.big.model=..."""
     samples: int = 1
     """Completions per question and tier; a tier with temperature 0 gives one."""
     temperature: float = 0.0
     """Of the SLM."""
     signals: list[str] = field(default_factory=lambda: ["verbalized"])
-    """Confidence signals of the SLM: verbalized, expected, avg_prob, vote (needs samples > 1), probe, router."""
+    """Confidence signals of the SLM: verbalized, expected, avg_prob, vote (needs samples > 1), probe, router. A tier
+    with others behind it gives the first four where its engine can."""
     chunk: int = 256
     """Questions answered between two saves."""
     logger: LoggerConfig = field(default_factory=LoggerConfig)
@@ -119,6 +124,9 @@ class CollectConfig:
         )
         single = "vote" in self.signals and self.samples == 1
         require(not single, "signals", self.signals, "vote with samples=2 or more, e.g. samples=8, and a temperature")
+        for name in self.larger:
+            plain = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
+            require(plain, "larger", name, "names of letters, digits, _ and -: files are called after them")
         require(not greedy, "samples", self.samples, "1 with temperature=0: greedy answers are all the same")
 
 
