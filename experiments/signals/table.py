@@ -2,8 +2,8 @@
 
 python experiments/signals/table.py outputs/signals_demo outputs/signals_demo_seed1 outputs/signals_demo_seed2
 
-Prints a Markdown table of the first family for every seed (raw signals, and expected recalibrated), then how smooth each
-curve is, and draws signals.png: pass@1 over cost at every threshold, verbalized against expected, one panel a seed.
+Prints a Markdown table of the first family for every seed (raw signals, and expected recalibrated), then how smooth
+each curve is, and draws signals.png: pass@1 over cost at every threshold, verbalized against expected, a panel a seed.
 """
 
 from __future__ import annotations

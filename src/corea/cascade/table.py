@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corea.cascade.reading import Columns, floats, integers, one_of, read_columns, texts, verdicts
+from corea.cascade.columns import Columns, floats, integers, one_of, texts, verdicts
+from corea.cascade.reading import read_columns
 from corea.errors import UserError
 from corea.types import RETRIES, Status
 

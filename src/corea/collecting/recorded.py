@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from corea.cascade.reading import Columns, floats, integers, read_columns, texts, verdicts
+from corea.cascade.columns import Columns, floats, integers, texts, verdicts
+from corea.cascade.reading import read_columns
 from corea.collecting.table import Answered, table_rows, write_table
 from corea.config import PriceConfig
 from corea.config.engine import RECORDED_COLUMNS, ReplayEngineConfig
