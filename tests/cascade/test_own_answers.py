@@ -30,6 +30,9 @@ def test_columns_by_other_names(tmp_path: Path, hand_rows: list[dict[str, Any]])
     assert answers.frame["correct"].sum() == 5
     with pytest.raises(UserError, match=r"theirs.jsonl: columns.correct=right: no such column"):
         read_answers(path, names={"correct": "right"})
+    write_jsonl(path, [*rows[:-1], {**rows[-1], "is_right": 2}])
+    with pytest.raises(UserError, match=rf"column is_right: allowed is true, .*: row {len(rows)}, first 2"):
+        read_answers(path, names={"correct": "is_right", "confidence": "p"})
 
 
 def test_a_folder_of_arrow_streams(tmp_path: Path, hand_rows: list[dict[str, Any]]) -> None:

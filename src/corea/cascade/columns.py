@@ -6,7 +6,7 @@ N is the number of rows. Rows are counted from 1, without a CSV file's header; J
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,15 @@ class Columns:
     """Column name -> Arrow array [N]."""
     meta: dict[str, Any]
     """What the Parquet schema says under the key "corea"; empty for other files."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Our name -> the file's, where they differ."""
 
     def __len__(self) -> int:
         return len(next(iter(self.data.values()))) if self.data else 0
+
+    def where(self, column: str) -> str:
+        """File and column as the file calls it, for messages."""
+        return f"{self.path}: column {self.names.get(column, column)}"
 
     def fail(self, column: str, bad: np.ndarray, why: str) -> UserError:
         """The error for the rows where `bad` [N] holds in `column`: file, column, reason, rows, first value."""
@@ -43,7 +49,7 @@ class Columns:
         ids = self.data.get("question_id")
         owner = "" if ids is None or column == "question_id" else f" of question {ids[first].as_py()}"
         value = self.data[column][first].as_py()
-        return UserError(f"{self.path}: column {column}: {why}: {rows_text}, first {value!r}{owner}")
+        return UserError(f"{self.where(column)}: {why}: {rows_text}, first {value!r}{owner}")
 
 
 def floats(columns: Columns, name: str) -> np.ndarray:
@@ -57,7 +63,7 @@ def floats(columns: Columns, name: str) -> np.ndarray:
     elif pa.types.is_floating(array.type) or pa.types.is_integer(array.type) or pa.types.is_decimal(array.type):
         values = _widened(array)
     else:
-        raise UserError(f"{columns.path}: column {name}: holds {array.type}; allowed are numbers")
+        raise UserError(f"{columns.where(name)}: holds {array.type}; allowed are numbers")
     nan = np.isnan(values) & ~null
     if nan.any():
         raise columns.fail(name, nan, "NaN is not a number; a missing value is null")

@@ -40,6 +40,7 @@ def read_columns(
         raise UserError(f"{path}: columns.{own[lacking[0]]}={lacking[0]}: no such column")
     taken = [ours for theirs, ours in own.items() if ours in columns.data and ours not in own]
     columns.data = {own.get(name, name): values for name, values in columns.data.items() if name not in taken}
+    columns.names = dict(names or {})
     if len(columns) == 0:
         raise UserError(f"{path}: the table holds no rows")
     return columns

@@ -79,7 +79,10 @@ def read_answers(
     columns = read_columns(path, lambda name: name in known or name.startswith("confidence"), names)
     missing = [name for name in REQUIRED if name not in columns.data]
     if missing:
-        raise UserError(f"{path}: required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}")
+        raise UserError(
+            f"{path}: required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; if the file "
+            f"calls it otherwise, give columns={{{missing[0]}:NAME}}"
+        )
     frame = _typed(columns, text)
     frame = _keyed(columns, frame)
     answers = Answers(path=str(path), frame=frame, datasets=list(frame["dataset"].cat.categories), meta=columns.meta)

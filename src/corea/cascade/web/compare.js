@@ -38,7 +38,7 @@ function drawAudit(d) {
   d.audit.forEach((a, i) => {
     const ink = i ? "blue" : "orange";
     traces.push(band(a.x, a.low, a.high, faded(ink, 0.15)));
-    traces.push({ x: a.x, y: a.y, name: a.name + " verdicts", mode: "lines", line: { color: color(ink), width: 2.2 },
+    traces.push({ x: a.x, y: a.y, name: a.name + (isNarrow() ? "" : " verdicts"), mode: "lines", line: { color: color(ink), width: 2.2 },
       meta: { low: a.low, high: a.high }, hovertemplate: "%{x:.1f} %: %{y:.1%}<extra>" + a.name + "</extra>" });
   });
   Plotly.react(box, traces, layout(
@@ -55,7 +55,7 @@ function drawPrices(d) {
   traces[1].meta = { low: p.low, high: p.high };
   const shapes = [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, line: { color: color("grey"), width: 1 } }];
   const annotations = [];
-  for (const [at, words, ink, y] of [[p.here, "this table", "ink", 0.98], [p.even, "pays from here on", "green", 0.88]]) {
+  for (const [at, words, ink, y] of [[p.here, "this table", "ink", 0.98], [p.even, (isNarrow() ? "pays" : "pays from here on"), "green", 0.88]]) {
     if (at === null || at < 1 || at > 200) continue;
     shapes.push({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: color(ink), dash: "dot", width: 1.4 } });
     const right = Math.log(at) / Math.log(200) > 0.6;
