@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from corea.config.engine import VLLMEngineConfig
-from corea.engines.loading import begun_by, encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype
+from corea.engines.completions import sampled, too_long
+from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype
 from corea.engines.sampling import noise_keys
 from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
@@ -95,7 +96,7 @@ class VLLMEngine:
         rows = [i for i, ids in enumerate(encoded) for _ in range(sampling.n) if len(ids) < self.context]
         for i, ids in enumerate(encoded):
             if len(ids) >= self.context:
-                answers[i] = [self._too_long(ids) for _ in range(sampling.n)]
+                answers[i] = [too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
         if self.asleep:
             self.llm.wake_up()
             self.asleep = False
@@ -135,29 +136,15 @@ class VLLMEngine:
     def _completion(self, prompt: list[int], output: Any, seconds: float) -> Completion:
         row = output.outputs[0]
         ids = list(row.token_ids)
-        stopped = row.finish_reason == "stop"
-        return Completion(
-            text=begun_by(self.tokenizer, prompt) + self.tokenizer.decode(ids[:-1] if stopped else ids),
-            finish_reason="stop" if stopped else "length",
-            prompt_tokens=len(prompt),
-            completion_tokens=len(ids),
+        return sampled(
+            self.tokenizer,
+            prompt,
+            ids,
+            [step[token].logprob for step, token in zip(row.logprobs, ids, strict=True)],
+            stopped=row.finish_reason == "stop",
             cached_tokens=output.num_cached_tokens or 0,
-            prompt_ids=prompt,
-            token_ids=ids,
-            logprobs=[step[token].logprob for step, token in zip(row.logprobs, ids, strict=True)],
             latency_s=seconds,
             model=self.model_name,
-        )
-
-    def _too_long(self, prompt: list[int]) -> Completion:
-        return Completion(
-            text="",
-            finish_reason="error",
-            prompt_tokens=len(prompt),
-            completion_tokens=0,
-            prompt_ids=prompt,
-            model=self.model_name,
-            error=f"prompt of {len(prompt)} tokens; the model's context is {self.context}",
         )
 
 
