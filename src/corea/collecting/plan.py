@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from corea.config import CollectConfig, DataConfig, EngineConfig, ModelConfig, PriceConfig
 from corea.config.messages import one_line
+from corea.config.model import revision_of
 from corea.engines.build import chosen
 from corea.errors import UserError
 from corea.tasks.mixes import family_questions
@@ -128,7 +129,7 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
         name=model.name,
         path=model.path,
         engine=chosen(cfg.engine),
-        revision=model.revision,
+        revision=revision_of(model.path, model.revision),
         dtype=model.dtype,
         prompt=model.prompt,
         template=model.template,
@@ -147,7 +148,7 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
         name=llm.name,
         path=llm.model,
         engine=chosen(llm.engine),
-        revision=llm.revision,
+        revision=revision_of(llm.model, llm.revision),
         dtype=llm.dtype,
         prompt=llm.prompt,
         template=llm.template,

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from corea.config.model import revision_of
 from corea.errors import UserError
 from corea.types import Message
 
@@ -79,7 +80,7 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     where = model_location(path)
     target = pick_device(device)
     try:
-        tokenizer, model, missing = _from_pretrained(where, revision, pick_dtype(dtype, target))
+        tokenizer, model, missing = _from_pretrained(where, revision_of(path, revision), pick_dtype(dtype, target))
     except (OSError, ValueError, SafetensorError) as error:  # missing, gated, unreachable or broken
         reason = str(error).strip().splitlines()[0]
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
