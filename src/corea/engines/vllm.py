@@ -10,7 +10,7 @@ Seen working with vLLM 0.32 on CPU: one process, vLLM set up before DeepSpeed, b
 from __future__ import annotations
 
 import gc
-import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from corea.config.engine import VLLMEngineConfig
+from corea.config.model import revision_of
 from corea.engines.completions import sampled, too_long
 from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype
-from corea.engines.sampling import noise_keys
+from corea.engines.sampling import noise_keys, seed_of
 from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
 
@@ -41,12 +42,14 @@ class VLLMEngine:
         self.template = template
         device = pick_device(None)
         self.sleeps = self.cfg.sleep and device.type == "cuda"
+        revision = revision_of(model, revision)
         set_vllm_environment(self.cfg)
         self.llm = _load(model, revision, pick_dtype(dtype, device), self.cfg, self.sleeps)
         self.tokenizer = self.llm.get_tokenizer()
         self.context = self.llm.llm_engine.model_config.max_model_len
         self.stop_ids = eos_ids_of(model_location(model), revision, self.tokenizer)
         self.asleep = False
+        self.max_logprob_gap = self.cfg.max_logprob_gap
         self.owns_world = True
         """Nothing else in this process uses torch.distributed."""
 
@@ -148,12 +151,6 @@ class VLLMEngine:
         )
 
 
-def seed_of(key: bytes, copy: int) -> int:
-    """A 63-bit seed for one completion, from the key of its prompt (sampling.noise_keys)."""
-    digest = hashlib.sha256(key + copy.to_bytes(8, "little")).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
-
-
 def set_vllm_environment(cfg: VLLMEngineConfig) -> None:
     """Settings that vLLM reads from the environment alone; what is set already stands."""
     settings = {
@@ -173,6 +170,8 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
     except ImportError as error:
         reason = f"vLLM cannot be imported ({error})"
         raise UserError(f"engine=vllm: {reason}; pip install 'corea[vllm]', or take engine=hf") from error
+    # After each update it would warn that rotary embeddings, which have no weights, were given none.
+    logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
     gpu = {"gpu_memory_utilization": cfg.gpu_share, "enable_sleep_mode": sleeps} if torch.cuda.is_available() else {}
     try:
         return LLM(
