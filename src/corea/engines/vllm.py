@@ -22,7 +22,7 @@ from torch import Tensor
 from corea.config.engine import VLLMEngineConfig
 from corea.config.model import revision_of
 from corea.engines.completions import sampled, too_long
-from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype
+from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype, why_not
 from corea.engines.sampling import noise_keys, seed_of
 from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
@@ -191,4 +191,4 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
             **gpu,
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"model.path={model}: vLLM cannot load it: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"engine=vllm: {why_not(model, model_location(model), revision, error)}") from error
