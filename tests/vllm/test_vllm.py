@@ -132,6 +132,7 @@ def trained(tmp_path_factory):
     for steps in (2, 4):  # the second start goes on from the checkpoint
         done = verb("train", *TRAIN, f"hydra.run.dir={run}", f"trainer.steps={steps}")
         assert done.returncode == 0, done.stderr
+        assert "Failed to load weights" not in done.stdout + done.stderr
     return run
 
 

@@ -45,6 +45,8 @@ class VLLMEngine:
         revision = revision_of(model, revision)
         set_vllm_environment(self.cfg)
         self.llm = _load(model, revision, pick_dtype(dtype, device), self.cfg, self.sleeps)
+        # After each update it would warn that rotary embeddings, which have no weights, were given none.
+        logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
         self.tokenizer = self.llm.get_tokenizer()
         self.context = self.llm.llm_engine.model_config.max_model_len
         self.stop_ids = eos_ids_of(model_location(model), revision, self.tokenizer)
@@ -170,8 +172,6 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
     except ImportError as error:
         reason = f"vLLM cannot be imported ({error})"
         raise UserError(f"engine=vllm: {reason}; pip install 'corea[vllm]', or take engine=hf") from error
-    # After each update it would warn that rotary embeddings, which have no weights, were given none.
-    logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
     gpu = {"gpu_memory_utilization": cfg.gpu_share, "enable_sleep_mode": sleeps} if torch.cuda.is_available() else {}
     try:
         return LLM(
