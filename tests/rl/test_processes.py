@@ -87,3 +87,15 @@ def test_ranks_sample_by_themselves_from_the_weights_that_are_saved(results, sta
         assert model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item() == token
         ids.append(token)
     assert [f["after"] for f in found[stage]] != [0.0, 0.0]  # the update after sampling ran
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_rank_hands_an_engine_the_weights_that_are_saved(results, stage):
+    folder, found = results
+    saved = load_file(folder / f"model-{stage}" / "model.safetensors")
+    for rank in found[stage]:
+        handed = rank["handed"]
+        assert saved.keys() <= handed.keys() == random_llama().state_dict().keys()
+        assert all(torch.equal(handed[name], saved[name]) for name in saved)
+        assert torch.equal(handed["lm_head.weight"], handed["model.embed_tokens.weight"])  # tied
+        assert sum(value.numel() for value in handed.values()) > 3 * 4000

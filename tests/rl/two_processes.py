@@ -12,7 +12,7 @@ from rl_models import random_llama, random_rows
 
 from corea.config import LossConfig, OptimizerConfig, TrainerConfig
 from corea.engines.decode import decode
-from corea.rl import distributed
+from corea.rl import distributed, sync
 from corea.rl.batching import micro_batches
 from corea.rl.policy import Policy
 
@@ -53,6 +53,8 @@ def run(stage, folder):
     found["skipped"] = policy.update(micro_batches(shares(broken, rank), 48, pad=0), lr=1e-2)["skipped"]
     found["unchanged"] = all(torch.equal(a, b) for a, b in zip(before, model_weights(policy), strict=True))
     policy.save_model(folder / f"model-{stage}", NoTokenizer())
+    sync.BUCKET = 4000  # elements: the weights of the model are several times as many
+    found["handed"] = {name: value.clone() for name, value in sync.trained_weights(policy)}
     with policy.gathered():  # the ranks decode different numbers of tokens
         found["sampled"] = sampled(policy.model.eval(), 3 + 4 * rank)
     found["after"] = policy.update(micro_batches(shares(rows, rank), 48, pad=0), lr=1e-2)["loss"]

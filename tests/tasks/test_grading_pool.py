@@ -181,6 +181,16 @@ def test_the_order_and_the_thread_do_not_matter():
     assert found == here
 
 
+def test_equal_mathematics_is_judged_once(monkeypatch):
+    judged = []
+    run = Pool.run
+    monkeypatch.setattr(Pool, "run", lambda self, jobs: judged.extend(j.answer for j in jobs) or run(self, jobs))
+    golds = ["x^2+1", "x^2+1", "2x", "x^2+1", "x^2+1"]
+    answers = ["1+x^2", "x^2+2", "1+x^2", "1+x^2", "x^2+2"]
+    assert [v.correct for v in grade_many(golds, answers)] == [True, False, False, True, False]
+    assert judged == ["1+x^2", "x^2+2", "1+x^2"]
+
+
 def test_a_worker_that_someone_kills_costs_no_verdict():
     pool = Pool(Limits(seconds=2.0, memory_mb=512, workers=1))
 

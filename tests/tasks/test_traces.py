@@ -41,10 +41,11 @@ def test_every_reference_is_well_formed_and_right(task):
         assert solved.well_formed
         assert solved.status is Status.OK
         assert grade(question, solved) is True
-        direct = parse_completion(traces.direct_unsure(entry, random.Random(0)), "stop")
-        assert direct.well_formed
-        assert grade(question, direct) is True
-        assert f"{direct.confidence:.2f}" in traces.CONFIDENCE_GRID
+        for teacher in (traces.direct_unsure, traces.steps_unsure):
+            unsure = parse_completion(teacher(entry, random.Random(0)), "stop")
+            assert unsure.well_formed
+            assert grade(question, unsure) is True
+            assert f"{unsure.confidence:.2f}" in traces.CONFIDENCE_GRID
 
 
 @pytest.mark.parametrize("task", ["chain_sum", "decimal_chain_sum", "products"])

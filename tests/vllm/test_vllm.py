@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+
+from corea.engines.loading import model_location
 
 pytestmark = pytest.mark.vllm
 FEW = [
@@ -119,6 +122,7 @@ def verb(name, *overrides):
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+PACKAGED = Path(model_location("package:tiny_slm")) / "model.safetensors"
 TRAIN = ["trainer=debug", "engine=vllm", "engine.max_model_len=128", "trainer.optimizer.lr=3e-3"]
 
 
@@ -128,6 +132,7 @@ def trained(tmp_path_factory):
     for steps in (2, 4):  # the second start goes on from the checkpoint
         done = verb("train", *TRAIN, f"hydra.run.dir={run}", f"trainer.steps={steps}")
         assert done.returncode == 0, done.stderr
+        assert "Failed to load weights" not in done.stdout + done.stderr
     return run
 
 
@@ -140,6 +145,18 @@ def test_training_with_vllm(trained):
     model = load_file(trained / "model" / "model.safetensors")
     kept = {p.name: load_file(p / "model" / "model.safetensors") for p in (trained / "checkpoints").glob("step-*")}
     assert any((model[k] != kept["step-000003"][k]).any() for k in model)
+
+
+def test_training_adapters_with_vllm(tmp_path):
+    done = verb("train", *TRAIN, "trainer.lora.rank=4", "trainer.optimizer.lr=3e-2", "trainer.steps=3",
+                "trainer.optimizer.warmup=0", f"hydra.run.dir={tmp_path}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["grad_norm"] > 0 for line in lines)
+    assert max(line["logprob_gap/max"] for line in lines) < 1e-3
+    merged, before = (load_file(f) for f in (tmp_path / "model" / "model.safetensors", PACKAGED))
+    assert max((merged[k] - before[k]).abs().max() for k in before) > 1e-2  # far more than the gap: they were handed on
+    assert (tmp_path / "model" / "adapter" / "adapter_model.safetensors").exists()
 
 
 def test_weights_that_are_not_handed_over_stop_the_run(tmp_path):

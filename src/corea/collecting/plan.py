@@ -25,6 +25,7 @@ from corea.config import (
     PriceConfig,
 )
 from corea.config.messages import one_line
+from corea.config.model import revision_of
 from corea.engines.build import chosen
 from corea.errors import UserError
 from corea.tasks.mixes import family_questions
@@ -146,7 +147,7 @@ def _small(cfg: CollectConfig) -> Tier:
         name=model.name,
         path=model.path,
         engine=chosen(cfg.engine),
-        revision=model.revision,
+        revision=revision_of(model.path, model.revision),
         dtype=model.dtype,
         prompt=model.prompt,
         template=model.template,
@@ -171,7 +172,7 @@ def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool
         name=llm.name,
         path=llm.model,
         engine=chosen(llm.engine),
-        revision=llm.revision,
+        revision=revision_of(llm.model, llm.revision),
         dtype=llm.dtype,
         prompt=llm.prompt,
         template=llm.template,

@@ -10,6 +10,7 @@ from corea.config.engine import (
     RecordedEngineConfig,
     ReplayEngineConfig,
     VLLMEngineConfig,
+    VLLMServerEngineConfig,
 )
 from corea.config.logger import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model import ArchitectureConfig, LLMConfig, ModelConfig
@@ -46,5 +47,6 @@ __all__ = [
     "TrainConfig",
     "TrainerConfig",
     "VLLMEngineConfig",
+    "VLLMServerEngineConfig",
     "WandbConfig",
 ]

@@ -121,6 +121,25 @@ class OpenAIEngineConfig(EngineConfig):
 
 
 @dataclass
+class VLLMServerEngineConfig(OpenAIEngineConfig):
+    """A vLLM server run elsewhere; in training it draws the rollouts and follows the weights."""
+
+    _target_: str = "corea.engines.vllm_server.VLLMServer"
+    name: str = "vllm_server"
+    base_url: str = "http://127.0.0.1:8000/v1"
+    key_env: Optional[str] = None
+    cache: Optional[str] = None
+    weights: Optional[str] = None
+    """Folder that this process writes and the server reads weights in; null: served_weights in the run folder."""
+    max_logprob_gap: Optional[float] = 0.05
+    """As that of engine=vllm."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        above("engine.max_logprob_gap", self.max_logprob_gap, 0)
+
+
+@dataclass
 class RecordedEngineConfig(EngineConfig):
     """One tier from a file of recorded answers, found by the question's text; the model's name is the file's path."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
 from omegaconf import MISSING
@@ -15,6 +16,11 @@ from corea.tasks.prompts import PROMPTS
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
+def revision_of(path: str, revision: Optional[str]) -> Optional[str]:
+    """The revision of a model from the hub; None for a local folder or a packaged model, which has none."""
+    return None if path.startswith("package:") or Path(path).expanduser().is_dir() else revision
+
+
 @dataclass
 class ModelConfig:
     """The small model (SLM) that is trained and answers first."""
@@ -23,7 +29,7 @@ class ModelConfig:
     path: str = MISSING
     """Hub id, local folder, or "package:NAME" for a model that ships with corea."""
     revision: Optional[str] = None
-    """Commit or tag on the hub."""
+    """Commit or tag on the hub, of a model from there; those of the presets go with their paths."""
     dtype: str = "auto"
     """Weights while training: auto (bfloat16 where the device has it, else float32), float32, bfloat16, float16."""
     prompt: str = "confidence"

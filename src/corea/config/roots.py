@@ -42,7 +42,7 @@ ANSWER_COLUMNS = [
 """Columns of the answers table."""
 SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
 AUDITORS = ("math", "numeric", "choice", "exact")
-TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps", "solution")
+TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps", "steps_unsure", "solution")
 
 
 @dataclass
@@ -72,7 +72,7 @@ class SftConfig:
     """Train this architecture from scratch instead of loading model.path."""
     data: DataConfig = field(default_factory=DataConfig)
     teacher: str = "direct_unsure"
-    """Reference completions: direct_unsure, direct_two_sided, written_steps, or solution (a data set's)."""
+    """Reference completions: direct_unsure, direct_two_sided, written_steps, steps_unsure, solution (a data set's)."""
     pairs: Optional[str] = existing()
     """JSONL or Parquet with prompt and completion columns; replaces `data` and `teacher`."""
     sft: SupervisedConfig = field(default_factory=SupervisedConfig)

@@ -18,6 +18,7 @@ from corea.config.engine import (
     RecordedEngineConfig,
     ReplayEngineConfig,
     VLLMEngineConfig,
+    VLLMServerEngineConfig,
 )
 from corea.config.logger import NoLoggerConfig, WandbConfig
 from corea.config.roots import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
@@ -30,6 +31,7 @@ SCHEMAS = {
     "_hf_engine": HFEngineConfig,
     "_auto_engine": AutoEngineConfig,
     "_vllm_engine": VLLMEngineConfig,
+    "_vllm_server_engine": VLLMServerEngineConfig,
     "_openai_engine": OpenAIEngineConfig,
     "_recorded_engine": RecordedEngineConfig,
     "_replay_engine": ReplayEngineConfig,

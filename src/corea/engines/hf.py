@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 from corea.engines.attention import grouped
+from corea.engines.completions import sampled, too_long
 from corea.engines.decode import Decoded, decode
-from corea.engines.loading import begun_by, encode_prompt, eos_ids, load_model, require_attention
+from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
 from corea.engines.record import Record, Recorder
 from corea.engines.sampling import noise_keys, uniforms
 from corea.types import Completion, Message, Sampling
@@ -87,7 +88,7 @@ class HFEngine:
         fitting = [i for i in order if len(encoded[i]) < self.context]
         answers: list[list[Completion]] = [[] for _ in encoded]
         for i in order[len(fitting) :]:
-            answers[i] = [self._too_long(encoded[i]) for _ in range(sampling.n)]
+            answers[i] = [too_long(encoded[i], self.context, self.model_name) for _ in range(sampling.n)]
         per_batch = max(1, self.batch_rows // sampling.n)
         training = self.model.training
         self.model.eval()
@@ -127,16 +128,13 @@ class HFEngine:
             )
 
     def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
-        return Completion(
-            text=begun_by(self.tokenizer, prompt)
-            + self.tokenizer.decode(row.token_ids[:-1] if row.stopped else row.token_ids),
-            finish_reason="stop" if row.stopped else "length",
-            prompt_tokens=len(prompt),
-            completion_tokens=len(row.token_ids),
+        return sampled(
+            self.tokenizer,
+            prompt,
+            row.token_ids,
+            row.logprobs,
+            stopped=row.stopped,
             cached_tokens=len(prompt) if copy else 0,  # the prompt is computed once for all its completions
-            prompt_ids=prompt,
-            token_ids=row.token_ids,
-            logprobs=row.logprobs,
             latency_s=row.seconds,
             model=self.model_name,
             extra=self._extra(row.token_ids, row.record) if row.record is not None else {},
@@ -159,14 +157,3 @@ class HFEngine:
         if record.state is not None:
             extra["state"] = base64.b64encode(record.state.half().numpy().tobytes()).decode()
         return extra
-
-    def _too_long(self, prompt: list[int]) -> Completion:
-        return Completion(
-            text="",
-            finish_reason="error",
-            prompt_tokens=len(prompt),
-            completion_tokens=0,
-            prompt_ids=prompt,
-            model=self.model_name,
-            error=f"prompt of {len(prompt)} tokens; the model's context is {self.context}",
-        )

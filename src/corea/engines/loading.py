@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from corea.config.model import revision_of
 from corea.errors import UserError
 from corea.types import Message
 
@@ -76,14 +77,12 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     """
     from safetensors import SafetensorError
 
-    where = model_location(path)
+    where, pinned = model_location(path), revision_of(path, revision)
     target = pick_device(device)
     try:
-        tokenizer, model, missing = _from_pretrained(where, revision, pick_dtype(dtype, target))
+        tokenizer, model, missing = _from_pretrained(where, pinned, pick_dtype(dtype, target))
     except (OSError, ValueError, SafetensorError) as error:  # missing, gated, unreachable or broken
-        reason = str(error).strip().splitlines()[0]
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise UserError(f"model.path={path}: cannot be loaded{offline}: {reason}") from error
+        raise UserError(why_not(path, where, pinned, error)) from error
     if missing:
         raise UserError(f"model.path={path}: {len(missing)} weights are missing, e.g. {min(missing)}")
     if tokenizer.pad_token_id is None:
@@ -91,11 +90,30 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     return model.to(target).eval(), tokenizer
 
 
+def why_not(path: str, where: str, revision: str | None, error: Exception) -> str:
+    """In one line, why the model did not load, and how to get one of the hub."""
+    text = str(error).strip()
+    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    line = f"model.path={path}: cannot be loaded{offline}: {text.splitlines()[0] if text else type(error).__name__}"
+    if Path(where).is_dir():
+        return line
+    get = f"hf download {path}{f' --revision {revision}' if revision else ''} --local-dir DIR"
+    copy = f"with a copy made by `{get}`, model.path=DIR"
+    if "gated" in text:
+        return (
+            f"model.path={path}: wants its licence accepted: do so at https://huggingface.co/{path}, log in with "
+            f"`hf auth login`, and start again; or, {copy}"
+        )
+    return f"{line}; {copy}" if "connect" in text else line
+
+
 def _from_pretrained(where: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any, set[str]]:
     """(tokenizer, model, names of the weights that the files lack and that are therefore random)."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    hub_logging.set_verbosity_error()  # what it warns of on the way to an error is in the error's own line
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # a bar for each load would break a run's plain log
     try:

@@ -30,6 +30,12 @@ def noise_keys(prompts: Sequence[Sequence[int]], seed: int) -> list[bytes]:
     return keys
 
 
+def seed_of(key: bytes, copy: int) -> int:
+    """A 63-bit seed for one completion, from the key of its prompt (noise_keys)."""
+    digest = hashlib.sha256(key + copy.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
 def uniforms(keys: Sequence[bytes], copies: int, length: int) -> Tensor:
     """[P x G, length] float64 in [0, 1): one stream for each copy of each prompt."""
     rows = []

@@ -10,7 +10,7 @@ Seen working with vLLM 0.32 on CPU: one process, vLLM set up before DeepSpeed, b
 from __future__ import annotations
 
 import gc
-import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from corea.config.engine import VLLMEngineConfig
-from corea.engines.loading import begun_by, encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype
-from corea.engines.sampling import noise_keys
+from corea.config.model import revision_of
+from corea.engines.completions import sampled, too_long
+from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype, why_not
+from corea.engines.sampling import noise_keys, seed_of
 from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
 
@@ -40,12 +42,16 @@ class VLLMEngine:
         self.template = template
         device = pick_device(None)
         self.sleeps = self.cfg.sleep and device.type == "cuda"
+        revision = revision_of(model, revision)
         set_vllm_environment(self.cfg)
         self.llm = _load(model, revision, pick_dtype(dtype, device), self.cfg, self.sleeps)
+        # After each update it would warn that rotary embeddings, which have no weights, were given none.
+        logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
         self.tokenizer = self.llm.get_tokenizer()
         self.context = self.llm.llm_engine.model_config.max_model_len
         self.stop_ids = eos_ids_of(model_location(model), revision, self.tokenizer)
         self.asleep = False
+        self.max_logprob_gap = self.cfg.max_logprob_gap
         self.owns_world = True
         """Nothing else in this process uses torch.distributed."""
 
@@ -95,7 +101,7 @@ class VLLMEngine:
         rows = [i for i, ids in enumerate(encoded) for _ in range(sampling.n) if len(ids) < self.context]
         for i, ids in enumerate(encoded):
             if len(ids) >= self.context:
-                answers[i] = [self._too_long(ids) for _ in range(sampling.n)]
+                answers[i] = [too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
         if self.asleep:
             self.llm.wake_up()
             self.asleep = False
@@ -135,36 +141,16 @@ class VLLMEngine:
     def _completion(self, prompt: list[int], output: Any, seconds: float) -> Completion:
         row = output.outputs[0]
         ids = list(row.token_ids)
-        stopped = row.finish_reason == "stop"
-        return Completion(
-            text=begun_by(self.tokenizer, prompt) + self.tokenizer.decode(ids[:-1] if stopped else ids),
-            finish_reason="stop" if stopped else "length",
-            prompt_tokens=len(prompt),
-            completion_tokens=len(ids),
+        return sampled(
+            self.tokenizer,
+            prompt,
+            ids,
+            [step[token].logprob for step, token in zip(row.logprobs, ids, strict=True)],
+            stopped=row.finish_reason == "stop",
             cached_tokens=output.num_cached_tokens or 0,
-            prompt_ids=prompt,
-            token_ids=ids,
-            logprobs=[step[token].logprob for step, token in zip(row.logprobs, ids, strict=True)],
             latency_s=seconds,
             model=self.model_name,
         )
-
-    def _too_long(self, prompt: list[int]) -> Completion:
-        return Completion(
-            text="",
-            finish_reason="error",
-            prompt_tokens=len(prompt),
-            completion_tokens=0,
-            prompt_ids=prompt,
-            model=self.model_name,
-            error=f"prompt of {len(prompt)} tokens; the model's context is {self.context}",
-        )
-
-
-def seed_of(key: bytes, copy: int) -> int:
-    """A 63-bit seed for one completion, from the key of its prompt (sampling.noise_keys)."""
-    digest = hashlib.sha256(key + copy.to_bytes(8, "little")).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def set_vllm_environment(cfg: VLLMEngineConfig) -> None:
@@ -205,4 +191,4 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
             **gpu,
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"model.path={model}: vLLM cannot load it: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"engine=vllm: {why_not(model, model_location(model), revision, error)}") from error

@@ -48,6 +48,7 @@ TEACHERS: dict[str, Teacher] = {
     "direct_two_sided": traces.direct_two_sided,
     "direct_unsure": traces.direct_unsure,
     "written_steps": traces.written_steps,
+    "steps_unsure": traces.steps_unsure,
     "solution": written_solution,
 }
 

@@ -137,7 +137,7 @@ class Trainer:
             raise _Stopped
         lr = learning_rate(index, self.cfg.trainer.steps, self.cfg.trainer.optimizer)
         sums = self.updater(batch.groups, lr, self._timed)
-        require_parity(sums, getattr(self.cfg.engine, "max_logprob_gap", None), step=index + 1)
+        require_parity(sums, getattr(self.engine, "max_logprob_gap", None), step=index + 1)
         with self._timed("sync"):
             self.engine.sync(trained_weights(self.policy))
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if sums["skipped_updates"] else 0

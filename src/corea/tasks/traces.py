@@ -82,6 +82,11 @@ def written_steps(entry: dict[str, Any], rng: random.Random) -> str:
     return f"<think>{TRACES[meta['source_dataset']](meta)}</think> <answer>{entry['answer']}</answer>"
 
 
+def steps_unsure(entry: dict[str, Any], rng: random.Random) -> str:
+    """Every intermediate step, and a confidence that depends on nothing: the cold start of a pretrained model."""
+    return f"{written_steps(entry, rng)} <confidence>{rng.choice(CONFIDENCE_GRID)}</confidence>"
+
+
 SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int, int]] = {
     "chain_sum": (lambda meta: meta["num_terms"], 3, 10),
     "leg_counting": (lambda meta: len(meta["animals"]), 1, 4),

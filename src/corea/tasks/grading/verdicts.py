@@ -45,16 +45,22 @@ def grade_many(
     """
     verdicts: list[Verdict | None] = []
     jobs: list[Job] = []
+    places: dict[object, list[int]] = {}  # of each job; rollouts often agree, and equal mathematics is judged once
     for asked, given in zip(questions, parsed, strict=True):
         question = _question(asked, grader) if isinstance(asked, str) else asked
         known = _at_once(question, given)
         if known is None:
             answer = given if isinstance(given, str) else given.answer
-            jobs.append(Job(index=len(verdicts), grader=question.grader, question=question, answer=answer))
+            key = (question.gold, answer) if question.grader == "math" else len(verdicts)
+            if key not in places:
+                jobs.append(Job(index=len(jobs), grader=question.grader, question=question, answer=answer))
+            places.setdefault(key, []).append(len(verdicts))
         verdicts.append(known)
     if jobs:
-        for index, found in shared_pool().run(jobs).items():
-            verdicts[index] = found
+        found = shared_pool().run(jobs)
+        for number, indices in enumerate(places.values()):
+            for index in indices:
+                verdicts[index] = found[number]
     return verdicts
 
 

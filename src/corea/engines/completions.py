@@ -1,0 +1,38 @@
+"""Completions of engines that know the tokens: what was sampled, or why nothing was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from corea.engines.loading import begun_by
+from corea.types import Completion
+
+
+def sampled(
+    tokenizer, prompt: list[int], ids: list[int], logprobs: list[float], *, stopped: bool, **more: Any
+) -> Completion:
+    """Completion of the tokens `ids` ([T], with the end-of-sequence token where `stopped`); `more` goes along."""
+    assert len(ids) == len(logprobs), "one log-probability a token is wanted"
+    return Completion(
+        text=begun_by(tokenizer, prompt) + tokenizer.decode(ids[:-1] if stopped else ids),
+        finish_reason="stop" if stopped else "length",
+        prompt_tokens=len(prompt),
+        completion_tokens=len(ids),
+        prompt_ids=prompt,
+        token_ids=ids,
+        logprobs=logprobs,
+        **more,
+    )
+
+
+def too_long(prompt: list[int], context: int, model_name: str) -> Completion:
+    """Completion of a prompt that leaves no room in the model's context."""
+    return Completion(
+        text="",
+        finish_reason="error",
+        prompt_tokens=len(prompt),
+        completion_tokens=0,
+        prompt_ids=prompt,
+        model=model_name,
+        error=f"prompt of {len(prompt)} tokens; the model's context is {context}",
+    )

@@ -1,0 +1,106 @@
+"""A real vLLM server: training that hands it the weights, and collecting from what it then holds."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from corea.engines.loading import model_location
+
+pytestmark = pytest.mark.vllm
+SERVE = ["--dtype", "float32", "--max-model-len", "128", "--enforce-eager", "--load-format", "safetensors"]
+
+
+def settings(**more):
+    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", **quiet, **more}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        model_location("package:tiny_slm"),
+    ]
+    command += [*SERVE, "--logprobs-mode", "processed_logprobs", "--host", "127.0.0.1", "--port", str(port)]
+    log = open(tmp_path_factory.mktemp("serve") / "log", "w+")  # noqa: SIM115
+    process = subprocess.Popen(command, env=settings(VLLM_SERVER_DEV_MODE="1"), stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                break
+            except OSError:
+                log.seek(0)
+                assert process.poll() is None, log.read()
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(60)
+        log.close()
+
+
+def train(url, run, *overrides):
+    given = ["trainer=debug", "logger=none", "engine=vllm_server", f"engine.base_url={url}", f"hydra.run.dir={run}"]
+    command = [sys.executable, "-m", "corea.train", *given, *overrides]
+    return subprocess.run(command, capture_output=True, text=True, env=settings())
+
+
+def test_training_hands_a_server_its_weights(url, tmp_path):
+    from corea.engines.hf import HFEngine
+    from corea.engines.server import OpenAIEngine
+    from corea.types import Sampling
+
+    run = tmp_path / "run"
+    for steps in (2, 3):  # the second start goes on from the checkpoint
+        done = train(url, run, "trainer.optimizer.lr=3e-3", f"trainer.steps={steps}", "trainer.temperature=0.8")
+        assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert all(line["grad_norm"] > 0 for line in lines)
+    # The server starts with the weights before training and then follows every update.
+    assert max(line["logprob_gap/max"] for line in lines) < 1e-3
+    assert not list((run / "served_weights").iterdir())
+    prompts = [[{"role": "user", "content": f"State the final answer to the following arithmetic problem: {q} ="}]
+               for q in ("4 + 3 + 1", "9 - 2 - 3 + 5", "1 + 2 + 3 + 4 + 5 + 6")]  # fmt: skip
+    greedy = Sampling(temperature=0.0, max_tokens=24)
+    client = OpenAIEngine(model_location("package:tiny_slm"), base_url=url, key_env=None, cache=None)
+    trained, before = HFEngine(str(run / "model")), HFEngine("package:tiny_slm", dtype="float32")
+    served, ours, old = ([c.text for (c,) in e.generate(prompts, greedy)] for e in (client, trained, before))
+    client.close()
+    assert served == ours
+    assert served != old
+
+
+def test_sampling_is_seeded_and_long_prompts_are_errors(url, tmp_path):
+    from corea.config import VLLMServerEngineConfig
+    from corea.engines.hf import HFEngine
+    from corea.engines.vllm_server import VLLMServer
+    from corea.types import Engine, Sampling
+
+    own = HFEngine("package:tiny_slm", dtype="float32")
+    options = vars(VLLMServerEngineConfig(base_url=url, weights=str(tmp_path)))
+    options = {k: v for k, v in options.items() if k not in ("_target_", "name")}
+    engine = VLLMServer.from_model(own.model, own.tokenizer, path="", model_name="tiny", revision=None, **options)
+    assert isinstance(engine, Engine)
+    short, long = [{"role": "user", "content": "1 + 2 ="}], [{"role": "user", "content": "1 + " * 200}]
+    told = []
+    sampling = Sampling(temperature=1.0, max_tokens=16, n=4, seed=3)
+    first, refused = engine.generate([short, long], sampling, told.append)
+    again, other = (engine.generate([short], Sampling(temperature=1.0, max_tokens=16, n=4, seed=s))[0] for s in (3, 4))
+    assert [c.token_ids for c in first] == [c.token_ids for c in again] != [c.token_ids for c in other]
+    assert len({c.text for c in first}) > 1
+    assert [c.finish_reason for c in refused] == ["error"] * 4
+    assert told == [1]
