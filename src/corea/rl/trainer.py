@@ -59,6 +59,7 @@ class Trainer:
             torch.set_num_threads(cfg.trainer.threads)
         torch.manual_seed(cfg.seed)
         transformers_logging.disable_progress_bar()
+        distributed.set_environment()
         self.cfg = cfg
         self.run_dir = run_dir
         self.logger = logger
@@ -68,7 +69,6 @@ class Trainer:
             dtype=cfg.model.dtype,
             device=getattr(cfg.engine, "device", None),
         )
-        distributed.set_environment()
         # vLLM wants to be set up before DeepSpeed.
         self.engine = sampling_engine(cfg.engine, cfg.model, model, self.tokenizer)
         self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
@@ -226,7 +226,8 @@ class Trainer:
         before = {key: found.progress[key] for key in now}
         if before != now:
             raise UserError(
-                f"{found.path}: written with {before}, this run has {now}; resume with the same, or start anew"
+                f"{found.path}: written with {_words(before)}, this run has {_words(now)}, and the optimizer's state "
+                f"is stored in parts to fit; go on with the same, or start anew from model.path={found.path / 'model'}"
             )
         self.policy.load(found.path)
         self.engine.sync(trained_weights(self.policy))
@@ -275,6 +276,10 @@ class Trainer:
         started = time.perf_counter()
         yield
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
+
+
+def _words(shape: dict[str, int]) -> str:
+    return f"processes={shape['processes']} trainer.zero_stage={shape['zero_stage']}"
 
 
 def _plus(one: SplitReport, other: SplitReport) -> SplitReport:
