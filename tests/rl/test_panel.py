@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from test_trainer import config, metrics
 
 from corea.cascade.metrics import measure
+from corea.composition import compose
 from corea.logger import NoLogger, WandbLogger
 from corea.rl.best import Best
 from corea.rl.panel import cascade_area, panel_figures, reliability_table
@@ -178,3 +179,18 @@ def test_it_stops_early_and_stays_stopped(tmp_path):
     assert (tmp_path / "model" / "model.safetensors").exists()
     Trainer(cfg, tmp_path, NoLogger()).run()
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
+
+
+def test_looking_changes_nothing_in_the_preset_that_looks(tmp_path):
+    """trainer=tiny has a KL term and two threads; the same figures and, to the last bit, the same weights."""
+    small = ["trainer=tiny", "logger=none", "trainer.steps=3", "trainer.questions=4", "trainer.group_size=4"]
+    folders = [tmp_path / "looks", tmp_path / "never"]
+    for folder, every in zip(folders, (1, 0), strict=True):
+        cfg = compose("train", *small, f"trainer.panel_every={every}", "trainer.panel_questions=16")
+        Trainer(cfg, folder, NoLogger()).run()
+    looked, never = (metrics(folder) for folder in folders)
+    assert all("panel/ece" in line for line in looked)
+    assert [{k: v for k, v in line.items() if not k.startswith("panel/")} for line in looked] == never
+    one, other = (load_file(f / "model" / "model.safetensors") for f in folders)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    assert compose("train").trainer.panel_every == 50
