@@ -39,6 +39,22 @@ def start(tmp_path, monkeypatch, capsys):
     return run
 
 
+def test_several_processes_need_a_folder_that_they_name_alike(start, tmp_path):
+    def work(cfg):
+        print(run_dir(shared=True))
+
+    code, _, err = start(work)
+    assert code == 2
+    assert err.startswith("corea.train: hydra.run.dir: its default holds the time")
+    assert err.count("\n") == 1
+    assert start(work, f"hydra.run.dir={tmp_path}/named") == (0, f"{tmp_path}/named\n", "")
+
+
+def test_the_flag_of_the_deepspeed_launcher_is_let_pass(start):
+    assert start(lambda cfg: print(cfg.seed), "--local_rank=1", "seed=7")[:2] == (0, "7\n")
+    assert "unrecognized arguments: --local=1" in start(never, "--local=1")[2]
+
+
 def never(cfg):
     raise AssertionError("must not run")
 

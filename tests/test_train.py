@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,13 @@ from corea.rl.distributed import NEEDED
 STEPS = 10
 OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=16", "trainer.save_every=3", "logger=none"]
 TIMED = ("seconds/", "tokens_per_s")
+
+
+def free_port():
+    """Of this machine, for processes that are to meet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def start(folder, *overrides, prefix=()):

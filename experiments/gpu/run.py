@@ -2,7 +2,8 @@
 
     python experiments/gpu/run.py --model FOLDER_OF_SmolLM2-135M-Instruct --out OUT [--minutes 9] [--toy]
 
-Stages: cold start -> RL with reward=corea -> RL with reward=rlvr -> figures before and after -> times against TRL.
+Stages: cold start -> a look at it -> RL with reward=corea -> RL with reward=rlvr -> figures before and after -> times
+against TRL, where that is installed.
 Each runs as an ordinary command of corea in a process of its own; when the minutes are over it is asked to stop, leaves
 a checkpoint, and the same call goes on from there. Everything lies in OUT; `results.json` says what is done.
 --toy replaces model and sizes by the tiny model and a few steps: it shows on a CPU that every stage runs.
@@ -11,6 +12,7 @@ a checkpoint, and the same call goes on from there. Everything lies in OUT; `res
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -89,31 +91,56 @@ def commands(options: argparse.Namespace) -> list[tuple[str, list[str], int]]:
     start = [*python, "corea.sft", *model, "sft.optimizer.lr=5e-5", *sizes["sft"], "logger=none"]
     stages = [("cold_start", [*start, f"hydra.run.dir={out}/cold_start"], signal.SIGINT)]
     trained = [*(o for o in model if not o.startswith("model.path=")), f"model.path={out}/cold_start/model"]
-    for reward in ("corea", "rlvr"):
-        rl = [*python, "corea.train", *trained, *sizes["rl"], f"reward={reward}", "logger=none"]
-        stages.append((reward, [*rl, f"hydra.run.dir={out}/{reward}"], signal.SIGTERM))
+    still = ["trainer.steps=1", "trainer.panel_every=1", "trainer.optimizer.lr=1e-12"]  # a look that moves nothing
+    for name, more in (("before", still), ("corea", ["reward=corea"]), ("rlvr", ["reward=rlvr"])):
+        rl = [*python, "corea.train", *trained, *sizes["rl"], *more, "logger=none"]
+        stages.append((name, [*rl, f"hydra.run.dir={out}/{name}"], signal.SIGTERM))
     return stages
 
 
-def curves(out: Path) -> dict:
-    """First and last look of each run: pass@1, ECE, AUROC on the held-out questions, and median seconds of a step."""
+FIGURES = {"pass@1": "panel/pass@1", "ECE": "panel/ece", "AUROC": "panel/auroc", "area": "panel/cascade_area"}
+
+
+def figures(out: Path) -> dict:
+    """The last look of each run at the same held-out questions, and its median seconds of a step."""
     from statistics import median
 
     from corea.runtime import read_metrics
 
     found = {}
-    for reward in ("corea", "rlvr"):
-        lines = read_metrics(out / reward / "metrics.jsonl")
-        looks = [line for line in lines if "panel/pass@1" in line]
-        keys = ("panel/pass@1", "panel/ece", "panel/auroc", "panel/cascade_area")
-        found[reward] = {
+    for name in ("before", "corea", "rlvr"):
+        lines = read_metrics(out / name / "metrics.jsonl")
+        look = [line for line in lines if "panel/pass@1" in line][-1]
+        found[name] = {
             "steps": lines[-1]["step"],
-            "first_look": {"step": looks[0]["step"], **{k: looks[0][k] for k in keys}},
-            "last_look": {"step": looks[-1]["step"], **{k: looks[-1][k] for k in keys}},
+            **{title: look[key] for title, key in FIGURES.items()},
             "seconds": {k: median(line[f"seconds/{k}"] for line in lines) for k in ("step", "rollout", "update")},
             "logprob_gap_max": max(line["logprob_gap/max"] for line in lines),
         }
     return found
+
+
+def table(found: dict) -> str:
+    """Markdown."""
+    phases = ("step", "rollout", "update")
+    rows = [f"| | steps | {' | '.join(FIGURES)} | {' | '.join(f'{p}, s' for p in phases)} |"]
+    rows.append("|---" * (2 + len(FIGURES) + len(phases)) + "|")
+    for name, run in found.items():
+        values = ["–" if run[title] is None else f"{run[title]:.3f}" for title in FIGURES]
+        seconds = [f"{run['seconds'][p]:.3f}" for p in phases]
+        rows.append(f"| {name} | {run['steps']} | {' | '.join([*values, *seconds])} |")
+    return "\n".join(rows)
+
+
+def require_packages() -> bool:
+    """Stop where a package is missing that training needs; whether TRL, which only the comparison needs, is there."""
+    names = {"deepspeed": "deepspeed", "reasoning_gym": "reasoning-gym", "math_verify": "math-verify"}
+    names |= {"peft": "peft", "hydra": "corea"}
+    missing = [wheel for module, wheel in names.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        print(f"missing: {', '.join(missing)}; pip install --no-index --find-links WHEELS {' '.join(missing)}")
+        sys.exit(2)
+    return importlib.util.find_spec("trl") is not None
 
 
 def hardware() -> dict:
@@ -138,21 +165,25 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--toy", action="store_true")
     options = parser.parse_args()
+    with_trl = require_packages()
     options.out = options.out.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
     stages = Stages(options.out, options.minutes)
     try:
         for name, command, stop in commands(options):
             stages.run(name, command, stop)
-        stages.keep("figures", curves(options.out))
-        if not options.toy:
-            bench = [sys.executable, "benchmarks/training.py", "--runs", "5", "step", "decode"]
-            stages.run("benchmark", bench, signal.SIGTERM)
+        stages.keep("figures", figures(options.out))
+        print(table(stages.results["figures"]), flush=True)
+        if with_trl:
+            sizes = ["--runs", "2", "--threads", "1", "step"] if options.toy else ["--runs", "5", "step", "decode"]
+            stages.run("benchmark", [sys.executable, "benchmarks/training.py", *sizes], signal.SIGTERM)
+        else:
+            print("no comparison with TRL: it is not installed (pip install --no-index --find-links WHEELS trl)")
     except OutOfTime:
         print("out of time; the same call goes on from here")
         return
     stages.keep("versions", hardware())
-    print(json.dumps(stages.results, indent=1))
+    print(json.dumps(stages.results["versions"]))
 
 
 if __name__ == "__main__":

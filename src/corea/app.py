@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -143,6 +144,8 @@ def _os_line(error: OSError) -> str | None:
 
 def _arguments() -> Namespace:
     """Hydra's command line; flags it does not know are the user's mistake."""
+    # The deepspeed launcher adds one to every process and says the same in $LOCAL_RANK.
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if not re.fullmatch(r"--local[_-]rank=\d+", argument)]
     parser = get_args_parser()
 
     def fail(message: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
@@ -54,14 +55,26 @@ UNSET = "(unset)"
 _override: ContextVar[Path | None] = ContextVar("run_dir", default=None)
 
 
-def run_dir() -> Path:
-    """The folder of this run: `hydra.run.dir`, or what `use_run_dir` says. RuntimeError outside of both."""
+def run_dir(shared: bool = False) -> Path:
+    """The folder of this run: `hydra.run.dir`, or what `use_run_dir` says. RuntimeError outside of both.
+
+    Raises:
+        UserError: several processes are to share it (`shared`), and its name holds the time that each of them has read.
+    """
     folder = _override.get()
     if folder is not None:
         return folder
     if not HydraConfig.initialized() or OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir"):
         raise RuntimeError("no run folder: start the verb on the command line, or inside use_run_dir(folder)")
+    if shared and "${now:" in str(OmegaConf.to_container(HydraConfig.instance().cfg, resolve=False)["hydra"][_mode()]):
+        raise UserError(
+            f"hydra.{_mode()}.dir: its default holds the time, which several processes do not read alike; give one"
+        )
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _mode() -> str:
+    return "sweep" if HydraConfig.get().mode == RunMode.MULTIRUN else "run"
 
 
 @contextmanager

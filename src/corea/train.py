@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from corea.app import command
 from corea.config import TrainConfig
 
@@ -9,15 +11,20 @@ from corea.config import TrainConfig
 @command("train")
 def main(cfg: TrainConfig) -> None:
     """Train by GRPO and leave `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` in the run folder."""
-    from corea.logger import build_logger
+    from corea.logger import NoLogger, build_logger
+    from corea.rl.distributed import launched
     from corea.rl.trainer import Trainer
     from corea.runtime import prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
     set_limits(**vars(cfg.data.grading))
-    folder = run_dir()
-    prepare_run_dir(folder, cfg, cfg.trainer.resume)
-    logger = build_logger(cfg.logger, folder, cfg, job="train")
+    rank, processes = launched()
+    folder = run_dir(shared=processes > 1)
+    if rank == 0:
+        prepare_run_dir(folder, cfg, cfg.trainer.resume)
+    else:
+        logging.getLogger("corea").setLevel(logging.WARNING)  # the first process tells the user
+    logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
     try:
         Trainer(cfg, folder, logger).run()
     finally:

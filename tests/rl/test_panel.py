@@ -3,6 +3,9 @@
 import itertools
 import json
 import math
+import os
+import signal
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -14,11 +17,13 @@ from safetensors.torch import load_file
 from test_trainer import config, metrics
 
 from corea.cascade.metrics import measure
-from corea.logger import NoLogger
+from corea.composition import compose
+from corea.logger import NoLogger, WandbLogger
 from corea.rl.best import Best
 from corea.rl.panel import cascade_area, panel_figures, reliability_table
 from corea.rl.trainer import Trainer
 from corea.tasks.splits import partition
+from wandb_file import read_run
 
 
 def test_area_by_hand():
@@ -75,19 +80,13 @@ def test_best_and_patience():
     assert not other.update(20, {"auroc": 0.3})
 
 
-class Recording(NoLogger):
-    """What a W&B run would show."""
+class Stopped(WandbLogger):
+    """The real W&B, offline; a cluster preempts the run after step 3."""
 
-    def __init__(self):
-        self.tables, self.images = {}, {}
-
-    def table(self, name, frame):
-        assert name not in self.tables  # nothing is overwritten
-        self.tables[name] = frame
-
-    def image(self, name, path):
-        assert name not in self.images
-        self.images[name] = path.read_bytes()
+    def log(self, metrics, step, axis="step"):
+        super().log(metrics, step, axis)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 PANEL = ["trainer.panel_every=2", "trainer.panel_questions=24", "trainer.best_by=cascade_area", "trainer.save_every=6"]
@@ -95,21 +94,24 @@ PANEL = ["trainer.panel_every=2", "trainer.panel_questions=24", "trainer.best_by
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    folder, logger = tmp_path_factory.mktemp("watched"), Recording()
-    Trainer(config(*PANEL, "trainer.keep_last=1"), folder, logger).run()
-    return folder, logger
+    """A run that was stopped once, and what lies in its W&B folders."""
+    folder = tmp_path_factory.mktemp("watched")
+    cfg = config(*PANEL, "trainer.keep_last=1", "logger=wandb", "logger.mode=offline")
+    for kind in (Stopped, WandbLogger):
+        logger = kind(run_dir=folder, config=asdict(cfg), mode="offline", job="train")
+        Trainer(cfg, folder, logger).run()
+        logger.close()
+        assert [line["step"] for line in metrics(folder)] == list(range(1, 4 if kind is Stopped else 7))
+    return folder, read_run(folder)
 
 
-def test_looks_are_written_and_shown(watched):
-    folder, logger = watched
+def test_looks_are_written(watched):
+    folder, _ = watched
     frame = pd.read_parquet(folder / "panel.parquet")
     assert frame.groupby("step").size().to_dict() == {2: 24, 4: 24, 6: 24}
     assert frame.groupby("step")["question_id"].nunique().tolist() == [24] * 3
     assert {partition(text) for text in frame["question"]} == {"calibration"}
     assert {"question", "completion", "answer", "confidence", "correct", "reward_calib"} <= set(frame.columns)
-    assert list(logger.tables) == [f"panel/answers/step-{s:06d}" for s in (2, 4, 6)]
-    assert all(content.startswith(b"\x89PNG") for content in logger.images.values())
-    assert len(logger.images) == 3
     for line in metrics(folder):
         assert ("panel/pass@1" in line) == (line["step"] % 2 == 0)
         if line["step"] % 2 == 0:
@@ -117,6 +119,37 @@ def test_looks_are_written_and_shown(watched):
             assert line["panel/pass@1"] == pytest.approx(mine["correct"].mean())
             shares = sum(v for k, v in line.items() if k.startswith("panel/share/"))
             assert shares + line["panel/missing_confidence_share"] == pytest.approx(1)
+
+
+def test_looks_are_in_wandb(watched):
+    """Read from the folders of the real W&B: figures on the axis of steps, a table and a diagram a look, one run."""
+    folder, run = watched
+    assert len(run["files"]) == 2  # before the stop and after it
+    assert len(set(run["ids"])) == 1
+    rows = [row for row in run["history"] if "reward" in row]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    for row, line in zip(rows, metrics(folder), strict=True):
+        for name in ("reward", "panel/pass@1", "panel/ece", "panel/brier", "panel/auroc", "panel/cascade_area"):
+            assert row.get(name) == line.get(name)
+    assert run["axes"]["panel/ece"] == "step"
+    frame = pd.read_parquet(folder / "panel.parquet")
+    for step in (2, 4, 6):
+        name = f"step-{step:06d}"
+        (table,) = [row[f"panel/answers/{name}"] for row in run["history"] if f"panel/answers/{name}" in row]
+        (picture,) = [row[f"panel/reliability/{name}"] for row in run["history"] if f"panel/reliability/{name}" in row]
+        content = json.loads(media(run, table).read_text())
+        shown = pd.DataFrame(content["data"], columns=content["columns"])
+        mine = frame[frame["step"] == step].reset_index(drop=True)
+        assert shown["completion"].tolist() == mine["completion"].tolist()
+        assert shown["correct"].tolist() == mine["correct"].tolist()
+        assert shown["reward_calib"].tolist() == pytest.approx(mine["reward_calib"].tolist())
+        assert media(run, picture).read_bytes() == (folder / "panel" / f"reliability-{name}.png").read_bytes()
+
+
+def media(run, entry):
+    """The file that an entry of the history stands for, in the folder of the start that wrote it."""
+    (found,) = [path for file in run["files"] if (path := file.parent / "files" / entry["path"]).exists()]
+    return found
 
 
 def test_the_best_checkpoint_is_kept_beside_the_last(watched):
@@ -146,3 +179,18 @@ def test_it_stops_early_and_stays_stopped(tmp_path):
     assert (tmp_path / "model" / "model.safetensors").exists()
     Trainer(cfg, tmp_path, NoLogger()).run()
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
+
+
+def test_looking_changes_nothing_in_the_preset_that_looks(tmp_path):
+    """trainer=tiny has a KL term and two threads; the same figures and, to the last bit, the same weights."""
+    small = ["trainer=tiny", "logger=none", "trainer.steps=3", "trainer.questions=4", "trainer.group_size=4"]
+    folders = [tmp_path / "looks", tmp_path / "never"]
+    for folder, every in zip(folders, (1, 0), strict=True):
+        cfg = compose("train", *small, f"trainer.panel_every={every}", "trainer.panel_questions=16")
+        Trainer(cfg, folder, NoLogger()).run()
+    looked, never = (metrics(folder) for folder in folders)
+    assert all("panel/ece" in line for line in looked)
+    assert [{k: v for k, v in line.items() if not k.startswith("panel/")} for line in looked] == never
+    one, other = (load_file(f / "model" / "model.safetensors") for f in folders)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    assert compose("train").trainer.panel_every == 50

@@ -12,7 +12,9 @@ from typing import Any
 from hydra.utils import get_class
 
 from corea.config.engine import AutoEngineConfig, EngineConfig, HFEngineConfig, VLLMEngineConfig
+from corea.config.model import ModelConfig
 from corea.config.price import PriceConfig
+from corea.errors import UserError
 from corea.types import Engine
 
 log = logging.getLogger(__name__)
@@ -54,3 +56,24 @@ def build_engine(
     if getattr(target, "paid", False):
         options |= {"price": price, "budget_usd": budget_usd, "ledger": ledger}
     return target(model=model, revision=revision, dtype=dtype, template=template, **options)
+
+
+def sampling_engine(cfg: EngineConfig, model_cfg: ModelConfig, model, tokenizer) -> Engine:
+    """The engine that `cfg` names, on the very module `model` that is trained.
+
+    Raises:
+        UserError: the engine cannot sample from a model in this process.
+    """
+    cfg = chosen(cfg)
+    target = get_class(cfg._target_)
+    if not hasattr(target, "from_model"):
+        raise UserError(f"engine={cfg.name}: it cannot sample from the model that is being trained; take engine=hf")
+    return target.from_model(
+        model,
+        tokenizer,
+        path=model_cfg.path,
+        revision=model_cfg.revision,
+        model_name=model_cfg.name,
+        template=model_cfg.template,
+        **engine_options(cfg),
+    )

@@ -57,15 +57,19 @@ class Checkpoints:
         """Write a checkpoint by `write(folder)` and drop the oldest ones but that of step `best`.
 
         Raises:
-            UserError: the disk is full; the checkpoints before are untouched.
+            UserError: the disk is full, or a process does not see the first one's folder; the checkpoints before are
+                untouched.
         """
         path = self.folder / f"step-{step:06d}"
         if rank() != 0:
-            write(gather(None)[0])
+            temporary = gather(None)[0]
+            _require_shared(temporary)
+            write(temporary)
             barrier()
             return path
         with atomic_folder(path) as temporary:
             gather(temporary)
+            _require_shared(temporary)
             write(temporary)
             barrier()
             (temporary / PROGRESS).write_text(json.dumps({"step": step, **progress}, indent=1))
@@ -108,6 +112,16 @@ class Checkpoints:
             return None
         progress = json.loads((path / PROGRESS).read_text())
         return Checkpoint(step=progress["step"], path=path, progress=progress)
+
+
+def _require_shared(folder: Path) -> None:
+    """Every process writes a part, those of other machines too."""
+    blind = [number for number, seen in enumerate(gather(folder.is_dir())) if not seen]
+    if blind:
+        raise UserError(
+            f"{folder.parent}: process {blind[0]} does not see this folder of the first one; several machines need "
+            "hydra.run.dir on a file system that they share"
+        )
 
 
 def manifest(folder: Path) -> dict[str, dict[str, Any]]:

@@ -13,11 +13,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from corea.errors import UserError
+
 NEEDED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def set_environment() -> None:
-    """Describe a single process where no launcher has: without these DeepSpeed looks for MPI."""
+    """Describe a single process where no launcher has: without these DeepSpeed looks for MPI. Then take this process's
+    own GPU, or all of a machine would load their model onto the first."""
     if "WORLD_SIZE" not in os.environ:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -26,7 +29,14 @@ def set_environment() -> None:
         os.environ.update({key: str(value) for key, value in alone.items()})
     missing = [key for key in NEEDED if key not in os.environ]
     if missing:
-        raise ValueError(f"WORLD_SIZE is set but {', '.join(missing)} not: start several processes with torchrun")
+        raise UserError(f"WORLD_SIZE is set but {', '.join(missing)} not: start several processes with torchrun")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
+def launched() -> tuple[int, int]:
+    """(number of this process, number of processes) by what the launcher says, before they have joined."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def import_deepspeed():

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from hydra.utils import get_class
 from transformers.utils import logging as transformers_logging
 
 from corea.config import TrainConfig
-from corea.engines.build import chosen, engine_options
+from corea.engines.build import sampling_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
@@ -41,7 +40,7 @@ from corea.rl.sync import require_parity, trained_weights
 from corea.rl.update import Updater
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.tasks.splits import SplitReport
-from corea.types import Engine, Group
+from corea.types import Group
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +59,7 @@ class Trainer:
             torch.set_num_threads(cfg.trainer.threads)
         torch.manual_seed(cfg.seed)
         transformers_logging.disable_progress_bar()
+        distributed.set_environment()
         self.cfg = cfg
         self.run_dir = run_dir
         self.logger = logger
@@ -69,8 +69,8 @@ class Trainer:
             dtype=cfg.model.dtype,
             device=getattr(cfg.engine, "device", None),
         )
-        distributed.set_environment()
-        self.engine = sampling_engine(cfg, model, self.tokenizer)  # vLLM wants to be set up before DeepSpeed
+        # vLLM wants to be set up before DeepSpeed.
+        self.engine = sampling_engine(cfg.engine, cfg.model, model, self.tokenizer)
         self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
         self.updater = Updater(cfg, self.policy, self.tokenizer)
         self.main = distributed.rank() == 0
@@ -226,7 +226,8 @@ class Trainer:
         before = {key: found.progress[key] for key in now}
         if before != now:
             raise UserError(
-                f"{found.path}: written with {before}, this run has {now}; resume with the same, or start anew"
+                f"{found.path}: written with {_words(before)}, this run has {_words(now)}, and the optimizer's state "
+                f"is stored in parts to fit; go on with the same, or start anew from model.path={found.path / 'model'}"
             )
         self.policy.load(found.path)
         self.engine.sync(trained_weights(self.policy))
@@ -277,25 +278,8 @@ class Trainer:
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
 
 
-def sampling_engine(cfg: TrainConfig, model, tokenizer) -> Engine:
-    """The configured engine on the very module that is trained.
-
-    Raises:
-        UserError: the engine cannot sample from a model in this process.
-    """
-    engine = chosen(cfg.engine)
-    target = get_class(engine._target_)
-    if not hasattr(target, "from_model"):
-        raise UserError(f"engine={engine.name}: it cannot sample from the model that is being trained; take engine=hf")
-    return target.from_model(
-        model,
-        tokenizer,
-        path=cfg.model.path,
-        revision=cfg.model.revision,
-        model_name=cfg.model.name,
-        template=cfg.model.template,
-        **engine_options(engine),
-    )
+def _words(shape: dict[str, int]) -> str:
+    return f"processes={shape['processes']} trainer.zero_stage={shape['zero_stage']}"
 
 
 def _plus(one: SplitReport, other: SplitReport) -> SplitReport:
