@@ -83,7 +83,7 @@ def decode(runs: int, threads: int) -> list[str]:
 def memory(runs: int, threads: int) -> list[str]:
     """(d)"""
     rows = ["| completion tokens | chunked, MiB | full logits, MiB | share |", "|---:|---:|---:|---:|"]
-    for tokens in (512, 2048):
+    for tokens in (1024, 4096):
         chunked, full = (
             median(measure("memory", 1, threads, tokens=tokens, full=int(full))["peak"] for _ in range(runs))
             for full in (False, True)
@@ -94,16 +94,18 @@ def memory(runs: int, threads: int) -> list[str]:
 
 def floor(runs: int, threads: int) -> list[str]:
     """(e)"""
-    found = measure("floor", runs, threads)
-    rate, flops, seconds = median(found["rate"]), found["flops"], median(found["update"])
-    plain = found["plain_flops"]
     rows = [
-        f"- measured rate of a 1024 x 1024 x 1024 product: {rate / 1e9:.1f} GFLOP/s",
-        f"- matmuls of the update of 256 completions: {flops / 1e9:.2f} GFLOP; without sharing prompts "
-        f"{plain / 1e9:.2f} GFLOP",
-        f"- floor {flops / rate:.3f} s, measured {seconds:.3f} s: **{flops / rate / seconds:.0%}** of the floor "
-        f"({plain / rate / seconds:.0%} counted without sharing)",
+        "| model | completions | matmuls, GFLOP | a second in a 1024³ product | floor, s | update, s | share | "
+        "counted without sharing prompts |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
+    for model in ("tiny", "smollm2"):
+        found = measure("floor", runs, threads, model=model)
+        rate, flops, seconds = median(found["rate"]), found["flops"], median(found["update"])
+        rows.append(
+            f"| {model} | {found['completions']} | {flops / 1e9:.1f} | {rate / 1e9:.0f} | {flops / rate:.3f} | "
+            f"{seconds:.3f} | **{flops / rate / seconds:.0%}** | {found['plain_flops'] / rate / seconds:.0%} |"
+        )
     return ["### Share of the arithmetic floor in the update", "", *rows, ""]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -11,17 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-
-QUESTIONS, GROUP, MAX_TOKENS = 16, 16, 24
-OVERRIDES = ["trainer=tiny", "logger=none", "trainer.optimizer.lr=1e-6", "trainer.optimizer.schedule=constant"]
-
-
-def config(*overrides: str):
-    """The configuration that both sides take their settings from."""
-    from corea.composition import compose
-
-    sizes = [f"trainer.questions={QUESTIONS}", f"trainer.group_size={GROUP}", f"model.max_tokens={MAX_TOKENS}"]
-    return compose("train", *OVERRIDES, *sizes, "trainer.credit=whole", "trainer.temperature=1.0", *overrides)
+from training_arithmetic import floor, memory
+from training_common import GROUP, MAX_TOKENS, QUESTIONS, config, first_prompts
 
 
 def versions() -> dict:
@@ -139,14 +129,6 @@ def trl(runs: int, threads: int) -> dict:
     return {name: values[1:] for name, values in seen.items()}
 
 
-def first_prompts() -> list:
-    """Messages of the questions of the first step."""
-    from corea.rl.rollout import Draw, messages
-
-    cfg = config()
-    return messages(Draw(cfg)(0)[0], cfg.model.prompt)
-
-
 def decode(runs: int, threads: int, way: str) -> dict:
     """New tokens a second, up to and with the end of sequence; one of three ways on the same prompts."""
     from transformers import GenerationConfig
@@ -201,97 +183,6 @@ def rate(function, seed: int) -> float:
     return tokens / (time.perf_counter() - started)
 
 
-def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
-    """Peak resident memory of one forward and backward above that before it, in MiB."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from corea.rl.batching import Row, micro_batches
-    from corea.rl.forward import TokenLogprobs
-
-    torch.set_num_threads(threads)
-    count, length = int(tokens) // 128, 128
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=151_936,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-        )
-    )
-    model.lm_head.weight.grad = torch.zeros_like(model.lm_head.weight)
-    scored = TokenLogprobs(model, 1.0, *([10**12] if int(full) else []))
-    rows = [
-        Row(
-            prompt_ids=[k + 1] * 8,
-            token_ids=list(range(length)),
-            rollout_logprobs=[0.0] * length,
-            advantages=[1.0] * length,
-            weight=1.0,
-        )
-        for k in range(count)
-    ]
-    small = micro_batches(rows[:1], 10**6, pad=0)[0]
-    small.source, small.targets = small.source[:2], small.targets[:2]
-    scored(small)[0].sum().backward()
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-    for batch in micro_batches(rows, 10**6, pad=0):
-        scored(batch)[0].sum().backward()
-    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before}
-
-
-def floor(runs: int, threads: int) -> dict:
-    """Seconds of the update of one batch, its matmul FLOPs with and without shared prompts, and FLOP/s of a product."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from corea.engines.hf import HFEngine
-    from corea.engines.loading import load_model
-    from corea.rl.batching import Row, micro_batches
-    from corea.rl.policy import Policy
-    from corea.types import Sampling
-
-    torch.set_num_threads(threads)
-    cfg = config()
-    model, tokenizer = load_model(cfg.model.path, dtype=cfg.model.dtype)
-    policy = Policy(model, cfg.trainer, pad=tokenizer.pad_token_id or 0)
-    answers = HFEngine.from_model(model, tokenizer).generate(first_prompts(), Sampling(max_tokens=MAX_TOKENS, n=GROUP))
-    rows = [
-        Row(
-            prompt_ids=c.prompt_ids,
-            token_ids=c.token_ids,
-            rollout_logprobs=c.logprobs,
-            advantages=[(-1.0) ** k] * len(c.token_ids),
-            weight=1e-4,
-        )
-        for group in answers
-        for k, c in enumerate(group)
-    ]
-
-    def batches(share: bool):
-        return micro_batches(rows, cfg.trainer.token_budget, pad=policy.pad, share_prompt=share)
-
-    def flops(share: bool) -> int:
-        with FlopCounterMode(display=False) as counter:
-            policy.update(batches(share), 1e-9)
-        return counter.get_total_flops()
-
-    found = {"flops": flops(True), "plain_flops": flops(False), "update": [], "rate": []}
-    one, other = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    for _ in range(runs):
-        started = time.perf_counter()
-        policy.update(batches(True), 1e-9)
-        found["update"].append(time.perf_counter() - started)
-        best = 0.0
-        for _ in range(5):
-            started = time.perf_counter()
-            one @ other
-            best = max(best, 2 * 1024**3 / (time.perf_counter() - started))
-        found["rate"].append(best)
-    return found
-
-
 def main() -> None:
     """training_worker.py WHAT RUNS THREADS [key=value ...]"""
     what, runs, threads, *rest = sys.argv[1:]
@@ -299,7 +190,8 @@ def main() -> None:
     if what == "versions":
         print(json.dumps(versions()))
         return
-    print(json.dumps(globals()[what](int(runs), int(threads), **dict(r.split("=") for r in rest))))
+    functions = {f.__name__: f for f in (corea, trl, decode, memory, floor)}
+    print(json.dumps(functions[what](int(runs), int(threads), **dict(r.split("=") for r in rest))))
 
 
 if __name__ == "__main__":

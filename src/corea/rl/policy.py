@@ -23,7 +23,7 @@ from corea.config import TrainerConfig
 from corea.errors import UserError
 from corea.rl import distributed
 from corea.rl.batching import MicroBatch, empty_micro_batch
-from corea.rl.forward import TokenLogprobs
+from corea.rl.forward import TokenLogprobs, require_plain_head
 from corea.rl.lora import adapters_off, add_adapters, merged_state_dict
 from corea.rl.loss import policy_loss
 
@@ -46,6 +46,7 @@ class Policy:
                 f"trainer.zero_stage=0: allowed with weights in {str(model.dtype).removeprefix('torch.')} is 1, 2 or 3 "
                 "(1 costs nothing in one process), or take model.dtype=float32"
             )
+        require_plain_head(model)
         self.adapters = add_adapters(model, cfg.lora) if cfg.lora.rank else None
         self.has_reference = cfg.loss.kl > 0
         self.reference = self._frozen_copy() if self.has_reference and self.adapters is None else None

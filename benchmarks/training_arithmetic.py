@@ -1,0 +1,148 @@
+"""Memory of the update, and its time against the arithmetic; measurements of training_worker.py."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+
+import torch
+from training_common import GROUP, MAX_TOKENS, config, first_prompts
+
+
+def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
+    """Peak resident memory of one forward and backward above that before it, in MiB."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from corea.rl.batching import MicroBatch, Row, micro_batches
+    from corea.rl.forward import TokenLogprobs
+
+    torch.set_num_threads(threads)
+    count, length = int(tokens) // 128, 128
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=151_936,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+        )
+    )
+    model.lm_head.weight.grad = torch.zeros_like(model.lm_head.weight)
+
+    def all_logits(batch: MicroBatch) -> tuple[torch.Tensor]:
+        output = model(input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids)
+        scores = torch.log_softmax(output.logits.flatten(0, 1)[batch.source], -1)
+        return (scores.gather(-1, batch.targets[:, None])[:, 0],)
+
+    scored = all_logits if int(full) else TokenLogprobs(model, 1.0)
+    rows = [
+        Row(
+            prompt_ids=[k + 1] * 8,
+            token_ids=list(range(length)),
+            rollout_logprobs=[0.0] * length,
+            advantages=[1.0] * length,
+            weight=1.0,
+        )
+        for k in range(count)
+    ]
+    small = micro_batches(rows[:1], 10**6, pad=0)[0]
+    small.source, small.targets = small.source[:2], small.targets[:2]
+    scored(small)[0].sum().backward()
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    for batch in micro_batches(rows, 10**6, pad=0):
+        scored(batch)[0].sum().backward()
+    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before}
+
+
+def floor(runs: int, threads: int, model: str) -> dict:
+    """Seconds of the update of one batch, its matmul FLOPs with and without shared prompts, and FLOP/s of a product."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from corea.rl.batching import micro_batches
+    from corea.rl.forward import TokenLogprobs
+    from corea.rl.policy import Policy
+
+    torch.set_num_threads(threads)
+    cfg = config(f"trainer.token_budget={TOKEN_BUDGET[model]}")
+    decoder, rows = {"tiny": tiny_rows, "smollm2": smollm2_rows}[model]()
+    policy = Policy(decoder, cfg.trainer, pad=0)
+
+    def batches(share: bool):
+        return micro_batches(rows, cfg.trainer.token_budget, pad=0, share_prompt=share)
+
+    def flops(share: bool) -> int:
+        """Of forward and backward, nothing computed twice: what is left out of memory and computed again is no work."""
+        scored = TokenLogprobs(decoder, 1.0, chunk_logits=10**12)
+        with FlopCounterMode(display=False) as counter:
+            for batch in batches(share):
+                scored(batch)[0].sum().backward()
+        policy.engine.zero_grad()
+        return counter.get_total_flops()
+
+    found = {"flops": flops(True), "plain_flops": flops(False), "completions": len(rows), "update": [], "rate": []}
+    one, other = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    for _ in range(runs + 1):
+        started = time.perf_counter()
+        policy.update(batches(True), 1e-9)
+        found["update"].append(time.perf_counter() - started)
+        best = 0.0
+        for _ in range(5):
+            started = time.perf_counter()
+            one @ other
+            best = max(best, 2 * 1024**3 / (time.perf_counter() - started))
+        found["rate"].append(best)
+    return {**found, "update": found["update"][1:], "rate": found["rate"][1:]}  # the first one warms up
+
+
+TOKEN_BUDGET = {"tiny": 1024, "smollm2": 4096}
+
+
+def tiny_rows() -> tuple:
+    """The tiny SLM, and what it answers to the questions of the first step."""
+    from corea.engines.hf import HFEngine
+    from corea.engines.loading import load_model
+    from corea.types import Sampling
+
+    model, tokenizer = load_model("package:tiny_slm")
+    answers = HFEngine.from_model(model, tokenizer).generate(first_prompts(), Sampling(max_tokens=MAX_TOKENS, n=GROUP))
+    return model, [row(c.prompt_ids, c.token_ids, c.logprobs, k) for group in answers for k, c in enumerate(group)]
+
+
+def smollm2_rows() -> tuple:
+    """A model in the shape of SmolLM2-135M with random weights, and 8 groups of 16 random completions of 24 tokens."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    vocabulary = 49_152
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=576,
+            intermediate_size=1536,
+            num_hidden_layers=30,
+            num_attention_heads=9,
+            num_key_value_heads=3,
+            tie_word_embeddings=True,
+        )
+    )
+    torch.manual_seed(0)
+    rows = []
+    for _ in range(8):
+        prompt = torch.randint(vocabulary, (100,)).tolist()
+        rows += [row(prompt, torch.randint(vocabulary, (MAX_TOKENS,)).tolist(), None, k) for k in range(GROUP)]
+    return model, rows
+
+
+def row(prompt_ids: list[int], token_ids: list[int], logprobs: list[float] | None, number: int):
+    """One completion of a group, better and worse ones by turns."""
+    from corea.rl.batching import Row
+
+    return Row(
+        prompt_ids=prompt_ids,
+        token_ids=token_ids,
+        rollout_logprobs=logprobs or [-10.0] * len(token_ids),
+        advantages=[(-1.0) ** number] * len(token_ids),
+        weight=1e-4,
+    )

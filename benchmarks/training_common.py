@@ -1,0 +1,24 @@
+"""What the measurements of training_worker.py share: one batch of the tiny SLM."""
+
+from __future__ import annotations
+
+QUESTIONS, GROUP, MAX_TOKENS = 16, 16, 24
+PLAIN = ["trainer.temperature=1.0", "trainer.loss.kl=0"]
+"""No KL on either side: TRL's default."""
+OVERRIDES = ["trainer=tiny", "logger=none", "trainer.optimizer.lr=1e-6", "trainer.optimizer.schedule=constant"]
+
+
+def config(*overrides: str):
+    """The configuration that both sides take their settings from."""
+    from corea.composition import compose
+
+    sizes = [f"trainer.questions={QUESTIONS}", f"trainer.group_size={GROUP}", f"model.max_tokens={MAX_TOKENS}"]
+    return compose("train", *OVERRIDES, *sizes, "trainer.credit=whole", *PLAIN, *overrides)
+
+
+def first_prompts() -> list:
+    """Messages of the questions of the first step."""
+    from corea.rl.rollout import Draw, messages
+
+    cfg = config()
+    return messages(Draw(cfg)(0)[0], cfg.model.prompt)
