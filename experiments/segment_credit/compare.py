@@ -17,9 +17,9 @@ from omegaconf import OmegaConf
 from corea.cascade.metrics import measure
 from corea.composition import compose
 from corea.engines.hf import HFEngine
-from corea.rl.coldstart import family_sources
 from corea.rl.panel import answers_of, cascade_area
 from corea.rl.rollout import make_group, messages
+from corea.tasks.mixes import family_sources
 from corea.tasks.splits import held_out
 from corea.types import Sampling
 
