@@ -59,7 +59,7 @@ test-slow: $(READY) ## Run the slow tests: whole runs
 	$(BIN)/python -m pytest -m slow
 
 test-vllm: $(VLLM_READY) ## Run the tests against a real vLLM on the CPU, in an environment of their own
-	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m vllm tests/vllm
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest -m vllm tests/with_vllm
 
 $(VLLM_READY): pyproject.toml constraints-vllm.txt
 	test -x $(VLLM_VENV)/bin/pip || $(PYTHON) -m venv $(VLLM_VENV)

@@ -19,8 +19,7 @@ from corea.composition import compose
 from corea.engines.hf import HFEngine
 from corea.rl.panel import answers_of, cascade_area
 from corea.rl.rollout import make_group, messages
-from corea.tasks.mixes import family_sources
-from corea.tasks.splits import held_out
+from corea.tasks.mixes import family_sources, held_out
 from corea.types import Sampling
 
 FIGURES = ("pass@1", "ece", "auroc", "brier", "cascade_area")
