@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hydra.errors import HydraException
 
-from corea.composition import compose, composer, conf_dir, jobs, typed
+from corea.composition import compose, composer, conf_dir, jobs, typed, with_trainer
 from corea.config import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.build import require_files
 from corea.config.messages import hydra_line
@@ -218,6 +218,27 @@ def test_the_preset_at_the_papers_scale():
         "Qwen/Qwen2.5-7B-Instruct", 1024, 4096,
     )  # fmt: skip
     assert (cfg.reward.distance, cfg.reward.target) == ("l1", "group")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "trainer"),
+    [
+        ([], "tiny"),
+        (["model=tiny"], "tiny"),
+        (["model=qwen1.5b", "reward.calib=0.5"], "gpu"),
+        (["model=qwen1.5b", "trainer=lora"], "lora"),
+        (["experiment=paper_rlcc", "model=qwen3b"], "paper"),
+    ],
+)
+def test_a_pretrained_model_does_not_get_the_tiny_models_trainer(overrides, trainer):
+    assert compose("train", *overrides).trainer.name == trainer
+
+
+def test_one_trainer_does_not_fit_tiny_and_pretrained_models():
+    with pytest.raises(UserError, match=r"model=tiny,qwen3b: tiny and others want different trainers"):
+        with_trainer("train", ["model=tiny,qwen3b"])
+    assert with_trainer("train", ["model=qwen3b,llama1b"]) == ["model=qwen3b,llama1b", "trainer=gpu"]
+    assert with_trainer("sft", ["model=qwen3b"]) == ["model=qwen3b"]
 
 
 def test_an_engine_is_picked_per_tier():

@@ -23,7 +23,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from corea.composition import VERSION_BASE, composer, conf_dir, jobs, typed
+from corea.composition import VERSION_BASE, composer, conf_dir, jobs, typed, with_trainer
 from corea.config.build import build, require_files
 from corea.config.messages import hydra_line, omegaconf_line, one_line
 from corea.config.store import register_schemas
@@ -68,7 +68,7 @@ def _run(verb: str, function: Callable[[Any], None]) -> None:
             _guarded(name, lambda: function(build(cfg)))
 
     def start() -> None:
-        _check(verb, _arguments())
+        _check(verb, _arguments(verb))
         with _environment(FULL_ERROR, "1"):  # Hydra hands its errors on instead of printing them
             hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=verb)(job)()
 
@@ -142,8 +142,8 @@ def _os_line(error: OSError) -> str | None:
     return None
 
 
-def _arguments() -> Namespace:
-    """Hydra's command line; flags it does not know are the user's mistake."""
+def _arguments(verb: str) -> Namespace:
+    """Hydra's command line, completed by the trainer; flags it does not know are the user's mistake."""
     # The deepspeed launcher adds one to every process and says the same in $LOCAL_RANK.
     sys.argv[1:] = [argument for argument in sys.argv[1:] if not re.fullmatch(r"--local[_-]rank=\d+", argument)]
     parser = get_args_parser()
@@ -154,6 +154,8 @@ def _arguments() -> Namespace:
     parser.error = fail  # type: ignore[method-assign, assignment]
     args = parser.parse_intermixed_args()
     sys.argv[1:] = _overrides_first(sys.argv[1:], args.overrides)
+    more = with_trainer(args.config_name or verb, args.overrides)[len(args.overrides) :]
+    sys.argv[1:1], args.overrides = more, [*args.overrides, *more]
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun is not supported: it loads a pickle; use the run's config.yaml instead")
     if args.resolve and not (args.cfg or args.help):

@@ -39,7 +39,27 @@ def compose(verb: str, *overrides: str) -> Any:
     Raises UserError, or Hydra's own errors for what cannot be composed.
     """
     with composer(verb) as hydra:
-        return typed(hydra, verb, list(overrides))
+        return typed(hydra, verb, with_trainer(verb, list(overrides)))
+
+
+def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
+    """The overrides of corea.train, with the trainer that fits the model where they name a model and no trainer.
+
+    conf/train.yaml has trainer=tiny, whose learning rate would ruin a pretrained model. Hydra cannot choose one group by
+    another.
+
+    Raises:
+        UserError: a sweep over the tiny model and others, which no single trainer fits.
+    """
+    given = dict(item.split("=", 1) for item in overrides if "=" in item)
+    if config_name != "train" or "model" not in given or {"trainer", "experiment"} & given.keys():
+        return overrides
+    models = {name.strip() for name in given["model"].split(",")}
+    if "tiny" not in models:
+        return [*overrides, "trainer=gpu"]
+    if len(models) > 1:
+        raise UserError(f"model={given['model']}: tiny and others want different trainers; give trainer= as well")
+    return overrides
 
 
 def typed(hydra: Hydra, config_name: str, overrides: list[str]) -> Any:
