@@ -45,8 +45,8 @@ def compose(verb: str, *overrides: str) -> Any:
 def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
     """The overrides of corea.train, with the trainer that fits the model where they name a model and no trainer.
 
-    conf/train.yaml has trainer=tiny, whose learning rate would ruin a pretrained model. Hydra cannot choose one group by
-    another.
+    conf/train.yaml has trainer=tiny, whose learning rate would ruin a pretrained model. Hydra cannot choose one
+    group by another.
 
     Raises:
         UserError: a sweep over the tiny model and others, which no single trainer fits.
