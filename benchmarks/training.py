@@ -96,7 +96,7 @@ def memory(runs: int, threads: int) -> list[str]:
 def floor(runs: int, threads: int) -> list[str]:
     """(e)"""
     rows = [
-        "| model | completions | matmuls, GFLOP | a second in a 1024³ product | floor, s | update, s | share | "
+        "| model | completions | matmuls, GFLOP | a second in a square product | floor, s | update, s | share | "
         "counted without sharing prompts |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]

@@ -9,9 +9,34 @@ from pathlib import Path
 import torch
 from training_common import GROUP, MAX_TOKENS, config, first_prompts
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SIDE = 8192 if DEVICE.type == "cuda" else 1024
+"""Of the matrices whose product gives the rate: enough of them to keep the device busy."""
+
+
+def held() -> float:
+    """MiB in use: of the GPU, or of this process."""
+    if DEVICE.type == "cuda":
+        return torch.cuda.memory_allocated() / 2**20
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def most_held() -> float:
+    """Most MiB that ever were in use."""
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def clock() -> float:
+    """Seconds, when everything that was asked of the device is done."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
 
 def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
-    """Peak resident memory of one forward and backward above that before it, in MiB."""
+    """Peak memory of one forward and backward above that before it, in MiB."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from corea.rl.batching import MicroBatch, Row, micro_batches
@@ -29,7 +54,7 @@ def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
             max_position_embeddings=1024,
             tie_word_embeddings=True,
         )
-    )
+    ).to(DEVICE)
     model.lm_head.weight.grad = torch.zeros_like(model.lm_head.weight)
 
     def all_logits(batch: MicroBatch) -> tuple[torch.Tensor]:
@@ -48,13 +73,13 @@ def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
         )
         for k in range(count)
     ]
-    small = micro_batches(rows[:1], 10**6, pad=0)[0]
+    small = micro_batches(rows[:1], 10**6, pad=0)[0].to(DEVICE)
     small.source, small.targets = small.source[:2], small.targets[:2]
     scored(small)[0].sum().backward()
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    before = held()
     for batch in micro_batches(rows, 10**6, pad=0):
-        scored(batch)[0].sum().backward()
-    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before}
+        scored(batch.to(DEVICE))[0].sum().backward()
+    return {"peak": most_held() - before}
 
 
 def floor(runs: int, threads: int, model: str) -> dict:
@@ -68,7 +93,7 @@ def floor(runs: int, threads: int, model: str) -> dict:
     torch.set_num_threads(threads)
     cfg = config(f"trainer.token_budget={TOKEN_BUDGET[model]}")
     decoder, rows = {"tiny": tiny_rows, "smollm2": smollm2_rows}[model]()
-    policy = Policy(decoder, cfg.trainer, pad=0)
+    policy = Policy(decoder.to(DEVICE), cfg.trainer, pad=0)
 
     def batches(share: bool):
         return micro_batches(rows, cfg.trainer.token_budget, pad=0, share_prompt=share)
@@ -78,21 +103,21 @@ def floor(runs: int, threads: int, model: str) -> dict:
         scored = TokenLogprobs(decoder, 1.0, chunk_logits=10**12)
         with FlopCounterMode(display=False) as counter:
             for batch in batches(share):
-                scored(batch)[0].sum().backward()
+                scored(batch.to(DEVICE))[0].sum().backward()
         policy.engine.zero_grad()
         return counter.get_total_flops()
 
     found = {"flops": flops(True), "plain_flops": flops(False), "completions": len(rows), "update": [], "rate": []}
-    one, other = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    one, other = torch.randn(2, SIDE, SIDE, device=DEVICE)
     for _ in range(runs + 1):
-        started = time.perf_counter()
+        started = clock()
         policy.update(batches(True), 1e-9)
-        found["update"].append(time.perf_counter() - started)
+        found["update"].append(clock() - started)
         best = 0.0
         for _ in range(5):
-            started = time.perf_counter()
+            started = clock()
             one @ other
-            best = max(best, 2 * 1024**3 / (time.perf_counter() - started))
+            best = max(best, 2 * SIDE**3 / (clock() - started))
         found["rate"].append(best)
     return {**found, "update": found["update"][1:], "rate": found["rate"][1:]}  # the first one warms up
 

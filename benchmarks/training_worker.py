@@ -109,7 +109,7 @@ def trl(runs: int, threads: int) -> dict:
             save_strategy="no",
             logging_strategy="no",
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=not torch.cuda.is_available(),
             bf16=False,
             gradient_checkpointing=False,
             shuffle_dataset=False,
@@ -139,11 +139,12 @@ def decode(runs: int, threads: int, way: str) -> dict:
 
     torch.set_num_threads(threads)
     model, tokenizer = load_model("package:tiny_slm")
-    engine, prompts = HFEngine.from_model(model, tokenizer), first_prompts()
+    engine = HFEngine.from_model(model, tokenizer, graphs=torch.cuda.is_available())
+    prompts = first_prompts()
     ids = [engine.encode(p) for p in prompts for _ in range(GROUP)]
     width, stops = max(map(len, ids)), sorted(engine.stop_ids)
-    padded = torch.tensor([[tokenizer.pad_token_id] * (width - len(i)) + i for i in ids])
-    mask = torch.tensor([[0] * (width - len(i)) + [1] * len(i) for i in ids])
+    padded = torch.tensor([[tokenizer.pad_token_id] * (width - len(i)) + i for i in ids], device=model.device)
+    mask = torch.tensor([[0] * (width - len(i)) + [1] * len(i) for i in ids], device=model.device)
     options = GenerationConfig(
         do_sample=True,
         temperature=1.0,
@@ -162,7 +163,7 @@ def decode(runs: int, threads: int, way: str) -> dict:
         torch.manual_seed(seed)
         with torch.no_grad():
             new = model.generate(input_ids=padded, attention_mask=mask, generation_config=options)[:, width:]
-        ended = torch.isin(new, torch.tensor(stops))
+        ended = torch.isin(new, torch.tensor(stops, device=new.device))
         first = torch.where(ended.any(1), ended.int().argmax(1) + 1, new.shape[1])
         return int(first.sum())
 

@@ -77,9 +77,10 @@ class Stages:
 def commands(options: argparse.Namespace) -> list[tuple[str, list[str], int]]:
     """(name, command, signal that makes it stop) of every stage that trains."""
     out, python = options.out, [sys.executable, "-m"]
-    model = [f"model.path={options.model}", "model=smollm2", "model.prompt=plain", "model.max_tokens=64"]
+    model = [f"model.path={options.model}", "model=smollm2"]
     sizes = {
-        "sft": ["sft.steps=400", "sft.batch_size=64", "sft.token_budget=16384", "sft.eval_every=200"],
+        # 32 times what experiments/smollm2 shows the model in minutes on a CPU
+        "sft": ["experiment=smollm2_cold", "sft.steps=240", "sft.batch_size=64", "sft.token_budget=16384"],
         "rl": ["trainer=gpu", "trainer.steps=100", "trainer.panel_questions=500", "trainer.optimizer.lr=1e-5"],
     }
     if options.toy:
@@ -88,12 +89,12 @@ def commands(options: argparse.Namespace) -> list[tuple[str, list[str], int]]:
             "sft": ["sft.steps=2", "sft.batch_size=8", "sft.eval_every=2", "sft.eval_questions=8"],
             "rl": ["trainer=debug", "trainer.panel_every=1", "trainer.panel_questions=16"],
         }
-    start = [*python, "corea.sft", *model, "sft.optimizer.lr=5e-5", *sizes["sft"], "logger=none"]
+    start = [*python, "corea.sft", *model, *sizes["sft"], "logger=none"]
     stages = [("cold_start", [*start, f"hydra.run.dir={out}/cold_start"], signal.SIGINT)]
     trained = [*(o for o in model if not o.startswith("model.path=")), f"model.path={out}/cold_start/model"]
     still = ["trainer.steps=1", "trainer.panel_every=1", "trainer.optimizer.lr=1e-12"]  # a look that moves nothing
     for name, more in (("before", still), ("corea", ["reward=corea"]), ("rlvr", ["reward=rlvr"])):
-        rl = [*python, "corea.train", *trained, *sizes["rl"], *more, "logger=none"]
+        rl = [*python, "corea.train", *trained, *sizes["rl"], *more, "engine.graphs=true", "logger=none"]
         stages.append((name, [*rl, f"hydra.run.dir={out}/{name}"], signal.SIGTERM))
     return stages
 
@@ -175,7 +176,7 @@ def main() -> None:
         stages.keep("figures", figures(options.out))
         print(table(stages.results["figures"]), flush=True)
         if with_trl:
-            sizes = ["--runs", "2", "--threads", "1", "step"] if options.toy else ["--runs", "5", "step", "decode"]
+            sizes = ["--runs", "2", "--threads", "1", "step"] if options.toy else ["--runs", "5"]
             stages.run("benchmark", [sys.executable, "benchmarks/training.py", *sizes], signal.SIGTERM)
         else:
             print("no comparison with TRL: it is not installed (pip install --no-index --find-links WHEELS trl)")

@@ -40,7 +40,10 @@ HARMLESS = (
     "sft.eval_every",
     "sft.eval_questions",
     "sft.threads",
-    *(f"engine.{key}" for key in ("batch_rows", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights")),
+    *(
+        f"engine.{key}"
+        for key in ("batch_rows", "graphs", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights")
+    ),
     *(f"engine.{key}" for key in ("concurrency", "timeout_s", "tries", "max_wait_s")),
     "chunk",
     "logger",

@@ -1,13 +1,17 @@
 """The loop with a cache of fixed size against the ordinary one; the capture of its steps needs a GPU."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from random_models import PROMPTS, messages
+from random_models import PROMPTS, messages, random_model
 
 from corea.engines.decode import decode
 from corea.engines.graphs import decode_static
 from corea.engines.hf import HFEngine
 from corea.engines.sampling import noise_keys, uniforms
+from corea.errors import UserError
+from corea.types import STATES, Sampling
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -23,3 +27,20 @@ def test_tokens_and_logprobs_are_those_of_the_ordinary_loop(llama, tokenizer, te
     for one, other in zip(found, expected, strict=True):
         assert (one.token_ids, one.stopped) == (other.token_ids, other.stopped)
         assert torch.allclose(torch.tensor(one.logprobs), torch.tensor(other.logprobs), atol=1e-5)
+
+
+def test_the_engine_answers_the_same(llama, tokenizer):
+    sampling = Sampling(max_tokens=20, n=3, seed=1)
+    plain, fixed = (HFEngine.from_model(llama, tokenizer, graphs=graphs) for graphs in (False, True))
+    assert texts(fixed, sampling) == texts(plain, sampling)
+    recorded = replace(sampling, record=(STATES,))  # takes the ordinary loop
+    assert texts(fixed, recorded) == texts(plain, sampling)
+
+
+def texts(engine, sampling):
+    return [[c.text for c in group] for group in engine.generate(messages(PROMPTS), sampling)]
+
+
+def test_a_window_is_refused(tokenizer):
+    with pytest.raises(UserError, match=r"engine.graphs=true: .*sliding window"):
+        HFEngine.from_model(random_model("sliding", tokenizer), tokenizer, graphs=True)

@@ -35,6 +35,9 @@ class HFEngineConfig(EngineConfig):
     """Completions decoded together."""
     device: Optional[str] = None
     """None: cuda where there is one, else cpu."""
+    graphs: bool = False
+    """A cache of fixed size, so that a GPU replays each step as one captured graph (corea.engines.graphs); for models
+    with full attention in every layer."""
 
     def __post_init__(self) -> None:
         at_least("engine.batch_rows", self.batch_rows, 1)

@@ -58,6 +58,12 @@ def pieces(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield start, len(lengths)
 
 
+def full_attention(config) -> bool:
+    """True where every layer of a text model's configuration sees all columns, not a window of them."""
+    kinds = getattr(config, "layer_types", None)
+    return set(kinds) == {"full_attention"} if kinds else getattr(config, "sliding_window", None) is None
+
+
 class Decoder:
     """One batch on its way from prompts to completions."""
 
@@ -84,9 +90,7 @@ class Decoder:
             width=self.width,
             room=min(room, FIRST_ROOM),
         )
-        kinds = getattr(text, "layer_types", None)
-        window = getattr(text, "sliding_window", None)
-        self.full_attention = set(kinds) == {"full_attention"} if kinds else window is None
+        self.full_attention = full_attention(text)
         rows = torch.tensor(lengths, device=self.device).repeat_interleave(copies)  # [B]
         self.positions = rows  # [R] position of the next token
         self.visible: Tensor | None = None  # [R, width + room], where prompts differ in length

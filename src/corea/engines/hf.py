@@ -10,10 +10,12 @@ from typing import Any
 
 from corea.engines.attention import grouped
 from corea.engines.completions import sampled, too_long
-from corea.engines.decode import Decoded, decode
+from corea.engines.decode import Decoded, decode, full_attention
+from corea.engines.graphs import decode_static
 from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
 from corea.engines.record import Record, Recorder
 from corea.engines.sampling import noise_keys, uniforms
+from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
 
 TAIL = 32
@@ -36,22 +38,26 @@ class HFEngine:
         template: Mapping[str, Any] | None = None,
         batch_rows: int = 256,
         device: str | None = None,
+        graphs: bool = False,
     ):
         """Load `model` (hub id, local folder or "package:NAME"); at most `batch_rows` rows are decoded at once."""
         loaded, tokenizer = load_model(model, revision=revision, dtype=dtype, device=device)
-        self._set(loaded, tokenizer, batch_rows, model, template)
+        self._set(loaded, tokenizer, batch_rows, model, template, graphs)
 
     @classmethod
     def from_model(
-        cls, model, tokenizer, *, batch_rows: int = 256, model_name: str = "", template=None, **_
+        cls, model, tokenizer, *, batch_rows: int = 256, model_name: str = "", template=None, graphs: bool = False, **_
     ) -> HFEngine:
         """Engine on the very module that is being trained: weights need no synchronisation."""
         engine = cls.__new__(cls)
-        engine._set(model, tokenizer, batch_rows, model_name or getattr(model, "name_or_path", ""), template)
+        engine._set(model, tokenizer, batch_rows, model_name or getattr(model, "name_or_path", ""), template, graphs)
         return engine
 
-    def _set(self, model, tokenizer, batch_rows: int, model_name: str, template=None) -> None:
+    def _set(self, model, tokenizer, batch_rows: int, model_name: str, template, graphs: bool) -> None:
         require_attention(model, model_name)
+        if graphs and not full_attention(model.config.get_text_config()):
+            raise UserError(f"engine.graphs=true: {model_name} has layers with a sliding window; allowed is false")
+        self.graphs = graphs
         self.model = model
         self.tokenizer = tokenizer
         self.template = template
@@ -114,18 +120,18 @@ class HFEngine:
             if sampling.record
             else nullcontext()
         )
+        options: dict[str, Any] = {
+            "copies": sampling.n,
+            "limits": limits,
+            "stop_ids": sorted(self.stop_ids),
+            "temperature": sampling.temperature,
+            "noise": noise,
+            "pad": self.tokenizer.pad_token_id or 0,
+        }
         with grouped(self.model), recorder as recording:
-            return decode(
-                self.model,
-                prompts,
-                copies=sampling.n,
-                limits=limits,
-                stop_ids=sorted(self.stop_ids),
-                temperature=sampling.temperature,
-                noise=noise,
-                pad=self.tokenizer.pad_token_id or 0,
-                recorder=recording,
-            )
+            if self.graphs and recording is None:
+                return decode_static(self.model, prompts, **options)
+            return decode(self.model, prompts, **options, recorder=recording)
 
     def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
         return sampled(
