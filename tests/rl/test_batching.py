@@ -127,27 +127,6 @@ def test_trees_need_full_sdpa_attention():
     assert not supports_trees(model)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_scores_and_slopes_are_those_of_torch(temperature):
-    """The two functions that write in place, against log_softmax and gather of torch; not a rounding apart."""
-    model, rows = random_llama(), random_rows()
-    batch = micro_batches(rows, 4096, pad=0)[0]
-    slope = torch.linspace(-1, 1, len(batch.targets)).round(decimals=1)  # some are 0
-    logprobs, entropy = TokenLogprobs(model, temperature)(batch)
-    (logprobs * slope).sum().backward()
-    found = [p.grad.clone() for p in model.parameters()]
-    model.zero_grad()
-    hidden = model.model(
-        input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids
-    ).last_hidden_state
-    scores = torch.log_softmax(model.lm_head(hidden.flatten(0, 1)[batch.source]) / temperature, -1)
-    plain = scores.gather(-1, batch.targets[:, None])[:, 0]
-    (plain * slope).sum().backward()
-    assert torch.equal(logprobs, plain)
-    torch.testing.assert_close(entropy, torch.distributions.Categorical(logits=scores).entropy(), rtol=1e-5, atol=1e-6)
-    assert all(torch.equal(a, p.grad) for a, p in zip(found, model.parameters(), strict=True))
-
-
 def test_capped_logits_are_refused():
     sizes = {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "head_dim": 4}
     for cap, allowed in ((None, True), (0.5, False)):

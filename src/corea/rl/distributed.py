@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from corea.errors import UserError
+from corea.errors import Interrupted, UserError
 
 NEEDED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -75,6 +75,29 @@ def rank() -> int:
 def world_size() -> int:
     """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def left_at_the_end() -> Iterator[None]:
+    """Part from the other processes when the work is done or the user stops it.
+
+    A process that ends with its connections open is sometimes aborted while its threads still serve them, and its
+    launcher then calls a finished run a failure. After an error the others may still wait for this process, and a
+    parting for them.
+    """
+    try:
+        yield
+    except Interrupted:
+        _leave()
+        raise
+    _leave()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        import deepspeed
+
+        deepspeed.comm.destroy_process_group()
 
 
 def barrier() -> None:

@@ -1,23 +1,18 @@
 """Log-probabilities of completion tokens: the only place where the trained model is run forward.
 
-The output layer is applied at completion positions alone, in chunks whose logits are computed again in the backward
-pass, so the logits of a whole batch never exist (64 x 1024 x 152k of them are 40 GB).
+The output layer is applied at completion positions alone, in chunks (output_layer.py).
 
-Legend: B trees, L input tokens, H hidden size, N completion tokens, V vocabulary.
+Legend: B trees, L input tokens, H hidden size, N completion tokens.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from corea.errors import UserError
 from corea.rl.batching import MicroBatch
-
-CHUNK_LOGITS = 1 << 25
-"""Logits that are computed at one time, 128 MiB of float32. Smaller chunks read the output matrix so often that it, not
-the arithmetic, would set the pace."""
+from corea.rl.output_layer import CHUNK_LOGITS, token_scores
 
 
 class TokenLogprobs(nn.Module):
@@ -35,39 +30,8 @@ class TokenLogprobs(nn.Module):
             input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids, use_cache=False
         ).last_hidden_state  # [B, L, H]
         chosen = hidden.flatten(0, 1)[batch.source]  # [N, H]
-        if len(chosen) <= self.chunk:
-            return self._score(chosen, batch.targets)
-        parts = [
-            checkpoint(self._score, rows, targets, use_reentrant=False)
-            for rows, targets in zip(chosen.split(self.chunk), batch.targets.split(self.chunk), strict=True)
-        ]
-        logprobs, entropy = zip(*parts, strict=True)
-        return torch.cat(logprobs), torch.cat(entropy)
-
-    def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """[n, H], [n] -> ([n], [n]); the sampler's distribution: temperature, nothing cut off."""
-        logits = self.model.get_output_embeddings()(hidden).float()  # [n, V]
-        return _Scores.apply(logits if self.temperature == 1 else logits / self.temperature, targets)
-
-
-class _Scores(torch.autograd.Function):
-    """log_softmax, gather and entropy, with the same figures as torch's own functions, but two tensors of [n, V] at one
-    time where those hold four: there are no larger ones. The logits are overwritten; both kernels go row by row and
-    read a value before they write it, so in place is safe."""
-
-    @staticmethod
-    def forward(ctx, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        scores = torch.ops.aten._log_softmax.out(logits, -1, False, out=logits)  # [n, V]
-        ctx.save_for_backward(scores, targets)
-        entropy = -scores.exp().mul_(scores).sum(-1)
-        ctx.mark_non_differentiable(entropy)
-        return scores.gather(-1, targets[:, None])[:, 0], entropy
-
-    @staticmethod
-    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
-        scores, targets = ctx.saved_tensors
-        slope = torch.zeros_like(scores).scatter_(-1, targets[:, None], grad[:, None])
-        return torch.ops.aten._log_softmax_backward_data.out(slope, scores, -1, scores.dtype, out=slope), None
+        layer = self.model.get_output_embeddings()
+        return token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)  # the sampler's distribution
 
 
 def supports_trees(model: nn.Module) -> bool:

@@ -1,0 +1,147 @@
+"""Hidden states -> log-probabilities of chosen tokens, without the logits of a whole batch: 64 x 1024 x 152k are 40 GB.
+
+Chunks of rows go through the output layer one after another, and again in the backward pass, where every chunk adds to
+one gradient of the layer: nothing of [N, V] or a second [V, H] is held.
+
+Legend: N tokens, n of them in a chunk, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+CHUNK_LOGITS = 1 << 24
+"""Logits that are computed at one time, 64 MiB of float32. Each chunk reads the output matrix anew: with chunks of a
+quarter, reading it, not the arithmetic, sets the pace."""
+BLOCK = {"cpu": 1 << 20, "cuda": 1 << 23}
+"""Of them, those that several passes in a row go over: as many as a processor's cache holds; on a GPU, whose cache is
+smaller than the work of one launch, enough to keep it busy."""
+
+
+def token_scores(
+    layer: nn.Module, hidden: Tensor, targets: Tensor, temperature: float, chunk: int
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of `targets` and the entropy of the distributions they are drawn from.
+
+    Args:
+        layer: from hidden states to logits; its module is called, unless it is a linear layer that is wholly here.
+        hidden: [N, H]
+        targets: [N] token ids.
+        temperature: logits are divided by it.
+        chunk: rows that are computed at one time.
+
+    Returns:
+        ([N], [N]) float32; the entropy without gradient.
+    """
+    if len(hidden) <= chunk:
+        return _score(layer, hidden, targets, temperature)
+    if is_plain(layer):
+        return _Chunked.apply(hidden, layer.weight, targets, temperature, chunk)
+    parts = [
+        checkpoint(_score, layer, rows, wanted, temperature, use_reentrant=False)
+        for rows, wanted in zip(hidden.split(chunk), targets.split(chunk), strict=True)
+    ]
+    logprobs, entropy = zip(*parts, strict=True)
+    return torch.cat(logprobs), torch.cat(entropy)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """True for a matrix that this process holds whole: no adapter, no bias, not in parts over processes (ZeRO-3)."""
+    return type(layer) is nn.Linear and layer.bias is None and not hasattr(layer.weight, "ds_id")
+
+
+def _score(layer: nn.Module, hidden: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    return _Scores.apply(layer(hidden).float(), targets, temperature)
+
+
+class _Scores(torch.autograd.Function):
+    """Temperature, log_softmax, gather and entropy with one tensor of [n, V], where torch's own functions hold four at
+    one time: the logits are overwritten, and in the backward pass, which can be taken once, once more."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        scores = _log_softmax_(logits, temperature)
+        ctx.temperature = temperature
+        ctx.save_for_backward(scores, targets)
+        entropy = _entropy(scores)
+        ctx.mark_non_differentiable(entropy)
+        return _chosen(scores, targets), entropy
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+        scores, targets = ctx.saved_tensors
+        return _slope_(scores, targets, grad / ctx.temperature), None, None
+
+
+class _Chunked(torch.autograd.Function):
+    """All chunks of a linear layer."""
+
+    @staticmethod
+    def forward(
+        ctx, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, chunk: int
+    ) -> tuple[Tensor, Tensor]:
+        ctx.temperature, ctx.chunk = temperature, chunk
+        ctx.save_for_backward(hidden, weight, targets)
+        logprobs, entropy = (hidden.new_empty(len(hidden), dtype=torch.float32) for _ in range(2))
+        for rows, scores in _chunks(hidden, weight, temperature, chunk):
+            logprobs[rows], entropy[rows] = _chosen(scores, targets[rows]), _entropy(scores)
+        ctx.mark_non_differentiable(entropy)
+        return logprobs, entropy
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, targets = ctx.saved_tensors
+        to_hidden, to_weight, *_rest = ctx.needs_input_grad
+        hidden_grad = torch.empty_like(hidden) if to_hidden else None
+        weight_grad = torch.zeros_like(weight) if to_weight else None
+        for rows, scores in _chunks(hidden, weight, ctx.temperature, ctx.chunk):
+            slope = _slope_(scores, targets[rows], grad[rows] / ctx.temperature).to(hidden.dtype)
+            if hidden_grad is not None:
+                torch.mm(slope, weight, out=hidden_grad[rows])
+            if weight_grad is not None:
+                weight_grad.addmm_(slope.t(), hidden[rows])
+        return hidden_grad, weight_grad, None, None, None
+
+
+def _chunks(hidden: Tensor, weight: Tensor, temperature: float, chunk: int) -> Iterator[tuple[slice, Tensor]]:
+    """(rows, their log-probabilities [n, V] float32), which stand in the same room every time."""
+    room = weight.new_empty(chunk, len(weight))
+    for start in range(0, len(hidden), chunk):
+        rows = slice(start, start + chunk)
+        logits = torch.mm(hidden[rows], weight.t(), out=room[: len(hidden[rows])])
+        yield rows, _log_softmax_(logits.float(), temperature)
+
+
+def _log_softmax_(logits: Tensor, temperature: float) -> Tensor:
+    """[n, V], overwritten."""
+    scaled = logits if temperature == 1 else logits.div_(temperature)
+    return torch.ops.aten._log_softmax.out(scaled, -1, False, out=scaled)  # row by row, each read before it is written
+
+
+def _slope_(scores: Tensor, targets: Tensor, grad: Tensor) -> Tensor:
+    """[n, V] log-probabilities, overwritten by the gradient of sum(grad * the chosen ones) by the logits."""
+    parts = _blocks(scores)
+    for part, factor in zip(parts, grad[:, None].split(len(parts[0])), strict=True):
+        part.exp_().mul_(-factor)
+    return scores.scatter_add_(-1, targets[:, None], grad[:, None])
+
+
+def _chosen(scores: Tensor, targets: Tensor) -> Tensor:
+    return scores.gather(-1, targets[:, None])[:, 0]
+
+
+def _entropy(scores: Tensor) -> Tensor:
+    """[n, V] log-probabilities -> [n]."""
+    parts = _blocks(scores)
+    room = torch.empty_like(parts[0])  # one for all: the heap would grow with every new one
+    products = (torch.exp(part, out=room[: len(part)]).mul_(part) for part in parts)
+    return -torch.cat([product.sum(-1) for product in products])
+
+
+def _blocks(scores: Tensor) -> tuple[Tensor, ...]:
+    """[n, V] in groups of rows that are gone over together; views."""
+    return scores.split(max(1, BLOCK.get(scores.device.type, BLOCK["cuda"]) // scores.shape[1]))
