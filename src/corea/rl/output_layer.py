@@ -60,7 +60,8 @@ def _score(layer: nn.Module, hidden: Tensor, targets: Tensor, temperature: float
 
 class _Scores(torch.autograd.Function):
     """Temperature, log_softmax, gather and entropy with one tensor of [n, V], where torch's own functions hold four at
-    one time: the logits are overwritten, and in the backward pass, which can be taken once, once more."""
+    one time: the logits are overwritten, and in the backward pass, which can be taken once, once more. The kernels are
+    torch's, and so are the figures; they go row by row and read a value before they write it."""
 
     @staticmethod
     def forward(ctx, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -74,7 +75,7 @@ class _Scores(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         scores, targets = ctx.saved_tensors
-        return _slope_(scores, targets, grad / ctx.temperature), None, None
+        return _slope_(scores, targets, grad, ctx.temperature), None, None
 
 
 class _Chunked(torch.autograd.Function):
@@ -99,7 +100,7 @@ class _Chunked(torch.autograd.Function):
         hidden_grad = torch.empty_like(hidden) if to_hidden else None
         weight_grad = torch.zeros_like(weight) if to_weight else None
         for rows, scores in _chunks(hidden, weight, ctx.temperature, ctx.chunk):
-            slope = _slope_(scores, targets[rows], grad[rows] / ctx.temperature).to(hidden.dtype)
+            slope = _slope_(scores, targets[rows], grad[rows], ctx.temperature).to(hidden.dtype)
             if hidden_grad is not None:
                 torch.mm(slope, weight, out=hidden_grad[rows])
             if weight_grad is not None:
@@ -119,15 +120,18 @@ def _chunks(hidden: Tensor, weight: Tensor, temperature: float, chunk: int) -> I
 def _log_softmax_(logits: Tensor, temperature: float) -> Tensor:
     """[n, V], overwritten."""
     scaled = logits if temperature == 1 else logits.div_(temperature)
-    return torch.ops.aten._log_softmax.out(scaled, -1, False, out=scaled)  # row by row, each read before it is written
+    return torch.ops.aten._log_softmax.out(scaled, -1, False, out=scaled)
 
 
-def _slope_(scores: Tensor, targets: Tensor, grad: Tensor) -> Tensor:
+def _slope_(scores: Tensor, targets: Tensor, grad: Tensor, temperature: float) -> Tensor:
     """[n, V] log-probabilities, overwritten by the gradient of sum(grad * the chosen ones) by the logits."""
     parts = _blocks(scores)
-    for part, factor in zip(parts, grad[:, None].split(len(parts[0])), strict=True):
-        part.exp_().mul_(-factor)
-    return scores.scatter_add_(-1, targets[:, None], grad[:, None])
+    room = torch.zeros_like(parts[0])
+    for part, *chosen in zip(parts, *(t[:, None].split(len(room)) for t in (targets, grad)), strict=True):
+        dense = room[: len(part)].scatter_(-1, *chosen)
+        torch.ops.aten._log_softmax_backward_data.out(dense, part, -1, part.dtype, out=part)
+        dense.scatter_(-1, chosen[0], 0.0)
+    return scores if temperature == 1 else scores.div_(temperature)
 
 
 def _chosen(scores: Tensor, targets: Tensor) -> Tensor:
