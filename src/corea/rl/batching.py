@@ -109,29 +109,29 @@ def _cut(trees: list[Tree], token_budget: int) -> Iterator[list[Tree]]:
 def build(trees: list[Tree], pad: int) -> MicroBatch:
     """Tensors of one micro-batch; the tokens N stand tree by tree, row by row."""
     length = max(tree_length(t) for t in trees)
-    ids = torch.full((len(trees), length), pad)
-    positions = torch.zeros((len(trees), length), dtype=torch.long)
-    segment = torch.full((len(trees), length), -1)  # -1 padding, 0 prompt, 1.. completions
+    ids: list[list[int]] = []
+    positions: list[list[int]] = []
+    segments: list[list[int]] = []  # -1 padding, 0 prompt, 1.. completions
     source: list[int] = []
     for b, tree in enumerate(trees):
         prompt = tree[0].prompt_ids
-        at = len(prompt)
-        ids[b, :at] = torch.tensor(prompt)
-        positions[b, :at] = torch.arange(at)
-        segment[b, :at] = 0
+        tokens, places, parts = list(prompt), list(range(len(prompt))), [0] * len(prompt)
         for number, row in enumerate(tree, 1):
-            inputs = len(row.token_ids) - 1
-            ids[b, at : at + inputs] = torch.tensor(row.token_ids[:-1], dtype=torch.long)
-            positions[b, at : at + inputs] = torch.arange(len(prompt), len(prompt) + inputs)
-            segment[b, at : at + inputs] = number
-            source += [b * length + len(prompt) - 1, *range(b * length + at, b * length + at + inputs)]
-            at += inputs
+            first, inputs = b * length + len(tokens), len(row.token_ids) - 1
+            tokens += row.token_ids[:-1]
+            places += range(len(prompt), len(prompt) + inputs)
+            parts += [number] * inputs
+            source += [b * length + len(prompt) - 1, *range(first, first + inputs)]
+        rest = length - len(tokens)
+        ids.append(tokens + [pad] * rest)
+        positions.append(places + [0] * rest)
+        segments.append(parts + [-1] * rest)
     rows = [row for tree in trees for row in tree]
     shared = any(len(tree) > 1 for tree in trees)
     return MicroBatch(
-        input_ids=ids,
-        position_ids=positions if shared else None,
-        mask=_tree_mask(segment) if shared else None,
+        input_ids=torch.tensor(ids),
+        position_ids=torch.tensor(positions) if shared else None,
+        mask=_tree_mask(torch.tensor(segments)) if shared else None,
         source=torch.tensor(source),
         targets=torch.tensor([t for r in rows for t in r.token_ids]),
         rollout_logprobs=torch.tensor([p for r in rows for p in r.rollout_logprobs]),
