@@ -101,7 +101,8 @@ def test_sigterm_to_the_launcher_leaves_a_checkpoint(whole, tmp_path):
     done = len(lines(tmp_path))
     assert f"stopped by SIGTERM after step {done}" in out
     assert (tmp_path / "checkpoints" / f"step-{done:06d}").is_dir()
-    assert finish(launch(tmp_path, "trainer.zero_stage=3"))[0] == 0
+    code, out, err = finish(launch(tmp_path, "trainer.zero_stage=3"))
+    assert (code, err) == (0, ""), out
     assert_equal_runs(tmp_path, whole[0], STEPS)
 
 

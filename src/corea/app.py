@@ -6,6 +6,7 @@ traceback of every error.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
 import os
@@ -73,6 +74,17 @@ def _run(verb: str, function: Callable[[Any], None]) -> None:
             hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=verb)(job)()
 
     _guarded(name, start)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    """End one of several processes, whose work is done, without taking down the libraries: threads of theirs that still
+    wait for the other processes have aborted it now and then, and its launcher calls that a failure of the run."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager

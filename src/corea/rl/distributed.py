@@ -79,7 +79,7 @@ def world_size() -> int:
 
 @contextmanager
 def left_at_the_end() -> Iterator[None]:
-    """Part from the other processes when the work is done or the user stops it.
+    """Part from the other processes when the work is done or the user stops it, all at one time.
 
     A process that ends with its connections open is sometimes aborted while its threads still serve them, and its
     launcher then calls a finished run a failure. After an error the others may still wait for this process, and a
@@ -94,6 +94,7 @@ def left_at_the_end() -> Iterator[None]:
 
 
 def _leave() -> None:
+    barrier()
     if dist.is_initialized():
         import deepspeed
 
