@@ -12,6 +12,7 @@ import functools
 import os
 import re
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +82,7 @@ def _run(verb: str, function: Callable[[Any], None]) -> None:
 def _end_at_once() -> None:
     """End one of several processes, whose work is done, without taking down the libraries: threads of theirs that still
     wait for the other processes have aborted it now and then, and its launcher calls that a failure of the run."""
+    threading._shutdown()  # this and the next as the interpreter does: pools of workers are closed here
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

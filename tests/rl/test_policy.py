@@ -51,12 +51,14 @@ def plain_update(model, rows, cfg, steps=2):
     return first
 
 
+@pytest.mark.parametrize("chunk", [3, 10**6])
 @pytest.mark.parametrize("stage", [0, 1, 2])
-def test_gradients_do_not_depend_on_the_split(stage):
+def test_gradients_do_not_depend_on_the_split(stage, chunk):
     rows, cfg = random_rows(), trainer_config(zero_stage=stage, loss=LossConfig(importance_cap=2.0))
     expected = plain_update(random_llama(), rows, cfg, steps=1)
     for parts in (1, 8):
         policy = Policy(random_llama(), cfg, pad=0)
+        policy.engine.module.chunk = chunk
         batches = split(rows, parts)
         for number, batch in enumerate(batches, 1):
             policy.engine.set_gradient_accumulation_boundary(number == len(batches))

@@ -39,6 +39,7 @@ def run(stage, folder):
         loss=LossConfig(kl=0.1 if stage == 0 else 0.0),
     )
     policy = Policy(random_llama(), cfg, pad=0)  # joins the processes
+    policy.engine.module.chunk = 7  # completion tokens that pass the output layer at one time
     rank = distributed.rank()
     batches = policy.fill_logprobs(micro_batches(shares(rows, rank), 48, pad=0), old=True)
     for number, batch in enumerate(batches, 1):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 CHUNK_LOGITS = 1 << 24
-"""Logits that are computed at one time, 64 MiB of float32. Each chunk reads the output matrix anew: with chunks of a
-quarter, reading it, not the arithmetic, sets the pace."""
+"""Logits that are computed at one time, 64 MiB of float32. Each chunk reads the output matrix anew, so smaller ones are
+slower."""
 BLOCK = {"cpu": 1 << 20, "cuda": 1 << 23}
 """Of them, those that several passes in a row go over: as many as a processor's cache holds; on a GPU, whose cache is
 smaller than the work of one launch, enough to keep it busy."""
@@ -109,7 +109,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _chunks(hidden: Tensor, weight: Tensor, temperature: float, chunk: int) -> Iterator[tuple[slice, Tensor]]:
-    """(rows, their log-probabilities [n, V] float32), which stand in the same room every time."""
+    """(rows, their log-probabilities [n, V] float32); what the matrix gives stands in the same room every time."""
     room = weight.new_empty(chunk, len(weight))
     for start in range(0, len(hidden), chunk):
         rows = slice(start, start + chunk)
