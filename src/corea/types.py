@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     """There is no answer, or none that the grader can read."""
     TIMEOUT = "timeout"
     """Grading took longer than its limit and was killed."""
+    UNREADABLE_GOLD = "unreadable_gold"
+    """The grader cannot read the gold answer: nothing is known of this one."""
     ERROR = "error"
     """The engine or the grader failed."""
 
@@ -44,7 +46,8 @@ class Verdict:
 
     outcome: Outcome
     correct: bool | None
-    """True for the outcome correct; None where there was nothing to judge (the engine failed); else False."""
+    """True for the outcome correct; None where there was nothing to judge or nothing to judge it by (the engine
+    failed, the gold cannot be read); else False."""
     note: str = ""
     """Why, in one line, where the outcome does not say it."""
 
