@@ -95,7 +95,7 @@ class FamilyConfig:
 
 @dataclass
 class GradingConfig:
-    """Limits of the processes that grade mathematics and call graders of the user's."""
+    """What counts as an answer, and the limits of the processes that grade mathematics and call graders of the user's."""
 
     seconds: float = 3.0
     """Processor time an answer may take; in wall-clock time twenty times that."""
@@ -103,11 +103,14 @@ class GradingConfig:
     """Private memory of one process."""
     workers: int = 0
     """Processes; 0: one a processor, at most 8."""
+    unevaluated: str = "wrong"
+    """Answers that equal the gold but are not worked out, such as 17*23 for 391 or an integral: wrong, or right."""
 
     def __post_init__(self) -> None:
         above("data.grading.seconds", self.seconds, 0)
         at_least("data.grading.memory_mb", self.memory_mb, 256)
         at_least("data.grading.workers", self.workers, 0)
+        one_of("data.grading.unevaluated", self.unevaluated, ("wrong", "right"))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from corea.tasks.grading.literals import decimal_value, read_literal
 
@@ -392,6 +393,7 @@ def read_expression(text: str) -> Tree:
     return _Parser(text).whole()
 
 
+@lru_cache(maxsize=8192)
 def symbols(tree: Tree) -> frozenset[str]:
     """Names of the variables."""
     if tree[0] == "sym":

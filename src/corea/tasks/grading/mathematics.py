@@ -15,7 +15,7 @@ from corea.tasks.grading.comparing import Terms, compare
 from corea.tasks.grading.expressions import Unevaluated, Unread
 from corea.tasks.grading.forms import Form, Number, Words, read_form
 from corea.tasks.grading.normal import folded, normal, squeezed, strip_end
-from corea.tasks.grading.prose import boxed_answer, without_lead
+from corea.tasks.grading.prose import boxed_answer, sentence_answer, without_lead
 from corea.tasks.grading.rulings import CORRECT, UnreadableGold, unevaluated, unparsed, unreadable_gold, wrong
 from corea.types import Question, Verdict
 
@@ -46,6 +46,11 @@ def _gold_form(gold: str, question: str) -> Form | str:
     return form
 
 
+def answer_text(answer: str) -> str:
+    """An answer in normal form, without the words that only announce it."""
+    return strip_end(sentence_answer(without_lead(normal(answer))))
+
+
 def quick_math(question: Question, answer: str) -> Verdict | None:
     """The verdict; None: math-verify has to look, in a worker."""
     gold = _gold_form(question.gold, question.text)
@@ -54,7 +59,7 @@ def quick_math(question: Question, answer: str) -> Verdict | None:
     core, why = boxed_answer(answer)
     if core is None:
         return unparsed(why)
-    text = strip_end(without_lead(normal(core)))
+    text = answer_text(core)
     if not text:
         return unparsed("an empty answer")
     if squeezed(text) == squeezed(gold_text(question.gold)):
@@ -112,7 +117,7 @@ def math(question: Question, answer: str) -> Verdict:
     if not _has_expression(wanted):
         return unreadable_gold(question.gold, "neither our readers nor math-verify know its form")
     core, _ = boxed_answer(answer)
-    given = _parsed_or_nothing(strip_end(without_lead(normal(core or ""))))
+    given = _parsed_or_nothing(answer_text(core or ""))
     if not _has_expression(given):
         return unparsed("cannot be read as mathematics")
     if verify(wanted, given, float_rounding=12, numeric_precision=30, timeout_seconds=None, raise_on_error=True):

@@ -20,6 +20,8 @@ from corea.tasks.grading.spoken import PARTS, PERCENT, SCALES, factor, is_number
 from corea.tasks.grading.units import Unit, read_unit, same_kind
 from corea.types import Question, Verdict
 
+_CALCULATION = re.compile(r"<<[^<>]*>>")
+"""GSM8K's notes for a calculator."""
 _START = re.compile(r"\\frac|[0-9]|\.[0-9]")
 _POWER = re.compile(r"\s*\^\s*(?:\{\s*([0-9]{1,3})\s*\}|([0-9]{1,3}))")
 _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
@@ -73,6 +75,7 @@ def read_numeric(text: str, question: Asked = Asked()) -> Reading:  # noqa: B008
         return Reading(why=f"{len(found)} boxes with different contents")
     if found and not NEGATION.search(text):
         text = found[-1]
+    text = _CALCULATION.sub("", text)
     if "####" in text:
         text = text.rpartition("####")[2]
     lines = [line for part in text.split("\n") if (line := normal(part))]

@@ -34,6 +34,30 @@ NEGATION = re.compile(
 _BOX = re.compile(r"\\f?boxed\s*(?:\{|(?=[0-9A-Za-z\\]))")
 
 
+_SENTENCE = re.compile(
+    r"(?:(?:so|thus|hence|therefore|and)\s*,?\s*)?(?:the|its|his|her|their|it|this)\b(?P<subject>[^;?!]*?)\s"
+    r"(?:is equal to|are equal to|equals?|is|are|was|will be|must be)\s+(?P<rest>[^;?!]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_COPULA = re.compile(r"\b(?:is|are|was|were|equals?|be)\b", re.IGNORECASE)
+_HEDGE = re.compile(
+    r"\b(?:maybe|perhaps|possibly|probably|might|could|may|can|guess\w*|either|one of|if|or|another|candidates?|think|believe|unsure|"
+    r"sure|example|instance|about|around|approximately|roughly|nearly|almost|opposite|least|most|only|but|alternative\w*|other)\b",
+    re.IGNORECASE,
+)
+
+
+def sentence_answer(text: str) -> str:
+    """What one plain sentence says: "The value of x is 4" says 4. A sentence that hedges or negates says itself only."""
+    match = _SENTENCE.fullmatch(text)
+    if match is None:
+        return text
+    subject = match["subject"]
+    if len(_COPULA.findall(text)) > 1 or _HEDGE.search(text) or NEGATION.search(text) or re.search(r"\. ", subject):
+        return text
+    return match["rest"].strip()
+
+
 def boxes(text: str) -> list[tuple[str, int, int]]:
     """(contents, start, end) of every `\\boxed{...}`; one that is cut off reaches to the end of the text."""
     found = []

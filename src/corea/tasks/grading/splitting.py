@@ -10,6 +10,8 @@ _UNGROUPED = re.compile(_ANY % "", re.DOTALL)
 _PIECES = re.compile(_ANY % r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])|", re.DOTALL)
 _OPEN, _CLOSE = {"(", "[", "{", "\\{", "\\begin{", "\\lfloor", "\\lceil"}, {")", "]", "}", "\\}", "\\end{", "\\rfloor", "\\rceil"}
 _JOINERS = frozenset(("and", "or", "und", "oder", "et", "ou", "и", "или", "\\vee", "\\wedge", "和", "或", "或者", "または"))
+_JOINER = re.compile(r"(?<![A-Za-z])(?:and|or|und|oder|et|ou|и|или)(?![A-Za-z])|\\(?:vee|wedge)|[和或た]", re.IGNORECASE)
+_SIGN = re.compile(r"[=<>]|\\(?:le|ge|ne|approx|in|sim|notin|equiv|cong|subset|subseteq|neg|Right|Left|to|propto|para|perp)")
 _SIGNS = {
     "=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\approx": "~", "\\in": "in", "\\sim": "~",
     "\\notin": "notin", "\\equiv": "equiv", "\\cong": "~", "\\subset": "subset", "\\subseteq": "subset", "\\neg": "not",
@@ -36,6 +38,8 @@ def pieces(text: str, pattern: re.Pattern[str] = _PIECES) -> list[tuple[str, int
 
 def split_list(text: str) -> list[str]:
     """Parts between commas, semicolons, "and" and "or" outside all brackets. A comma that groups digits is none."""
+    if not ("," in text or ";" in text or _JOINER.search(text)):
+        return [text]
     parts, start = [], 0
     for piece, place, depth in pieces(text):
         if depth == 0 and (piece in (",", ";") or piece.casefold() in _JOINERS):
@@ -55,6 +59,8 @@ class Sides:
 
 def split_relation(text: str) -> Sides | None:
     """The sides of `2 < x \\le 5`; None where there is no relation outside brackets."""
+    if not _SIGN.search(text):
+        return None
     signs, sides, start = [], [], 0
     found = pieces(text)
     skip = -1
@@ -80,6 +86,8 @@ def split_relation(text: str) -> Sides | None:
 
 def split_union(text: str) -> tuple[str, list[str]] | None:
     """(sign, parts) of `A \\cup B` or `A \\setminus B`."""
+    if "\\cup" not in text and "\\cap" not in text and "\\setminus" not in text and not re.search(r"[)\]}]\s*[U-]", text):
+        return None
     for sign, names in (("\\cup", ("\\cup", "U")), ("\\setminus", ("\\setminus",)), ("\\cap", ("\\cap",))):
         parts, start = [], 0
         for piece, place, depth in pieces(text):

@@ -19,6 +19,8 @@ from corea.tasks.grading.expressions import Tree, holds, symbols
 BITS, BUDGET = 40_000, 30_000
 """Largest exact number, and the work that one expression may cost (in words of 64 bits)."""
 CLOSE, ZERO = mpmath.mpf(10) ** -35, mpmath.mpf(10) ** -40
+ENOUGH = 3
+"""Points at which two expressions with variables have to agree, to 35 digits, where so many have a real value."""
 SMALLEST_DIGITS = 6
 """A decimal with at least so many significant digits may stand for the number that it rounds."""
 
@@ -148,13 +150,14 @@ class _Approximate:
 
     def __call__(self, tree: Tree):
         value = self.node(tree)
-        if not self.mp.isfinite(value):
-            raise Undefined
-        if isinstance(value, self.mp.mpc):
-            if not self.complex:
+        if isinstance(value, self.mp.mpf):
+            _, mantissa, exponent, _ = value._mpf_
+            if not mantissa and exponent:  # infinite, or no number
                 raise Undefined
-        elif abs(self.mp.mag(value) if value else 0) > 10**6:
-            raise TooLarge
+            if not -(10**6) < exponent < 10**6:
+                raise TooLarge
+        elif not self.mp.isfinite(value) or not self.complex:
+            raise Undefined
         return value
 
     def fraction(self, value: Fraction):
@@ -340,9 +343,10 @@ def _agree(one: Tree, other: Tree, point: dict[str, Fraction], complex_values: b
 
 
 SPREAD = 97
-_SIGNS = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 1))
+_SIGNS = ((1, 1), (-1, 1), (1, -1), (1, 1), (-1, -1))
 
 
+@lru_cache(maxsize=1024)
 def points(names: frozenset[str]) -> list[dict[str, Fraction]]:
     """Five points: every variable at a fraction of its own, of both signs, below and above 1."""
     found = []
@@ -370,17 +374,20 @@ def equal_expressions(one: Tree, other: Tree) -> bool:
     at = points(names) if names else [{}]
     if holds(one, "i") or holds(other, "i"):
         return all(_agree(one, other, point, True) for point in at)
+    rational = bool(names) and not holds(("add", one, other), "root", "fn", "pi", "e", "app", "deg")
     agreed = 0
     for point in at:
-        exact = _same_fraction(one, other, point) if names else None
-        if exact is None:
+        same = _same_fraction(one, other, point) if rational else None
+        if same is None:
             try:
-                exact = _agree(one, other, point, False)
+                same = _agree(one, other, point, False)
             except Undefined:
                 continue
-        if not exact:
+        if not same:
             return False
         agreed += 1
+        if agreed == ENOUGH:
+            return True
     if agreed >= min(2, len(at)):
         return True
     return all(_agree(one, other, point, True) for point in at)
