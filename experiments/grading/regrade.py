@@ -14,8 +14,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many
-from corea.tasks.parsing import answer_in_prose
 from corea.types import Question, Verdict
 
 GSM8K_MODELS = ("gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1")
@@ -37,7 +37,7 @@ def gsm8k(folder: Path, model: str) -> tuple[list[str], list[str], list[str | No
     with open(folder / "gpt4_mixtral_responses.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     wanted = [golds[row["prompt"]] for row in rows]
-    answers = [answer_in_prose(row[f"{model}_response"]) for row in rows]
+    answers = [final_answer(row[f"{model}_response"], "numeric") for row in rows]
     recorded = [row[model] == "True" for row in rows]
     ids = [f"row {n}" for n in range(1, len(rows) + 1)]
     questions = [asked(i, row["prompt"], g, "numeric") for i, row, g in zip(ids, rows, wanted, strict=True)]
@@ -51,7 +51,7 @@ def math500(folder: Path, file: str) -> tuple[list[str], list[str], list[str | N
     rows = read_jsonl(folder / file)
     ids = [row["question_id"] for row in rows]
     wanted = [known[i]["gold"] for i in ids]
-    answers = [answer_in_prose(row["text"]) for row in rows]
+    answers = [final_answer(row["text"], "math") for row in rows]
     questions = [asked(i, known[i]["question"], known[i]["gold"], "math") for i in ids]
     return ids, wanted, answers, [bool(row["recorded_correct"]) for row in rows], grade_many(questions, answers)
 

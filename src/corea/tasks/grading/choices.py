@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from corea.tasks.grading.literals import read_literal
 from corea.tasks.grading.normal import normal, strip_end
 from corea.tasks.grading.prose import LEAD, NEGATION, boxed_answer
 from corea.tasks.grading.rulings import CORRECT, unparsed, unreadable_gold, wrong
@@ -57,10 +58,16 @@ def _options(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return tuple((str(letter).strip("(). "), _text(option)) for letter, option in pairs)
 
 
+def _value(text: str) -> str:
+    """The number that a text is, else the text: \\frac12 and 1/2 are one option."""
+    literal = read_literal(text)
+    return text if literal is None else str(literal.value)
+
+
 def _by_text(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
     """The one option whose text this is: by exact case, else folded, else without articles."""
     given = text.strip("\"' !.")
-    for key in (str, str.casefold, lambda t: _ARTICLE.sub("", t.casefold())):
+    for key in (str, _value, str.casefold, lambda t: _ARTICLE.sub("", t.casefold())):
         found = [letter for letter, option in options if option and key(option) == key(given)]
         if len(found) == 1:
             return found[0]
@@ -90,10 +97,9 @@ def choice_or_reason(text: str, options: dict[str, str]) -> tuple[str | None, st
     core, why = boxed_answer(text)
     if core is None:
         return None, why
-    lines = [line for part in core.split("\n") if (line := normal(part))]
-    if not lines:
+    plain = normal(core)
+    if not plain:
         return None, "an empty answer"
-    plain = " ".join(lines)
     if (label := _bare(plain, pairs)) is not None:
         return label, ""
     if (letter := _by_text(plain, pairs)) is not None:
@@ -148,12 +154,15 @@ def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, st
     named = _by_text(behind.rstrip(")"), options)
     if named is not None:
         return (label, "") if named.upper() == label else (None, f"the letter {label} with another option's text")
+    if re.match(r"(?:,\s*)?(?:and\s+)?not\s+[(\[]?(?!" + label + r")[A-Z][)\]]?(?![\w'])(?!\s+[a-z])", behind):
+        return label, ""
     if _REJECT.match(behind) or (not marks and _REJECT.match(tail.strip())):
         return None, f"the letter {label} is taken back"
     if not (bracket or marks or _REASON.match(behind) or _CONFIRMED.match(behind)):
         return None, "names no letter and no option's text"
     clause = re.split(r"[.;]\s|\b(?:because|since|weil|car|porque)\b", behind)[0]
-    if not _REASON.match(behind) and re.match(r"(?:[\w']+\s+){0,2}" + f"(?:{NEGATION.pattern})", clause, re.IGNORECASE):
+    others = re.match(r"[(\[]?(?!" + label + r"\b)[A-Z][)\]]?\s+(?:is|was|are|would)\b", behind)
+    if not others and not _REASON.match(behind) and re.match(r"(?:[\w']+\s+){0,2}" + f"(?:{NEGATION.pattern})", clause, re.IGNORECASE):
         own = next((o for name, o in options if name.upper() == label), "")
         if not own or not behind.casefold().startswith(own.casefold()):
             return None, f"the letter {label} is taken back"

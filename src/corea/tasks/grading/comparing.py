@@ -418,7 +418,7 @@ def _two_relations(gold: Relation, answer: Relation, terms: Terms) -> Finding:
         return YES
     for name, other in _sided(gold):
         for said, given in _sided(answer):
-            if is_variable(name) and squeezed(name) == squeezed(said):
+            if is_variable(name) and _same_name(name, said):
                 wanted = read_form(other, terms.asked, True)
                 found = compare(wanted, read_form(given, terms.asked), terms)
                 if found.right or isinstance(wanted, Number):
@@ -440,6 +440,12 @@ def _two_relations(gold: Relation, answer: Relation, terms: Terms) -> Finding:
     if wanted in _ORDER:
         return YES if given == (wanted if sign > 0 else _ORDER[wanted]) else wrong
     return wrong
+
+
+def _same_name(one: str, other: str) -> bool:
+    """Whether two names stand for the same; y is what f(x) is usually called."""
+    names = {squeezed(one), squeezed(other)}
+    return len(names) == 1 or names == {"y", "f(x)"}
 
 
 def _difference(relation: Relation) -> Tree:

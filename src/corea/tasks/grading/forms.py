@@ -116,7 +116,7 @@ def read_form(text: str, asked: Asked = Asked(), gold: bool = False) -> Form:  #
     if "\ufffd" in text:
         raise Unread("characters that are none")
     if _ELLIPSIS.search(text):
-        return Text(squeezed(text))
+        return Text(squeezed(re.sub(r"\\ldots\s?|\.{2,}", "...", text)))
     number, problem = read_number_form(text, asked, gold)
     if number is not None:
         return number

@@ -41,6 +41,8 @@ _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _BOLD = re.compile(r"(?<![\w*)\]}])(\*{1,3}|__|~~)(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*(])")
 _DELIMITERS = re.compile(r"\\[()\[\]]")
 _POWER = re.compile(r"(?<=[\w)}\]])\s*\*\*\s*(?=[\w({\\-])")
+_THIN, _NOTHING = re.compile(r"(?<!\\)\\,"), re.compile(r"(?<!\\)\\[!/-]")
+_ABOUT = re.compile(r"\s*[$(]*~\s*(?=[-$.0-9\\])")
 _CIRC = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _FENCE = re.compile(r"^```[A-Za-z]*\n?|\n?```$")
 _END = ".,;:"
@@ -97,6 +99,7 @@ def normal(text: str) -> str:
     if "*" in text or "__" in text or "~~" in text:
         text = _POWER.sub("^", _BOLD.sub(r"\2", text))
     if "~" in text:
+        text = _ABOUT.sub("\\\\approx ", text, count=1) if _ABOUT.match(text) else text
         text = _SPACED_GROUP.sub(lambda m: m[0].replace("~", ""), text)
     if "\\" in text or "{,}" in text:
         text = _latex(text)
@@ -107,7 +110,7 @@ def normal(text: str) -> str:
 def _latex(text: str) -> str:
     text = _BRACED_COMMA.sub("", text)
     text = _THIN_GROUP.sub("", text)
-    text = text.replace("\\!", "").replace("\\,", " ").replace("\\/", "").replace("\\-", "")
+    text = _NOTHING.sub("", _THIN.sub(" ", text))
     text = text.replace("{,}", ",").replace("{.}", ".")
     text = text.replace("\\%", "%").replace("\\$", "$").replace("\\#", "#").replace("\\_", "_")
     if "\\&" in text:

@@ -128,10 +128,10 @@ def _powered(last: tuple[int, int, Fraction], match: re.Match[str]) -> tuple[int
 def _sign(before: str, value: Fraction) -> tuple[str, Fraction]:
     """The sign in front of a number; a dash behind a word or a number is none."""
     stripped = before.rstrip(" $")
-    if (word := re.search(r"(?:^|[\s(=:,])(?:minus|negative)$", stripped, re.IGNORECASE)) and not re.search(
+    if (word := re.search(r"(?<![^\s(=:,])(?:minus|negative)$", stripped, re.IGNORECASE)) and not re.search(
         r"[0-9]\s*$", stripped[: word.start()]
     ):
-        return stripped[: word.start() + 1], -value
+        return stripped[: word.start()], -value
     if not stripped.endswith(("-", "+")):
         return before, value
     head, sign = stripped[:-1], stripped[-1]

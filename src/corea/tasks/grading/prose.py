@@ -13,12 +13,12 @@ _NOUN = (
     r"απάντηση|答案|答え|答|正解|정답|답|الإجابة|الجواب|উত্তর|उत्तर|תשובה|คำตอบ)"
 )
 _IS = (
-    r"(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|là|是|为|為|は|은|는|هي|है)"
-    r"(?![^\W\d_])(?:\s*(?:therefore|thus|simply|then|just|also|clearly|définitivement))?\s*[:：]?|\s*[:：=]|\s*\()"
+    r"(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|là)(?![^\W\d_])|\s*(?:是|为|為|は|은|는|هي|है)"
+    r"(?:\s*(?:therefore|thus|simply|then|just|also|clearly|définitivement))?\s*[:：]?|\s*[:：=]|\s*\()"
 )
 LEAD = re.compile(
     rf"(?:(?:so|thus|hence|therefore|and|ok|okay)\s*,?\s*)?(?:(?:the|my|our|die|das|der|la|le|el|il|a|o|het|de|het)\s+|l')?{_ADJECTIVES}"
-    rf"{_NOUN}(?:\s+(?:choice|option|letter|value))?{_IS}\s*",
+    rf"(?:{_NOUN}|(?<=correct )(?:option|choice|letter))(?:\s+(?:correcta?|corretta|richtige|correcte))?(?:\s+(?:choice|option|letter|value))?{_IS}\s*",
     re.IGNORECASE,
 )
 """A lead up to and with its verb or colon. `(` stands for "answer (C)": it is put back by `without_lead`."""
