@@ -28,11 +28,12 @@ _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
 _CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|Rs\.?|R|A|C|HK)\s*$")
 _OPERATOR = re.compile(r"(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div|[x×](?=\s*$))\s*$")
 _REJECTED = re.compile(
-    r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|not\b|wrong|incorrect|false|unlikely)",
+    r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|not\b(?!\s+(?:sure|certain))|"
+    r"wrong|incorrect|false|unlikely|might\b|may\b|could\b)",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
-    r"(?:\bnot|n't|n't be|\bnever|\bno|\\ne|!=|\bisn't|\bcannot be|\bnot be|\bnicht|\bother than|\banything but|\bunlike|\brather than)"
+    r"(?:\bnot|n't|n't be|\bnever|\bno|\\neg?(?![a-z])|!=|\bisn't|\bcannot be|\bnot be|\bnicht|\bother than|\banything but|\bunlike|\brather than)"
     r"\s*(?:equal to\s*)?[\s$(\"']*$",
     re.IGNORECASE,
 )
@@ -42,11 +43,12 @@ _BOUND_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(
-    r"^\s*(?:\?|\+|or (?:more|less|so|fewer|even)|at (?:least|most)|ish\b|-ish|maybe|perhaps|probably|i guess|unless|negative)",
+    r"^\s*[,(]?\s*(?:\?|\+|not (?:sure|certain)|or (?:more|less|so|fewer|even)|at (?:least|most)|ish\b|-ish|maybe|perhaps|probably|i guess|unless|negative)",
     re.IGNORECASE,
 )
-_GUESSES = re.compile(r"[0-9%]\s*(?:[A-Za-z]+\s+)?(?:\bor\b|\\pm|\+/-|\boder\b|\bou\b|\|)\s*[-+$(]*\s*$", re.IGNORECASE)
-_ONLY_NUMBERS = re.compile(r"[-+$(\[{]*[0-9][0-9.,/]*[)\]}]*(?:(?:\s*[,;|/&]\s*|\s+|\s*\band\b\s*|\s*-\s*|\s*\bto\b\s*)[-+$(]*[0-9][0-9.,]*[)\]}]*)+")
+_GUESSES = re.compile(r"[0-9%]\s*(?:[A-Za-z]+\s+)?\(?\s*(?:\bor\b|\\pm|\+/-|\boder\b|\bou\b|\|)\s*[-+$(]*\s*$", re.IGNORECASE)
+_ONLY_NUMBERS = re.compile(r"[-+$()\[\]{}0-9.,/;|&\s]+")
+_BETWEEN = re.compile(r"\b(?:and|to)\b")
 _FEW = 3
 """With fewer other words than this an answer is no prose, and a bound or a hedge in it counts."""
 _NUMBER_WORDS = re.compile(r"[A-Za-z]+(?:[ -]+[A-Za-z]+)*")
@@ -89,9 +91,9 @@ def read_numeric(text: str, question: Asked = Asked()) -> Reading:  # noqa: B008
 
 
 def _in_line(line: str, question: Asked) -> Reading:
-    if _ONLY_NUMBERS.fullmatch(line) and literal_prefix(line.lstrip("-+$( ")) is not None:
-        whole = literal_prefix(line.lstrip("+( "))
-        if whole is None or whole[1].strip(" )"):
+    if _ONLY_NUMBERS.fullmatch(_BETWEEN.sub("&", line)):
+        whole = literal_prefix(line.lstrip("-+([{ "))
+        if whole is None or whole[1].strip(" )]}."):
             return Reading(why="several numbers")
     last = None
     place = 0

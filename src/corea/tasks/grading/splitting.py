@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _ANY = r"\\begin\{|\\end\{|\\\\|\\[{}]|\\[A-Za-z]+|%s[A-Za-z]+|[^\W\d_]+|."
 _UNGROUPED = re.compile(_ANY % "", re.DOTALL)
-_PIECES = re.compile(_ANY % r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])|", re.DOTALL)
+_PIECES = re.compile(_ANY % r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?!,?[0-9])|", re.DOTALL)
 _OPEN, _CLOSE = {"(", "[", "{", "\\{", "\\begin{", "\\lfloor", "\\lceil"}, {")", "]", "}", "\\}", "\\end{", "\\rfloor", "\\rceil"}
 _JOINERS = frozenset(("and", "or", "und", "oder", "et", "ou", "и", "или", "\\vee", "\\wedge", "和", "或", "或者", "または"))
 _JOINER = re.compile(r"(?<![A-Za-z])(?:and|or|und|oder|et|ou|и|или)(?![A-Za-z])|\\(?:vee|wedge)|[和或た]", re.IGNORECASE)
