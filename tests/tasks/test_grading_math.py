@@ -89,7 +89,10 @@ def test_prose_that_only_announces_the_answer(case):
 
 
 def test_forms_that_are_not_worked_out_can_be_allowed():
-    golds, answers = ["391", "1/3", "2500", "391"], ["17 \\cdot 23", "\\int_0^1 x^2 dx", "\\sum_{k=1}^{50}(2k-1)", "17 \\cdot 24"]
+    golds, answers = (
+        ["391", "1/3", "2500", "391"],
+        ["17 \\cdot 23", "\\int_0^1 x^2 dx", "\\sum_{k=1}^{50}(2k-1)", "17 \\cdot 24"],
+    )
     assert [v.correct for v in grade_many(golds, answers)] == [False] * 4
     set_limits(seconds=10.0, memory_mb=1024, workers=1, unevaluated="right")
     try:

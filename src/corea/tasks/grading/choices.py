@@ -21,7 +21,9 @@ _PICK = re.compile(
     r"(?:it(?:'s| is)\s+|option\s+|choice\s+|answer\s+|that\s+)?",
     re.IGNORECASE,
 )
-_OPTION = re.compile(r"(?:the\s+)?(?:option|choice|letter|选项|選項|opci[óo]n|opzione|opç[ãa]o|вариант)\s*[:：]?\s*", re.IGNORECASE)
+_OPTION = re.compile(
+    r"(?:the\s+)?(?:option|choice|letter|选项|選項|opci[óo]n|opzione|opç[ãa]o|вариант)\s*[:：]?\s*", re.IGNORECASE
+)
 _HEAD = re.compile(r"[\[({\"'<]*([A-Za-z]|[0-9]{1,2})(?![^\W_])\s*([)\]}\"'>]*)\s*", re.DOTALL)
 _REASON = re.compile(
     r"(?:,\s*)?(?:because|since|as|for|due to|given that|weil|denn|da|car|parce que|porque|perch[ée]|ponieważ|потому|так как|因为|因為|なぜなら)(?![A-Za-z])",
@@ -132,7 +134,11 @@ def _asserted(text: str, options: tuple[tuple[str, str], ...]) -> tuple[str | No
             return letter.upper(), ""
     match = _HEAD.match(rest)
     label = _label(match[1], options) if match else None
-    if match is None or label is None or (match[1].islower() and not match[2] and not _DELIMITER.match(rest[match.end() :])):
+    if (
+        match is None
+        or label is None
+        or (match[1].islower() and not match[2] and not _DELIMITER.match(rest[match.end() :]))
+    ):
         return None, "names no letter and no option's text"
     return _with_tail(label, match[2], rest[match.end() :], options)
 
@@ -162,7 +168,11 @@ def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, st
         return None, "names no letter and no option's text"
     clause = re.split(r"[.;]\s|\b(?:because|since|weil|car|porque)\b", behind)[0]
     others = re.match(r"[(\[]?(?!" + label + r"\b)[A-Z][)\]]?\s+(?:is|was|are|would)\b", behind)
-    if not others and not _REASON.match(behind) and re.match(r"(?:[\w']+\s+){0,2}" + f"(?:{NEGATION.pattern})", clause, re.IGNORECASE):
+    if (
+        not others
+        and not _REASON.match(behind)
+        and re.match(r"(?:[\w']+\s+){0,2}" + f"(?:{NEGATION.pattern})", clause, re.IGNORECASE)
+    ):
         own = next((o for name, o in options if name.upper() == label), "")
         if not own or not behind.casefold().startswith(own.casefold()):
             return None, f"the letter {label} is taken back"
@@ -186,7 +196,9 @@ def _no_other(label: str, behind: str, options: tuple[tuple[str, str], ...]) -> 
             continue
         before, after = behind[: match.start()], behind[match.end() :].lstrip(")] ")
         last = not after.strip(" .!)")
-        article = match[1] in "AI" and re.match(r"[a-z]", after) and not _CONFIRMED.match(after) and not _REJECT.match(after)
+        article = (
+            match[1] in "AI" and re.match(r"[a-z]", after) and not _CONFIRMED.match(after) and not _REJECT.match(after)
+        )
         if article:
             continue
         if last or _ASSERT.search(before) or _CONFIRMED.match(after):

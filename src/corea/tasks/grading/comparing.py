@@ -109,7 +109,9 @@ def _two_numbers(gold: Number, answer: Number, terms: Terms) -> Finding:
             if factor is not None:
                 if _close(float(value) * factor, float(wanted)):
                     return YES
-            elif value == wanted or _decimals(wanted, gold.places, gold.significant, value, answer.places, answer.significant):
+            elif value == wanted or _decimals(
+                wanted, gold.places, gold.significant, value, answer.places, answer.significant
+            ):
                 return YES
     if factor is not None:
         return Finding(False, f"another quantity than the gold, whose unit is {gold.unit.text!r}")
@@ -154,7 +156,9 @@ def _unit_conflict(gold: Number | Expression, answer: Number | Expression, asked
             return Finding(False, f"{answer.unit.text!r} where the gold is a percentage")
         label = getattr(gold, "label", "")
         return Finding(False, f"the unit {answer.unit.text!r} where the gold has {label[:30]!r}") if label else None
-    if not same_kind(wanted, answer.unit) or (gold.unit is None and not _close(float(wanted.factor), float(answer.unit.factor))):
+    if not same_kind(wanted, answer.unit) or (
+        gold.unit is None and not _close(float(wanted.factor), float(answer.unit.factor))
+    ):
         return Finding(False, f"the unit {answer.unit.text!r} where {wanted.text!r} is wanted")
     return None
 
@@ -163,7 +167,9 @@ def _number_expression(gold: Number, answer: Expression, terms: Terms) -> Findin
     """An expression for a bare number: a fraction or a function of one number counts, arithmetic does not."""
     tree = answer.tree
     if names := symbols(tree):
-        return Finding(False, f"holds the variable{'s' * (len(names) > 1)} {', '.join(sorted(names))[:30]}; the gold is a number")
+        return Finding(
+            False, f"holds the variable{'s' * (len(names) > 1)} {', '.join(sorted(names))[:30]}; the gold is a number"
+        )
     if is_infinite(tree) or holds(tree, "inf"):
         return Finding(False, "infinity where the gold is a number")
     if (conflict := _unit_conflict(gold, answer, terms.asked)) is not None:
@@ -195,7 +201,11 @@ def _spellings(tree: Tree) -> tuple[str, ...]:
     if inner[0] == "fn" and len(numbers) == 2:
         argument, base = numbers
         name = f"\\{inner[1]}"
-        return tuple(f"{name}_{b}{a}" for b in (base, f"{{{base}}}") for a in (argument, f"{{{argument}}}", f"({argument})", f" {argument}"))
+        return tuple(
+            f"{name}_{b}{a}"
+            for b in (base, f"{{{base}}}")
+            for a in (argument, f"{{{argument}}}", f"({argument})", f" {argument}")
+        )
     if inner[0] == "fn" and numbers:
         return (f"\\{inner[1]} {numbers[0]}", f"\\{inner[1]}({numbers[0]})", f"{inner[1]}({numbers[0]})")
     return ()

@@ -153,7 +153,11 @@ class _Parser:
             name = token[1:]
             if name in BIG:
                 raise Unevaluated(BIG[name])
-            return name in FUNCTIONS or name in GREEK or name in ("frac", "sqrt", "binom", "pi", "infty", "lfloor", "lceil")
+            return (
+                name in FUNCTIONS
+                or name in GREEK
+                or name in ("frac", "sqrt", "binom", "pi", "infty", "lfloor", "lceil")
+            )
         return token[0].isalnum() or token in ("(", "{", "[", ".")
 
     def signed(self) -> Tree:
@@ -235,7 +239,8 @@ class _Parser:
 
     def number(self, token: str) -> Tree:
         literal = read_literal(token)
-        assert literal is not None, token
+        if literal is None:
+            raise Unread(f"the number {token[:20]}")
         whole = literal.places is None and token.isdigit()
         if self.next == "_":
             raise Unread("a number in another base within an expression")
@@ -313,7 +318,13 @@ class _Parser:
         raise Unread(f"\\{name}")
 
     def fraction(self) -> Tree:
-        if self.next == "{" and self.ahead(1) == "d" and self.ahead(2) == "}" or self.next == "{" and self.ahead(1) == "\\partial":
+        if (
+            self.next == "{"
+            and self.ahead(1) == "d"
+            and self.ahead(2) == "}"
+            or self.next == "{"
+            and self.ahead(1) == "\\partial"
+        ):
             raise Unevaluated(BIG["partial"])
         above = self.group()
         below = self.group()

@@ -12,7 +12,15 @@ from corea.tasks.grading.expressions import Tree, Unevaluated, Unread, read_expr
 from corea.tasks.grading.literals import literal_prefix
 from corea.tasks.grading.normal import folded, squeezed
 from corea.tasks.grading.spoken import PERCENT, factor, read_spoken
-from corea.tasks.grading.splitting import bracketed, joined_by_and, matrix_rows, split_list, split_relation, split_union, variants
+from corea.tasks.grading.splitting import (
+    bracketed,
+    joined_by_and,
+    matrix_rows,
+    split_list,
+    split_relation,
+    split_union,
+    variants,
+)
 from corea.tasks.grading.units import CURRENCY, Unit, read_unit
 
 
@@ -121,7 +129,11 @@ def read_form(text: str, asked: Asked = Asked(), gold: bool = False) -> Form:  #
     if number is not None:
         return number
     if match := _BASED.fullmatch(text):
-        base = read_spoken(match[2] or match[3]) if not (match[2] or match[3]).isdigit() else Fraction(match[2] or match[3])
+        base = (
+            read_spoken(match[2] or match[3])
+            if not (match[2] or match[3]).isdigit()
+            else Fraction(match[2] or match[3])
+        )
         if base is not None and 2 <= base <= 36 and any(c.isdigit() for c in match[1]):
             return Based(match[1].lstrip("0").upper() or "0", int(base))
     if _RATIO.fullmatch(text):
@@ -241,19 +253,32 @@ def _behind(number: Number, rest: str, asked: Asked, gold: bool) -> tuple[Number
             return None, ""
         number, rest = replace(number, value=number.value + Fraction(1, 2)), rest[match.end() :]
     while word := _WORDY.match(rest.lstrip()):
-        scale = factor(word[0]) if spaced or word[0] in ("k", "K") or len(word[0]) > 2 or ord(word[0][0]) > 127 else None
+        scale = (
+            factor(word[0]) if spaced or word[0] in ("k", "K") or len(word[0]) > 2 or ord(word[0][0]) > 127 else None
+        )
         if scale is None or is_label(word[0], asked) and not PERCENT.match(word[0]):
             break
         number = replace(number, value=number.value * scale, places=None, significant=0)
         rest, spaced = rest.lstrip()[word.end() :], True
     if not rest.strip():
         return number, ""
-    glued = gold and not spaced and len(rest.strip()) == 2 and rest.strip() not in ("cm", "mm", "km", "kg", "mg", "ml", "mL")
+    glued = (
+        gold
+        and not spaced
+        and len(rest.strip()) == 2
+        and rest.strip() not in ("cm", "mm", "km", "kg", "mg", "ml", "mL")
+    )
     if not glued and (unit := read_unit(rest, spaced)) is not None:
         return replace(number, unit=unit), ""
     if is_label(rest, asked):
         return replace(number, label=folded(rest)), ""
-    if gold and _WORDS.fullmatch(rest.strip()) and any(len(w) > 2 for w in rest.split()) and spaced and not _joins(rest):
+    if (
+        gold
+        and _WORDS.fullmatch(rest.strip())
+        and any(len(w) > 2 for w in rest.split())
+        and spaced
+        and not _joins(rest)
+    ):
         return replace(number, label=folded(rest)), ""
     shown = " ".join(rest.split())[:40]
     return None, f"behind the number stands {shown!r}, which is no unit" if re.search(r"[^\W\d_]{2}", shown) else ""

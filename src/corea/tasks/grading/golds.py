@@ -25,9 +25,7 @@ def unreadable_golds(questions: Iterable[Question]) -> list[Unreadable]:
     """The questions whose gold their grader cannot read. Functions of the user's and reasoning-gym are not asked."""
     asked = [q for q in questions if q.grader != "reasoning_gym" and not is_own(q.grader)]
     verdicts = grade_many(asked, [PROBE] * len(asked))
-    return [
-        Unreadable(q, v.note) for q, v in zip(asked, verdicts, strict=True) if v.outcome is Outcome.UNREADABLE_GOLD
-    ]
+    return [Unreadable(q, v.note) for q, v in zip(asked, verdicts, strict=True) if v.outcome is Outcome.UNREADABLE_GOLD]
 
 
 def unreadable_warning(questions: Iterable[Question]) -> str | None:

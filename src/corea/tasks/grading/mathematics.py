@@ -70,7 +70,11 @@ def quick_math(question: Question, answer: str) -> Verdict | None:
     try:
         found = compare(gold, read_form(text, terms.asked), terms)
     except Unevaluated as error:
-        return None if terms.unevaluated == "right" and not _strange(text, "") else wrong(f"{error} that is not worked out")
+        return (
+            None
+            if terms.unevaluated == "right" and not _strange(text, "")
+            else wrong(f"{error} that is not worked out")
+        )
     except Unread as error:
         return unparsed(f"cannot be read: {error}")
     except RecursionError:
@@ -143,7 +147,11 @@ def warm_up() -> None:
     """Build math-verify's grammars: the first call takes seconds, which no answer should be charged for."""
     from math_verify import parse, verify
 
-    verify(parse("\\boxed{\\sqrt{2}}", parsing_timeout=None), parse("\\boxed{2^{1/2}}", parsing_timeout=None), timeout_seconds=None)
+    verify(
+        parse("\\boxed{\\sqrt{2}}", parsing_timeout=None),
+        parse("\\boxed{2^{1/2}}", parsing_timeout=None),
+        timeout_seconds=None,
+    )
 
 
 __all__ = ["Number", "UnreadableGold", "gold_text", "math", "quick_math", "warm_up"]

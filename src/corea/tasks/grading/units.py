@@ -145,7 +145,12 @@ def read_unit(text: str, spaced: bool = True) -> Unit | None:
         if token == "/" or (lower in ("per", "an", "a") and last is not None):
             sign = -1
             continue
-        if lower in _MODIFIERS or token.startswith("^") and token[1:2] != "{" or re.fullmatch(r"\^\s*\{\s*-?[0-9]\s*\}", token):
+        if (
+            lower in _MODIFIERS
+            or token.startswith("^")
+            and token[1:2] != "{"
+            or re.fullmatch(r"\^\s*\{\s*-?[0-9]\s*\}", token)
+        ):
             power = _MODIFIERS.get(lower) or int(re.sub(r"[^0-9-]", "", token) or 1)
             if lower in ("square", "sq", "cubic", "cu"):
                 pending = power

@@ -91,7 +91,9 @@ def judge(grader: str, question: Question, answer: str, seconds: float) -> dict[
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _outcome(function: Callable[[Question, str], Verdict | bool | None], question: Question, answer: str) -> dict[str, str]:
+def _outcome(
+    function: Callable[[Question, str], Verdict | bool | None], question: Question, answer: str
+) -> dict[str, str]:
     right = function(question, answer)
     if isinstance(right, Verdict):
         return {"outcome": right.outcome, "note": right.note}
