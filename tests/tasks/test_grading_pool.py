@@ -80,12 +80,12 @@ def asked(grader: str, gold: str = "1") -> Question:
 def test_hostile_answers_end_as_an_outcome_within_the_limit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here = grade_many(["\\frac{1}{\\pi}"] * len(HOSTILE), HOSTILE)  # judged in this process
-    there = grade_many([SUM] * len(HOSTILE), HOSTILE)  # math-verify has to look
-    assert [v.correct for v in here + there] == [False] * 2 * len(HOSTILE)
+    there = grade_many([SUM] * 4, HOSTILE[1:5])  # math-verify has to look
+    assert [v.correct for v in here + there] == [False] * (len(HOSTILE) + 4)
     by_answer = dict(zip(HOSTILE, here, strict=True))
     assert by_answer["9^{9^{9^{9}}}"].note == "has no value that can be computed"
-    assert there[HOSTILE.index("9^{9^{9^{9}}}")].outcome is Outcome.TIMEOUT
-    assert there[HOSTILE.index("9^{9^{9^{9}}}")].note == "grading took more than 1 s"
+    assert there[0].outcome is Outcome.TIMEOUT
+    assert there[0].note == "grading took more than 1 s"
     assert by_answer["1" * 1_000_000].note == "longer than 1000 characters"
     assert by_answer[""].outcome is Outcome.UNPARSED
     assert list(tmp_path.iterdir()) == []  # nothing was run
@@ -135,7 +135,8 @@ def test_a_task_whose_scorer_evaluates_answers():
 def test_workers_end_with_a_process_that_is_killed():
     code = (
         "import time; from corea.tasks.grading import grade_many; from corea.tasks.grading.pool import shared_pool\n"
-        "grade_many([r'\\sum_{k=1}^{n} k'], ['n(n+1)/2']); print(shared_pool().workers[0].process.pid, flush=True); time.sleep(600)"
+        "grade_many([r'\\sum_{k=1}^{n} k'], ['n(n+1)/2'])\n"
+        "print(shared_pool().workers[0].process.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=with_sources())
     worker = Path(f"/proc/{int(parent.stdout.readline())}")
