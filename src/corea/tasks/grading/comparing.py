@@ -174,6 +174,9 @@ def _number_expression(gold: Number, answer: Expression, terms: Terms) -> Findin
         return Finding(False, "infinity where the gold is a number")
     if (conflict := _unit_conflict(gold, answer, terms.asked)) is not None:
         return conflict
+    if (factor := _conversion(gold.unit, answer.unit)) is not None:
+        right = _close(float(constant(tree)) * factor, float(gold.value))
+        return YES if right else Finding(False, "another quantity than the gold")
     equal = _constants(("num", _value(gold)), tree) or (gold.percent and _constants(("num", gold.value), tree))
     equal = equal or (gold.places is not None and _rounded(gold, tree))
     if not equal:

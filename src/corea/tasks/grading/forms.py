@@ -189,7 +189,7 @@ def _several(kind: str, items: list[Form], brackets: str = "") -> Form:
 
 def _words(text: str) -> Words | None:
     """Words that are no mathematics."""
-    plain = text.strip("()") if text.startswith("(") and text.endswith(")") else text
+    plain = text.strip("()") if text.startswith("(") and text.endswith(")") else text.rstrip("!")
     if _WORDS.fullmatch(plain) is None or _MATHEMATICAL.match(plain):
         return None
     if not any(len(w) > 1 for w in re.split(r"[ '\-.]+", plain)):
@@ -211,11 +211,11 @@ def _expression(text: str, gold: bool) -> Form:
 
 def read_number_form(text: str, asked: Asked, gold: bool) -> tuple[Number | None, str]:
     """(number, "") or (None, what is wrong with the words behind the number)."""
-    bare = text
+    bare, money = text, None
     if match := CURRENCY.match(text):
-        bare = text[match.end() :]
+        bare, money = text[match.end() :], read_unit(match[0].strip(" ."))
     elif text[:1] in "-+" and (match := CURRENCY.match(text[1:].lstrip())):
-        bare = text[0] + text[1:].lstrip()[match.end() :]
+        bare, money = text[0] + text[1:].lstrip()[match.end() :], read_unit(match[0].strip(" ."))
     while bare.startswith("(") and bare.endswith(")") and "," not in bare and bare.count("(") == 1:
         bare = bare[1:-1].strip()
     if bare[:6].casefold() in ("minus ", "negati"):
@@ -229,7 +229,7 @@ def read_number_form(text: str, asked: Asked, gold: bool) -> tuple[Number | None
             return Number(spoken), ""
         return _spoken_percent(bare), ""
     literal, rest = found
-    number = Number(literal.value, literal.places, literal.significant)
+    number = Number(literal.value, literal.places, literal.significant, unit=money)
     return _behind(number, rest, asked, gold) if rest.strip() else (number, "")
 
 

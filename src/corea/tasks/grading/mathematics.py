@@ -25,10 +25,21 @@ _LETTERS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _KNOWN = frozenset("sin cos tan cot sec csc log ln exp sqrt lim max min dx dy dt dz pi".split())
 
 
+_DOLLARS = re.compile(r"^([^\w$\\]*)(\\\$|\$)(?=\s*-?[0-9.])")
+
+
+def dollars(text: str) -> str:
+    """`\\$5` and `$5` as `USD 5`; the dollar signs around a formula stay."""
+    match = _DOLLARS.match(text.strip())
+    if match is None or (match[2] == "$" and text.replace("\\$", "").count("$") % 2 == 0):
+        return text
+    return f"{match[1]} USD {text.strip()[match.end() :]}"
+
+
 @lru_cache(maxsize=4096)
 def gold_text(gold: str) -> str:
     """The gold answer in normal form; of a GSM8K solution what stands behind `####`."""
-    return without_lead(normal(gold.rpartition("####")[2]))
+    return without_lead(normal(dollars(gold.rpartition("####")[2])))
 
 
 @lru_cache(maxsize=4096)
@@ -48,7 +59,7 @@ def _gold_form(gold: str, question: str) -> Form | str:
 
 def answer_text(answer: str) -> str:
     """An answer in normal form, without the words that only announce it."""
-    return strip_end(sentence_answer(without_lead(normal(answer))))
+    return strip_end(sentence_answer(without_lead(normal(dollars(answer)))))
 
 
 def quick_math(question: Question, answer: str) -> Verdict | None:

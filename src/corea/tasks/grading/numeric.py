@@ -26,6 +26,7 @@ _START = re.compile(r"\\frac|[0-9]|\.[0-9]")
 _POWER = re.compile(r"\s*\^\s*(?:\{\s*([0-9]{1,3})\s*\}|([0-9]{1,3}))")
 _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
 _CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|Rs\.?|R|A|C|HK)\s*$")
+_FUNCTION = re.compile(r"(?:\b|\\)(?:log|ln|sin|cos|tan|exp|sqrt|gcd|lcm|max|min|mod|bmod)\s*(?:_\s*\S+\s*)?[({\[]*\s*$")
 _OPERATOR = re.compile(r"(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div|[x×](?=\s*$))\s*$")
 _REJECTED = re.compile(
     r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|not\b(?!\s+(?:sure|certain))|"
@@ -153,6 +154,8 @@ def _context(before: str, behind: str) -> str:
         return "the last number is part of an expression"
     if _ATTACHED.search(before) and not _CURRENCY.search(before):
         return "the last number is part of a name or an exponent"
+    if _FUNCTION.search(before):
+        return "the last number is part of an expression"
     if _OPERATOR.search(before):
         return "arithmetic that is not worked out"
     if _TAKEN_BACK.search(before) or _REJECTED.search(behind):

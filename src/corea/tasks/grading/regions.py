@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from corea.tasks.grading.expressions import Tree, Unread, symbols
+from corea.tasks.grading.expressions import GREEK, Tree, Unread, symbols
 from corea.tasks.grading.forms import Expression, Form, Number, Relation, Several, Text, Union, read_form
 from corea.tasks.grading.values import constant, equal_expressions, is_infinite
 
@@ -202,9 +202,10 @@ def _same(one: Tree, other: Tree) -> bool:
     return equal_expressions(one, other)
 
 
+_NAME = r"(?:[A-Za-hj-z]|\\(?:" + "|".join(sorted(GREEK)) + r")(?![A-Za-z]))'?(?:\s*_\s*(?:\{[^{}]*\}|\w))?'?"
 _VARIABLE = re.compile(
-    r"(?:\\angle\s*|m\s*\\angle\s*)?(?:[A-Za-hj-z]|\\(?!pi|infty|frac|sqrt)[A-Za-z]+)'?(?:\s*_\s*(?:\{[^{}]*\}|\w))?'?"
-    r"(?:\s*\([^()=<>]{1,20}\))?|(?:\\angle\s*|\\overline\{)?[A-Z]{2,4}\}?|\\angle\s*[A-Z]"
+    rf"(?:m\s*)?(?:\\angle\s*)?{_NAME}(?:\s*\([^()=<>]{{1,20}}\))?"
+    r"|(?:m\s*)?(?:\\angle\s*|\\overline\{)?[A-Z]{2,4}\}?|\\angle\s*[A-Z]"
 )
 
 
