@@ -11,12 +11,14 @@ import re
 from functools import lru_cache
 
 from corea.tasks.grading.asked import asked
-from corea.tasks.grading.comparing import Terms, compare
+from corea.tasks.grading.comparing import compare
 from corea.tasks.grading.expressions import Unevaluated, Unread
-from corea.tasks.grading.forms import Form, Number, Words, read_form
+from corea.tasks.grading.findings import Terms
+from corea.tasks.grading.forms import read_form
 from corea.tasks.grading.normal import folded, normal, squeezed, strip_end
 from corea.tasks.grading.prose import boxed_answer, sentence_answer, without_lead
-from corea.tasks.grading.rulings import CORRECT, UnreadableGold, unevaluated, unparsed, unreadable_gold, wrong
+from corea.tasks.grading.rulings import CORRECT, unevaluated, unparsed, unreadable_gold, wrong
+from corea.tasks.grading.shapes import Form, Words
 from corea.types import Question, Verdict
 
 MAX_WORDS = 12
@@ -164,5 +166,3 @@ def warm_up() -> None:
         timeout_seconds=None,
     )
 
-
-__all__ = ["Number", "UnreadableGold", "gold_text", "math", "quick_math", "warm_up"]
