@@ -1,9 +1,9 @@
 """`choice`: which letter an answer asserts."""
 
 import pytest
-from grading_cases import Case, check
 
 from corea.tasks.grading import grade_many, read_choice
+from grading_cases import Case, check
 
 OPTIONS = {"A": "a lamp", "B": "harbour", "C": "none", "D": "1/2 mile"}
 B = Case("B", options=OPTIONS, right=(

@@ -1,10 +1,10 @@
 """Everything but bare numbers under `math`: expressions, words, relations, intervals, lists, tuples, matrices, prose."""
 
 import pytest
-from grading_cases import Case, check
 
 from corea.tasks.grading import grade_many, set_limits
 from corea.tasks.grading.pool import Limits
+from grading_cases import Case, check
 
 EXPRESSIONS = [
     Case("\\sqrt{3}", "√3|sqrt(3)|3^{1/2}|1.7320508|\\frac{3}{\\sqrt{3}}|√(3)", "1.73|\\sqrt{2}|3|-\\sqrt3"),

@@ -1,6 +1,7 @@
 """Numbers under `math`: spellings, units, words that change the value, what is not worked out, exactness."""
 
 import pytest
+
 from grading_cases import Case, check
 
 SPELLINGS = [

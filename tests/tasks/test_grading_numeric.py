@@ -3,9 +3,9 @@
 from fractions import Fraction
 
 import pytest
-from grading_cases import Case, check
 
 from corea.tasks.grading import grade_many, read_number
+from grading_cases import Case, check
 
 CASES = [
     Case("42", "$42|42.|42.00|forty-two|The answer is 42.|She has 42 apples left.|**42**|\\boxed{42}|42 dollars|6*7=42|#### 42|84/2|"

@@ -95,7 +95,7 @@ class FamilyConfig:
 
 @dataclass
 class GradingConfig:
-    """What counts as an answer, and the limits of the processes that grade mathematics and call graders of the user's."""
+    """What counts as an answer, and the limits of the processes that grade."""
 
     seconds: float = 3.0
     """Processor time an answer may take; in wall-clock time twenty times that."""

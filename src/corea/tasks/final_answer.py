@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-from corea.tasks.grading.prose import LEAD, NEGATION, boxes
+from corea.tasks.grading.reading.prose import LEAD, NEGATION, boxes
 from corea.tasks.parsing import tag_contents
 
 LONGEST = 2000

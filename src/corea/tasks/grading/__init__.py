@@ -4,7 +4,7 @@
 judged in this process; math-verify, scorers and functions of the user's run in worker processes with limits on time and
 memory (`pool`).
 
-    answer -> normal (one spelling) -> forms (number, expression, words, list, relation) -> comparing -> verdict with note
+    answer -> normal form -> number, expression, words, list or relation -> comparing -> verdict with a note
 """
 
 from corea.tasks.grading.golds import Unreadable, unreadable_golds, unreadable_warning

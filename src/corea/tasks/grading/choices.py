@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from corea.tasks.grading.literals import literal_prefix
-from corea.tasks.grading.normal import normal, strip_end
-from corea.tasks.grading.prose import LEAD, NAMED, NEGATION, boxed_answer
+from corea.tasks.grading.reading.literals import literal_prefix
+from corea.tasks.grading.reading.normal import normal, strip_end
+from corea.tasks.grading.reading.prose import LEAD, NAMED, NEGATION, boxed_answer
 from corea.tasks.grading.rulings import CORRECT, unparsed, unreadable_gold, wrong
 from corea.types import Question, Verdict
 
 _PICK = re.compile(
-    r"(?:(?:so|thus|therefore|hence)\s*,?\s*)?(?:i(?:'d| would| will|'ll)?\s+(?:think|believe|say|pick|choose|select|go with|opt for|guess)|my choice is|"
-    r"we (?:choose|pick|select)|it(?:'s| is| must be| should be)|this is|that is|option|choice|letter|select|choose|(?:[\u4e00-\u9fff]{0,4})(?:选择?|選)|the)\s*:?\s*"
+    r"(?:(?:so|thus|therefore|hence)\s*,?\s*)?(?:i(?:'d| would| will|'ll)?\s+(?:think|believe|say|"
+    r"pick|choose|select|go with|opt for|guess)|my choice is|"
+    r"we (?:choose|pick|select)|it(?:'s| is| must be| should be)|this is|that is|option|choice|letter|"
+    r"select|choose|(?:[\u4e00-\u9fff]{0,4})(?:选择?|選)|the)\s*:?\s*"
     r"(?:it(?:'s| is)\s+|option\s+|choice\s+|answer\s+|that\s+)?",
     re.IGNORECASE,
 )
@@ -28,24 +30,29 @@ _OPTION = re.compile(
 )
 _HEAD = re.compile(r"[\[({\"'<]*([A-Za-z]|[0-9]{1,2})(?![^\W_])\s*([)\]}\"'>]*)\s*", re.DOTALL)
 _REASON = re.compile(
-    r"(?:,\s*)?(?:because|since|as|for|due to|given that|weil|denn|da|car|parce que|porque|perch[ée]|ponieważ|потому|так как|因为|因為|なぜなら)(?![A-Za-z])",
+    r"(?:,\s*)?(?:because|since|as|for|due to|given that|weil|denn|da|car|parce que|porque|perch[ée]|"
+    r"ponieważ|потому|так как|因为|因為|なぜなら)(?![A-Za-z])",
     re.IGNORECASE,
 )
 _CONFIRMED = re.compile(
     r"(?:is|are|was|seems|looks|must be|should be|would be|ist|est|es|è)\s+(?:the\s+|la\s+|die\s+|le\s+)?"
-    r"(?:(?:most\s+)?(?:correct|right|best|true|likely|appropriate|suitable)|answer|richtig|korrekt|correcte?|correcta)",
+    r"(?:(?:most\s+)?(?:correct|right|best|true|likely|appropriate|suitable)|answer|richtig|korrekt|"
+    r"correcte?|correcta)",
     re.IGNORECASE,
 )
 _DELIMITER = re.compile(r"[.:,;)\]\-\n]|\(|$")
 _JOIN = re.compile(r"(?:or|and|oder|und|ou|et|o|y|e|or maybe|或|和|и|или|&|/|\||,|\+|to|-|\s)+", re.IGNORECASE)
 _REJECT = re.compile(
-    r"(?:,\s*)?(?:no\b|not\b|isn'?t|is (?:not|wrong|incorrect|false|out)|was (?:wrong|incorrect)|can'?t|cannot|would be wrong|wrong|"
-    r"incorrect|false|nein|non\b|falsch|faux|incorrecto|falso|sbagliat|неверно|нет\b|错|不|\?|is un|seems (?:wrong|unlikely)|maybe|perhaps|"
+    r"(?:,\s*)?(?:no\b|not\b|isn'?t|is (?:not|wrong|incorrect|false|out)|was (?:wrong|incorrect)|"
+    r"can'?t|cannot|would be wrong|wrong|"
+    r"incorrect|false|nein|non\b|falsch|faux|incorrecto|falso|sbagliat|неверно|нет\b|错|不|\?|is un|"
+    r"seems (?:wrong|unlikely)|maybe|perhaps|"
     r"but\b|or\b|unless|probably not|does ?n)",
     re.IGNORECASE,
 )
 _ASSERT = re.compile(
-    r"(?:\bso|\btherefore|\bthus|\bhence|\bactually|\brather|\binstead|\banswer(?: is)?|\bchoose|\bpick|\bselect|\bgo with|\bit'?s|\bit is|"
+    r"(?:\bso|\btherefore|\bthus|\bhence|\bactually|\brather|\binstead|\banswer(?: is)?|\bchoose|"
+    r"\bpick|\bselect|\bgo with|\bit'?s|\bit is|"
     r"\bor|\bmaybe|\bperhaps|\bno,?|\bbut|\bwait,?|\bthen|:)\s*(?:the\s+answer\s+is\s+)?(?:option\s+)?[(\[\"']*$",
     re.IGNORECASE,
 )
@@ -91,7 +98,7 @@ def _label(letter: str, options: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def read_choice(text: str, options: dict[str, str]) -> str | None:
-    """Letter of a choice: "B", "(b)", "Option B", "Antwort: B", "B) because ...", or the text of an option; else None."""
+    """Letter of a choice: "B", "(b)", "Antwort: B", "B) because ...", or the text of an option; else None."""
     return choice_or_reason(text, options)[0]
 
 

@@ -36,6 +36,7 @@ def unreadable_warning(questions: Iterable[Question]) -> str | None:
         return None
     first = found[0]
     return (
-        f"{len(found):,} of {len(questions):,} gold answers cannot be read by their grader and count as neither right nor "
+        f"{len(found):,} of {len(questions):,} gold answers cannot be read by their grader and count as "
+        f"neither right nor "
         f"wrong; first question {first.question.id} ({first.question.grader}): {first.note}"
     )

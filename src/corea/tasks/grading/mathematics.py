@@ -1,8 +1,8 @@
-"""Equality as mathematics. Everything that the readers here know is judged by them, in this process and within bounds.
+"""Equality as mathematics. What the readers of this package know is judged by them, in this process, within bounds.
 
-math-verify (https://github.com/huggingface/Math-Verify) judges what they do not know: golds with sums and integrals, and
-with `data.grading.unevaluated=right` such answers. It may take any time and memory, so it only runs in a worker. Its own
-time limit is an alarm signal that only the main thread can set; here the limits are those of the worker process.
+math-verify (https://github.com/huggingface/Math-Verify) judges the rest: golds with sums and integrals, and such
+answers where data.grading.unevaluated=right. It may take any time and memory, so it only runs in a worker. Its own time
+limit is an alarm signal that only the main thread can set; here the limits are those of the worker process.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from corea.tasks.grading.asked import asked
-from corea.tasks.grading.comparing import compare
-from corea.tasks.grading.expressions import Unevaluated, Unread
-from corea.tasks.grading.findings import Terms
-from corea.tasks.grading.forms import read_form
-from corea.tasks.grading.normal import folded, normal, squeezed, strip_end
-from corea.tasks.grading.prose import boxed_answer, sentence_answer, without_lead
+from corea.tasks.grading.equality.comparing import compare
+from corea.tasks.grading.equality.findings import Terms
+from corea.tasks.grading.reading.asked import asked
+from corea.tasks.grading.reading.forms import read_form
+from corea.tasks.grading.reading.normal import folded, normal, squeezed, strip_end
+from corea.tasks.grading.reading.prose import boxed_answer, sentence_answer, without_lead
+from corea.tasks.grading.reading.shapes import Form, Words
+from corea.tasks.grading.reading.tables import words
+from corea.tasks.grading.reading.tokens import Unevaluated, Unread
 from corea.tasks.grading.rulings import CORRECT, unevaluated, unparsed, unreadable_gold, wrong
-from corea.tasks.grading.shapes import Form, Words
 from corea.types import Question, Verdict
 
 MAX_WORDS = 12
 """A gold of more words is prose, which no answer can be held against."""
 _LETTERS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_KNOWN = frozenset("sin cos tan cot sec csc log ln exp sqrt lim max min dx dy dt dz pi".split())
+_KNOWN = frozenset(words("sin cos tan cot sec csc log ln exp sqrt lim max min dx dy dt dz pi"))
 
 
 _DOLLARS = re.compile(r"^([^\w$\\]*)(\\\$|\$)(?=\s*-?[0-9.])")
@@ -165,4 +166,3 @@ def warm_up() -> None:
         parse("\\boxed{2^{1/2}}", parsing_timeout=None),
         timeout_seconds=None,
     )
-

@@ -1,7 +1,7 @@
-"""The last number of a text, as the value that it is: `\\frac34`, `2^3`, `5 million` and `50%` are not their last digits.
+"""The last number of a text, as the value that it is: `\\frac34`, `2^3` and `5 million` are not their last digits.
 
-Prose may stand around it. What takes the number back ("5 is wrong", "not 5"), makes it one of several guesses ("5 or 6")
-or part of something else (`x_2`, `3x`, `17 * 23`) leaves nothing to compare.
+Prose may stand around it. What takes the number back ("5 is wrong", "not 5"), makes it one of several guesses ("5 or
+6") or part of something else (`x_2`, `3x`, `17 * 23`) leaves nothing to compare.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from corea.tasks.grading.asked import Asked, asked, is_label
-from corea.tasks.grading.literals import literal_prefix
-from corea.tasks.grading.normal import normal
-from corea.tasks.grading.prose import NEGATION, boxes
+from corea.tasks.grading.reading.asked import NOTHING_ASKED, Asked, asked, is_label
+from corea.tasks.grading.reading.literals import literal_prefix
+from corea.tasks.grading.reading.normal import normal
+from corea.tasks.grading.reading.prose import NEGATION, boxes
+from corea.tasks.grading.reading.spoken import PARTS, PERCENT, SCALES, factor, is_number_word, read_spoken
+from corea.tasks.grading.reading.units import Unit, read_unit, same_kind
 from corea.tasks.grading.rulings import CORRECT, unparsed, unreadable_gold, wrong
-from corea.tasks.grading.spoken import PARTS, PERCENT, SCALES, factor, is_number_word, read_spoken
-from corea.tasks.grading.units import Unit, read_unit, same_kind
 from corea.types import Question, Verdict
 
 _CALCULATION = re.compile(r"<<[^<>]*>>")
@@ -26,25 +26,31 @@ _START = re.compile(r"\\frac|[0-9]|\.[0-9]")
 _POWER = re.compile(r"\s*\^\s*(?:\{\s*([0-9]{1,3})\s*\}|([0-9]{1,3}))")
 _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
 _CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|Rs\.?|R|A|C|HK)\s*$")
-_FUNCTION = re.compile(r"(?:\b|\\)(?:log|ln|sin|cos|tan|exp|sqrt|gcd|lcm|max|min|mod|bmod)\s*(?:_\s*\S+\s*)?[({\[]*\s*$")
+_FUNCTION = re.compile(
+    r"(?:\b|\\)(?:log|ln|sin|cos|tan|exp|sqrt|gcd|lcm|max|min|mod|bmod)\s*(?:_\s*\S+\s*)?[({\[]*\s*$"
+)
 _OPERATOR = re.compile(r"(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div|[x×](?=\s*$))\s*$")
 _REJECTED = re.compile(
-    r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|not\b(?!\s+(?:sure|certain))|"
+    r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|"
+    r"not\b(?!\s+(?:sure|certain))|"
     r"wrong|incorrect|false|unlikely|might\b|may\b|could\b)",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
-    r"(?:\bnot|n't|n't be|\bnever|\bno|\\neg?(?![a-z])|!=|\bisn't|\bcannot be|\bnot be|\bnicht|\bother than|\banything but|\bunlike|\brather than)"
+    r"(?:\bnot|n't|n't be|\bnever|\bno|\\neg?(?![a-z])|!=|\bisn't|\bcannot be|\bnot be|\bnicht|"
+    r"\bother than|\banything but|\bunlike|\brather than)"
     r"\s*(?:equal to\s*)?[\s$(\"']*$",
     re.IGNORECASE,
 )
 _BOUND_BEFORE = re.compile(
-    r"(?:[<>~]|\\le|\\ge|\\approx|\\sim|at least|at most|more than|less than|fewer than|over|under|about|around|approximately|"
+    r"(?:[<>~]|\\le|\\ge|\\approx|\\sim|at least|at most|more than|less than|fewer than|over|under|"
+    r"about|around|approximately|"
     r"roughly|nearly|almost|maybe|perhaps|probably|possibly|between|up to|ca\.?)\s*[$(]*$",
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(
-    r"^\s*[,(]?\s*(?:\?|\+|not (?:sure|certain)|or (?:more|less|so|fewer|even)|at (?:least|most)|ish\b|-ish|maybe|perhaps|probably|i guess|unless|negative)",
+    r"^\s*[,(]?\s*(?:\?|\+|not (?:sure|certain)|or (?:more|less|so|fewer|even)|at (?:least|most)|"
+    r"ish\b|-ish|maybe|perhaps|probably|i guess|unless|negative)",
     re.IGNORECASE,
 )
 _GUESSES = re.compile(
@@ -73,7 +79,7 @@ def read_number(text: str) -> Fraction | None:
 
 
 @lru_cache(maxsize=8192)
-def read_numeric(text: str, question: Asked = Asked()) -> Reading:  # noqa: B008
+def read_numeric(text: str, question: Asked = NOTHING_ASKED) -> Reading:
     """Read the last number of a text."""
     found = [b[0] for b in boxes(text) if b[0]]
     if len(set(found)) > 1:

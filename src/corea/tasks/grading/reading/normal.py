@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from corea.tasks.grading.characters import plain_characters
+from corea.tasks.grading.reading.characters import plain_characters
 
 _TYPE = (
     "text|textbf|textit|textrm|textsf|texttt|textnormal|mbox|hbox|emph|mathrm|mathbf|mathit|mathsf|mathtt|mathnormal|"
@@ -18,7 +18,8 @@ _TYPE = (
 _WRAPPER = re.compile(rf"\\(?:{_TYPE})\*?\s*\{{")
 _SWITCHES = re.compile(
     r"\\(?:displaystyle|textstyle|scriptstyle|scriptscriptstyle|limits|nolimits|left|right|bigl|bigr|Bigl|Bigr|biggl|"
-    r"biggr|Biggl|Biggr|big|Big|bigg|Bigg|mathstrut|strut|bf|rm|it|bfseries|itshape|rmfamily|large|Large|small|normalsize"
+    r"biggr|Biggl|Biggr|big|Big|bigg|Bigg|mathstrut|strut|bf|rm|it|bfseries|itshape|rmfamily|large|"
+    r"Large|small|normalsize"
     r"|middle|noindent|centering|par)(?![A-Za-z])"
 )
 _INVISIBLE_BRACE = re.compile(r"\\(?:left|right)\s*\.")
@@ -81,7 +82,7 @@ def _unwrap(text: str) -> str:
         end = closing(text, match.end() - 1)
         inner = text[match.end() : end if end >= 0 else len(text)]
         before, after = text[: match.start()], text[end + 1 :] if end >= 0 else ""
-        glued = inner[:1].isdigit() and before[-1:].isdigit() or inner[-1:].isdigit() and after[:1].isdigit()
+        glued = (inner[:1].isdigit() and before[-1:].isdigit()) or (inner[-1:].isdigit() and after[:1].isdigit())
         pad = " " if inner.strip().isalpha() or glued else ""
         text = f"{before}{pad}{inner}{pad}{after}"
     return text

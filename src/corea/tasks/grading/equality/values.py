@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import mpmath
 
-from corea.tasks.grading.evaluation import FINE, FINEST, ZERO, TooLarge, Undefined, evaluate, exact_or_none
-from corea.tasks.grading.expressions import Tree, holds, symbols
+from corea.tasks.grading.equality.evaluation import FINE, FINEST, ZERO, TooLarge, Undefined, evaluate, exact_or_none
+from corea.tasks.grading.reading.trees import Tree, holds, symbols
 
 CLOSE = mpmath.mpf(10) ** -35
 ENOUGH = 3
@@ -62,9 +62,7 @@ def _agree(one: Tree, other: Tree, point: dict[str, Fraction], complex_values: b
         b = evaluate(other, point, FINEST, complex_values)
         size = max(abs(a), abs(b))
         return size < FINEST.mpf(10) ** -350 or abs(a - b) <= CLOSE * size
-    if abs(a - b) > CLOSE * size:
-        return False
-    return True
+    return bool(abs(a - b) <= CLOSE * size)
 
 
 SPREAD = 97

@@ -1,4 +1,4 @@
-"""What the question asks for: percent, a unit, the things that are counted. Read from its text, as far as that is plain."""
+"""What the question asks for: percent, a unit, the things that are counted; as far as its text says so plainly."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from corea.tasks.grading.normal import normal, squeezed
-from corea.tasks.grading.spoken import PERCENT
-from corea.tasks.grading.units import Unit, read_unit
+from corea.tasks.grading.reading.normal import normal, squeezed
+from corea.tasks.grading.reading.spoken import PERCENT
+from corea.tasks.grading.reading.tables import words
+from corea.tasks.grading.reading.units import Unit, read_unit
 
 _COUNTED = re.compile(
-    r"\b(?:how many|how much|what|which|number of|in|find the|wie viele|combien de|cu[aá]nt[oa]s)\s+((?:[^\W\d_]+[ -]){0,3}[^\W\d_]+)",
+    r"\b(?:how many|how much|what|which|number of|in|find the|wie viele|combien de|"
+    r"cu[aá]nt[oa]s)\s+((?:[^\W\d_]+[ -]){0,3}[^\W\d_]+)",
     re.IGNORECASE,
 )
 _HOW_MANY = re.compile(r"\bhow many\s+((?:[^\W\d_]+ ){0,3}[^\W\d_]+)", re.IGNORECASE)
 _FORBIDDEN = frozenset(
-    "is are was were be not no never wrong false incorrect more less fewer greater maybe perhaps probably about almost nearly "
-    "or and but unless except than the a an of to do does did can could would should you it that this if".split()
+    words(
+        "is are was were be not no never wrong false incorrect more less fewer greater maybe perhaps "
+        "probably about almost nearly "
+        "or and but unless except than the a an of to do does did can could would should you it that this if"
+    )
 )
 _ALL = re.compile(r"[^\W\d_]+")
 
@@ -36,18 +41,22 @@ class Asked:
     """In normal form without spaces."""
 
 
+NOTHING_ASKED = Asked()
+"""Of a question without a text."""
+
+
 @lru_cache(maxsize=4096)
 def asked(text: str) -> Asked:
     """Read a question."""
     if not text.strip():
-        return Asked()
+        return NOTHING_ASKED
     nouns: set[str] = set()
     for match in _COUNTED.finditer(text):
         nouns.update(w.casefold() for w in _ALL.findall(match[1]))
     many = _HOW_MANY.findall(text)
     unit = None
-    for words in many[:1] if len(many) == 1 else []:
-        parts = words.split()
+    for counted in many if len(many) == 1 else []:
+        parts = counted.split()
         unit = next((u for n in range(len(parts), 0, -1) if (u := read_unit(" ".join(parts[:n])))), None)
     return Asked(
         percent=PERCENT.search(text.replace("\\%", "%")) is not None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from corea.tasks.grading.asked import Asked
-from corea.tasks.grading.expressions import Tree
+from corea.tasks.grading.reading.asked import Asked
+from corea.tasks.grading.reading.trees import Tree
 
 
 def restates(tree: Tree, asked: Asked) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from corea.tasks.grading.asked import Asked
-from corea.tasks.grading.shapes import Based, Expression, Matrix, Number, Relation, Several, Text, Union, Words
+from corea.tasks.grading.reading.asked import Asked
+from corea.tasks.grading.reading.shapes import Based, Expression, Matrix, Number, Relation, Several, Text, Union, Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What a comparison depends on besides the two forms."""
 
-    asked: Asked = Asked()
+    asked: Asked = field(default_factory=Asked)
     unevaluated: str = "wrong"
 
 

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import re
 
+from corea.tasks.grading.reading.tables import words
+
 MAX_TOKENS = 500
 BIG = {
     "int": "an integral", "iint": "an integral", "iiint": "an integral", "oint": "an integral", "sum": "a sum",
     "prod": "a product", "lim": "a limit", "limsup": "a limit", "liminf": "a limit", "partial": "a derivative",
     "sup": "a supremum", "inf": "an infimum",
 }  # fmt: skip
-FUNCTIONS = (
-    "arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sin cos tan cot sec csc log ln lg exp sqrt abs max min "
+FUNCTIONS = words(
+    "arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sin cos tan cot sec csc log ln lg "
+    "exp sqrt abs max min "
     "gcd lcm"
-).split()
+)
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell hbar".split()
+    words(
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi "
+        "omega "
+        "Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell hbar"
+    )
 )
 _TOKEN = re.compile(
-    r"\s*(?P<token>(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,4}(?![0-9A-Za-z]))?"
+    r"\s*(?P<token>(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|"
+    r"[0-9]+)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,4}(?![0-9A-Za-z]))?"
     r"|\.[0-9]+|\\[A-Za-z]+|\\[{}|]|[A-Za-z]+|\S)"
 )
-_NAMES = re.compile(r"^(?:arc(?:sin|cos|tan|cot|sec|csc)|(?:sin|cos|tan|cot)h?|sec|csc|log|ln|lg|exp|sqrt|abs|pi|infinity|infty|inf"
+_NAMES = re.compile(r"^(?:arc(?:sin|cos|tan|cot|sec|csc)|(?:sin|cos|tan|cot)h?|sec|csc|log|ln|lg|exp|sqrt|abs|pi|"
+        r"infinity|infty|inf"
                     r"|max|min|gcd|lcm|theta|alpha|beta)")  # fmt: skip
 
 
@@ -66,7 +74,34 @@ def _letters(run: str) -> list[str]:
     return parts
 
 
-_WORDS = frozenset(
-    "is not no or and the a of an if so as at by it be to yes nor all any per in on we up mod are was but for has odd out "
-    "off one two six ten nan max min sup via may let set sum cat dog".split()
+_WORDS = frozenset(words(
+    "is not no or and the a of an if so as at by it be to yes nor all any per in on we up mod are "
+        "was but for has odd out "
+    "off one two six ten nan max min sup via may let set sum cat dog")
 ) - {"a", "max", "min", "sum"}  # fmt: skip
+
+
+class Cursor:
+    """Tokens that are taken one after the other."""
+
+    def __init__(self, text: str):
+        self.tokens = tokens(text)
+        self.place = 0
+
+    @property
+    def next(self) -> str:
+        """The token that `take` takes; empty at the end."""
+        return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
+
+    def ahead(self, n: int) -> str:
+        """The token `n` behind the next one."""
+        place = self.place + n
+        return self.tokens[place][0] if place < len(self.tokens) else ""
+
+    def take(self, wanted: str = "") -> str:
+        """The next token; an error if there is none, or another than `wanted`."""
+        token = self.next
+        if not token or (wanted and token != wanted):
+            raise Unread(f"{wanted or 'more'!r} is missing")
+        self.place += 1
+        return token

@@ -6,12 +6,12 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from corea.tasks.grading.asked import Asked
-from corea.tasks.grading.expressions import Unevaluated, Unread, read_expression
-from corea.tasks.grading.normal import folded, squeezed
-from corea.tasks.grading.quantities import WORDS, read_number_form
-from corea.tasks.grading.shapes import Based, Expression, Form, Matrix, Relation, Several, Text, Union, Words
-from corea.tasks.grading.splitting import (
+from corea.tasks.grading.reading.asked import NOTHING_ASKED, Asked
+from corea.tasks.grading.reading.expressions import read_expression
+from corea.tasks.grading.reading.normal import folded, squeezed
+from corea.tasks.grading.reading.quantities import WORDS, read_number_form
+from corea.tasks.grading.reading.shapes import Based, Expression, Form, Matrix, Relation, Several, Text, Union, Words
+from corea.tasks.grading.reading.splitting import (
     bracketed,
     joined_by_and,
     matrix_rows,
@@ -20,8 +20,9 @@ from corea.tasks.grading.splitting import (
     split_union,
     variants,
 )
-from corea.tasks.grading.spoken import read_spoken
-from corea.tasks.grading.units import read_unit
+from corea.tasks.grading.reading.spoken import read_spoken
+from corea.tasks.grading.reading.tokens import Unevaluated, Unread
+from corea.tasks.grading.reading.units import read_unit
 
 _ELLIPSIS = re.compile(r"\\ldots|\.\.")
 _BASED = re.compile(r"\(?([0-9A-Za-z]+)\)?\s*_\s*(?:\{\s*(\w+)\s*\}|([0-9]+|[A-Za-z]{3,}))")
@@ -30,7 +31,7 @@ _MATHEMATICAL = re.compile(r"^(?:pi|infinity|infty|inf|sqrt|sin|cos|tan|log|ln|e
 
 
 @lru_cache(maxsize=8192)
-def read_form(text: str, asked: Asked = Asked(), gold: bool = False) -> Form:  # noqa: B008
+def read_form(text: str, asked: Asked = NOTHING_ASKED, gold: bool = False) -> Form:
     """The form of an answer or gold in normal form.
 
     Raises:
@@ -87,11 +88,11 @@ def _structure(text: str, asked: Asked, gold: bool) -> Form:
         return Union(tuple(read_form(p, asked, gold) for p in union[1]), union[0])
     rows = matrix_rows(text)
     if rows is not None:
-        entries = tuple(tuple(read_form(cell, Asked(), gold) for cell in row) for row in rows.cells)
+        entries = tuple(tuple(read_form(cell, NOTHING_ASKED, gold) for cell in row) for row in rows.cells)
         return Matrix(entries, rows.determinant)
     inside = bracketed(text)
     if inside is not None:
-        items = [read_form(p, Asked(), gold) for p in inside.items]
+        items = [read_form(p, NOTHING_ASKED, gold) for p in inside.items]
         if inside.kind == "tuple" and len(items) == 1 and inside.brackets == "()":
             return items[0]
         return _several(inside.kind, items, inside.brackets)

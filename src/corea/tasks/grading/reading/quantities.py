@@ -6,12 +6,12 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 
-from corea.tasks.grading.asked import Asked, is_label
-from corea.tasks.grading.literals import literal_prefix
-from corea.tasks.grading.normal import folded
-from corea.tasks.grading.shapes import Number
-from corea.tasks.grading.spoken import PERCENT, factor, read_spoken
-from corea.tasks.grading.units import CURRENCY, read_unit
+from corea.tasks.grading.reading.asked import Asked, is_label
+from corea.tasks.grading.reading.literals import literal_prefix
+from corea.tasks.grading.reading.normal import folded
+from corea.tasks.grading.reading.shapes import Number
+from corea.tasks.grading.reading.spoken import PERCENT, factor, read_spoken
+from corea.tasks.grading.reading.units import CURRENCY, read_unit
 
 WORDS = re.compile(r"[^\W\d_]+(?:[ '\-.]+[^\W\d_]+)*")
 """Nothing but words."""
@@ -67,7 +67,7 @@ def _behind(number: Number, rest: str, asked: Asked, gold: bool) -> tuple[Number
         scale = (
             factor(word[0]) if spaced or word[0] in ("k", "K") or len(word[0]) > 2 or ord(word[0][0]) > 127 else None
         )
-        if scale is None or is_label(word[0], asked) and not PERCENT.match(word[0]):
+        if scale is None or (is_label(word[0], asked) and not PERCENT.match(word[0])):
             break
         number = replace(number, value=number.value * scale, places=None, significant=0)
         rest, spaced = rest.lstrip()[word.end() :], True
@@ -83,13 +83,7 @@ def _behind(number: Number, rest: str, asked: Asked, gold: bool) -> tuple[Number
         return replace(number, unit=unit), ""
     if is_label(rest, asked):
         return replace(number, label=folded(rest)), ""
-    if (
-        gold
-        and WORDS.fullmatch(rest.strip())
-        and any(len(w) > 2 for w in rest.split())
-        and spaced
-        and not _joins(rest)
-    ):
+    if gold and WORDS.fullmatch(rest.strip()) and any(len(w) > 2 for w in rest.split()) and spaced and not _joins(rest):
         return replace(number, label=folded(rest)), ""
     shown = " ".join(rest.split())[:40]
     return None, f"behind the number stands {shown!r}, which is no unit" if re.search(r"[^\W\d_]{2}", shown) else ""

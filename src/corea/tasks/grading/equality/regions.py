@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from corea.tasks.grading.expressions import Tree, Unread, symbols
-from corea.tasks.grading.forms import read_form
-from corea.tasks.grading.shapes import Expression, Form, Number, Relation, Several, Text, Union
-from corea.tasks.grading.tokens import GREEK
-from corea.tasks.grading.values import constant, equal_expressions, is_infinite
+from corea.tasks.grading.equality.values import constant, equal_expressions, is_infinite
+from corea.tasks.grading.reading.forms import read_form
+from corea.tasks.grading.reading.shapes import Expression, Form, Number, Relation, Several, Text, Union
+from corea.tasks.grading.reading.tokens import GREEK, Unread
+from corea.tasks.grading.reading.trees import Tree, symbols
 
 REALS = Text("\\mathbb{R}")
 INFINITY, MINUS_INFINITY = ("const", "inf"), ("neg", ("const", "inf"))
@@ -156,7 +156,7 @@ def _complement(intervals: list[Interval]) -> list[Interval]:
         if _place(low) < _place(i.low) or (_place(low) == _place(i.low) and closed and not i.low_closed):
             found.append(Interval(low, i.low, closed, not i.low_closed))
         low, closed = i.high, not i.high_closed
-    if not is_infinite(low) == 1:
+    if is_infinite(low) != 1:
         found.append(Interval(low, INFINITY, closed, False))
     return found
 
@@ -211,6 +211,5 @@ _VARIABLE = re.compile(
 
 
 def is_variable(text: str) -> bool:
-    """Whether one side of an equation is the name of what is looked for: `x`, `a_n`, `f(2)`, `AB`; not `e`, not a number."""
+    """Whether a side of an equation names what is looked for: `x`, `a_n`, `f(2)`, `AB`; not `e`, not a number."""
     return _VARIABLE.fullmatch(text) is not None and text != "e"
-

@@ -10,14 +10,17 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from corea.tasks.grading.reading.tables import words
+
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₒₓₖₗₘₙₚₛₜᵢⱼ", "0123456789+-=()aeoxklmnpstij", strict=True))
+_SMALL_GREEK = words(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega"
+)
 _GREEK = {
-    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", (
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-        "omega").split(), strict=True)),
-    "ϵ": "epsilon", "ϕ": "phi", "ϑ": "theta",
-    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(), strict=True)),
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", _SMALL_GREEK, strict=True)), "ϵ": "epsilon", "ϕ": "phi", "ϑ": "theta",
+    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", words("Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"), strict=True)),
 }  # fmt: skip
 _COMMANDS = {
     "∞": "infty", "∅": "emptyset", "⌀": "emptyset", "±": "pm", "∓": "mp", "≤": "le", "⩽": "le", "≦": "le", "≥": "ge",
@@ -31,10 +34,13 @@ _COMMANDS = {
 }  # fmt: skip
 _SETS = dict(zip("ℝℤℕℚℂ", "RZNQC", strict=True))
 _PLAIN = {
-    "⁄": "/", "∕": "/", "／": "/", "−": "-", "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "﹣": "-", "－": "-",
+    "⁄": "/", "∕": "/", "／": "/", "−": "-", "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-",
+    "﹣": "-", "－": "-",
     "°": "^{\\circ}", "º": "^{\\circ}", "˚": "^{\\circ}", "℃": "^{\\circ} C", "℉": "^{\\circ} F", "′": "'", "″": "''",
-    "٪": "%", "％": "%", "٫": ".", "٬": ",", "。": ".", "．": ".", "、": ",", "،": ",", "؛": ";", "۔": ".", "।": ".", "؟": "?",
-    "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "∶": ":", "꞉": ":", "｜": "|", "∣": "|", "∗": "*",
+    "٪": "%", "％": "%", "٫": ".", "٬": ",", "。": ".", "．": ".", "、": ",", "،": ",", "؛": ";",
+    "۔": ".", "।": ".", "؟": "?",
+    "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "∶": ":", "꞉": ":", "｜": "|",
+    "∣": "|", "∗": "*",
     "\u2009": "\\,", "\u202f": "\\,", "\u00a0": "~", "\u2028": "\n", "\u2029": "\n",
 }  # fmt: skip
 _CURRENCY = {
@@ -103,7 +109,7 @@ def _scripts(text: str) -> str:
 
 
 def plain_characters(text: str) -> str:
-    """The text in plain characters; symbols become LaTeX, invisible characters vanish, lone surrogates become U+FFFD."""
+    """The text in plain characters: symbols become LaTeX, invisible ones vanish, lone surrogates become U+FFFD."""
     if text.isascii() and text.isprintable():
         return text
     if any(c in _SUPER or c in _SUB for c in text):

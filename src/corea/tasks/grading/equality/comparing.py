@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from corea.tasks.grading.expressions import Unread, symbols
-from corea.tasks.grading.findings import KINDS, YES, Finding, Terms
-from corea.tasks.grading.numbers import compare_number, equal_constants, unit_conflict
-from corea.tasks.grading.regions import tree_of
-from corea.tasks.grading.relations import compare_regions, compare_relation, compare_to_relation
-from corea.tasks.grading.shapes import Based, Expression, Form, Matrix, Number, Relation, Several, Text, Union, Words
-from corea.tasks.grading.values import equal_expressions, is_infinite
+from corea.tasks.grading.equality.findings import KINDS, YES, Finding, Terms
+from corea.tasks.grading.equality.numbers import compare_number, equal_constants, unit_conflict
+from corea.tasks.grading.equality.regions import tree_of
+from corea.tasks.grading.equality.relations import compare_regions, compare_relation, compare_to_relation
+from corea.tasks.grading.equality.values import equal_expressions, is_infinite
+from corea.tasks.grading.reading.shapes import (
+    Based,
+    Expression,
+    Form,
+    Matrix,
+    Number,
+    Relation,
+    Several,
+    Text,
+    Union,
+    Words,
+)
+from corea.tasks.grading.reading.tokens import Unread
+from corea.tasks.grading.reading.trees import symbols
 
 
 def compare(gold: Form, answer: Form, terms: Terms) -> Finding:
@@ -64,9 +76,9 @@ def _expression(gold: Expression, answer: Form, terms: Terms) -> Finding:
 def _based(gold: Based, answer: Form) -> Finding:
     if isinstance(answer, Based):
         return YES if answer == gold else Finding(False, "other digits or another base than the gold")
-    if isinstance(answer, Number) and answer.places is None and answer.value.denominator == 1 and not answer.percent:
-        if str(answer.value) == gold.digits:
-            return YES
+    whole = isinstance(answer, Number) and answer.places is None and not answer.percent
+    if whole and str(answer.value) == gold.digits:
+        return YES
     return Finding(False, f"not the gold's digits (base {gold.base})")
 
 
@@ -93,7 +105,11 @@ def _several(gold: Several, answer: Form, terms: Terms) -> Finding:
         answer = Several("list", answer.items)
     if gold.kind == "set" and isinstance(answer, Several) and answer.kind == "list":
         answer = Several("set", answer.items)
-    if gold.kind == "list" and all(isinstance(i, Relation) for i in gold.items) and (found := compare_regions(gold, answer)):
+    if (
+        gold.kind == "list"
+        and all(isinstance(i, Relation) for i in gold.items)
+        and (found := compare_regions(gold, answer))
+    ):
         return found
     if gold.kind == "set" and len(gold.items) == 1 and not isinstance(answer, Several):
         return compare(gold.items[0], answer, terms)

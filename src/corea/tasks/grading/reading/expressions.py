@@ -1,46 +1,24 @@
-"""From the text of one expression to a tree. Every token must be known: a word is never read as a product of letters.
-
-Trees are tuples: ("num", Fraction), ("sym", name), ("const", "pi" | "e" | "i" | "inf"), ("neg", a), ("add", a, b, ...),
-("mul", a, b, ...), ("div", a, b), ("pow", a, b), ("root", a, n), ("fn", name, a[, base]), ("abs" | "floor" | "ceil", a),
-("fact", a), ("binom", a, b), ("app", name, a): an unknown function; ("deg", a): an angle in degrees.
-"""
+"""From the text of one expression to a tree. Every token must be known; a word is no product of letters."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 
-from corea.tasks.grading.literals import read_literal
-from corea.tasks.grading.tokens import BIG, FUNCTIONS, GREEK, Unevaluated, Unread, tokens
+from corea.tasks.grading.reading.literals import read_literal
+from corea.tasks.grading.reading.tokens import BIG, FUNCTIONS, GREEK, Cursor, Unevaluated, Unread
+from corea.tasks.grading.reading.trees import Tree
 
-Tree = tuple
 MAX_DEPTH = 60
 _MODULO = {"mod", "bmod", "pmod", "equiv", "cong"}
 _OPAQUE = ("f", "g", "h")
 """Letters that name a function where a bracket follows."""
 
 
-class _Parser:
+class _Parser(Cursor):
     def __init__(self, text: str):
-        self.tokens = tokens(text)
-        self.place = 0
+        super().__init__(text)
         self.depth = 0
         self.bars = 0
-
-    @property
-    def next(self) -> str:
-        return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
-
-    def ahead(self, n: int) -> str:
-        place = self.place + n
-        return self.tokens[place][0] if place < len(self.tokens) else ""
-
-    def take(self, wanted: str = "") -> str:
-        token = self.next
-        if not token or (wanted and token != wanted):
-            raise Unread(f"{wanted or 'more'!r} is missing")
-        self.place += 1
-        return token
 
     def whole(self) -> Tree:
         tree = self.sum()
@@ -153,7 +131,7 @@ class _Parser:
 
     def primary(self) -> Tree:
         token = self.take()
-        if token[0].isdigit() or token[0] == "." and len(token) > 1:
+        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
             return self.number(token)
         if token in _BRACKETS:
             bars, self.bars = self.bars, 0
@@ -237,10 +215,8 @@ class _Parser:
             return ("binom", self.group(), self.group())
         if name == "sqrt":
             return self.root()
-        if name == "pi":
-            return ("const", "pi")
-        if name == "infty":
-            return ("const", "inf")
+        if name in ("pi", "infty"):
+            return ("const", "pi" if name == "pi" else "inf")
         if name in ("lfloor", "lceil"):
             inner = self.sum()
             self.take("\\rfloor" if name == "lfloor" else "\\rceil")
@@ -249,17 +225,11 @@ class _Parser:
             return ("sym", name + self.subscript())
         if name in FUNCTIONS:
             return self.function(name)
-        if name == "mathbb":
-            raise Unread("a set of numbers within an expression")
         raise Unread(f"\\{name}")
 
     def fraction(self) -> Tree:
-        if (
-            self.next == "{"
-            and self.ahead(1) == "d"
-            and self.ahead(2) == "}"
-            or self.next == "{"
-            and self.ahead(1) == "\\partial"
+        if (self.next == "{" and self.ahead(1) == "d" and self.ahead(2) == "}") or (
+            self.next == "{" and self.ahead(1) == "\\partial"
         ):
             raise Unevaluated(BIG["partial"])
         above = self.group()
@@ -267,19 +237,13 @@ class _Parser:
         return ("div", above, below)
 
     def root(self) -> Tree:
+        """`√12` is read as the root of 12; LaTeX takes one digit, which nobody means."""
         if self.next == "[":
             self.take()
             degree = self.sum()
             self.take("]")
-            return ("root", self.group_or_round(), degree)
-        return ("root", self.group_or_round(), ("num", Fraction(2)))
-
-    def group_or_round(self) -> Tree:
-        return self.primary() if self.next == "(" else self.group_number()
-
-    def group_number(self) -> Tree:
-        """`{...}`, or the whole number behind √; LaTeX's own reading of `\\sqrt12` is one digit, which nobody means."""
-        return self.primary()
+            return ("root", self.primary(), degree)
+        return ("root", self.primary(), ("num", Fraction(2)))
 
     def function(self, name: str) -> Tree:
         if name in ("max", "min", "gcd", "lcm"):
@@ -291,9 +255,6 @@ class _Parser:
         if self.next == "^":
             self.take()
             exponent = self.exponent()
-        if name == "log" and base is None and self.next == "_":
-            self.take()
-            base = self.group()
         argument = self.argument(name)
         if name == "abs":
             return ("abs", argument)
@@ -338,21 +299,3 @@ def read_expression(text: str) -> Tree:
     if not text.strip():
         raise Unread("nothing")
     return _Parser(text).whole()
-
-
-@lru_cache(maxsize=8192)
-def symbols(tree: Tree) -> frozenset[str]:
-    """Names of the variables."""
-    if tree[0] == "sym":
-        return frozenset((tree[1],))
-    return frozenset().union(*(symbols(t) for t in tree[1:] if isinstance(t, tuple)))
-
-
-def holds(tree: Tree, *kinds: str) -> bool:
-    """Whether a node of one of these kinds is in the tree; "i" stands for the imaginary unit."""
-    if tree[0] in kinds or (tree[0] == "const" and tree[1] in kinds):
-        return True
-    return any(holds(t, *kinds) for t in tree[1:] if isinstance(t, tuple))
-
-
-__all__ = ["Tree", "Unevaluated", "Unread", "holds", "read_expression", "symbols"]

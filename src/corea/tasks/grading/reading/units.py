@@ -1,4 +1,4 @@
-"""Units behind a number. The names and their sizes are pint's (https://pint.readthedocs.io); money has a list of its own.
+"""Units behind a number. Names and sizes are pint's (https://pint.readthedocs.io); money has a list of its own.
 
 A word is a unit only if pint knows its full name, or it is one of the usual symbols. pint's own reading of symbols is
 too generous for answers: it takes "at" for attotonnes and "k" for Boltzmann's constant.
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from corea.tasks.grading.reading.tables import words
+
 _SYMBOLS = {
     "mm": "millimeter", "cm": "centimeter", "dm": "decimeter", "km": "kilometer", "nm": "nanometer", "um": "micrometer",
-    "in": "inch", "ins": "inch", "ft": "foot", "yd": "yard", "yds": "yard", "mi": "mile", "mg": "milligram", "kg": "kilogram",
+    "in": "inch", "ins": "inch", "ft": "foot", "yd": "yard", "yds": "yard", "mi": "mile", "mg": "milligram",
+    "kg": "kilogram",
     "kgs": "kilogram", "gm": "gram", "gms": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "sec": "second",
     "secs": "second", "ms": "millisecond", "min": "minute", "mins": "minute", "hr": "hour", "hrs": "hour", "yr": "year",
     "yrs": "year", "wk": "week", "wks": "week", "ml": "milliliter", "mL": "milliliter", "cl": "centiliter",
@@ -33,17 +36,20 @@ _LETTERS = {
 """Only with a space in front (`5 m`, `5\\mathrm{m}`): `5m` is as well five times m."""
 _MONEY = {
     **dict.fromkeys(("dollar", "usd", "buck"), "dollar"), **dict.fromkeys(("cent", "penny", "pennie"), "cent"),
-    **dict.fromkeys(("euro", "eur"), "euro"), **dict.fromkeys(("gbp", "quid"), "gbp"), **dict.fromkeys(("yen", "jpy"), "yen"),
+    **dict.fromkeys(("euro", "eur"), "euro"), **dict.fromkeys(("gbp", "quid"), "gbp"),
+    **dict.fromkeys(("yen", "jpy"), "yen"),
     **dict.fromkeys(("rupee", "inr", "rs", "rupie"), "rupee"), **dict.fromkeys(("ruble", "rub", "rouble"), "ruble"),
     **dict.fromkeys(("won", "krw"), "won"), **dict.fromkeys(("lira", "try"), "lira"),
     **dict.fromkeys(("yuan", "rmb", "cny", "元"), "yuan"), **dict.fromkeys(("franc", "chf"), "franc"),
     **dict.fromkeys(("peso", "mxn"), "peso"), "cad": "cad", "aud": "aud", "円": "yen", "원": "won",
 }  # fmt: skip
 _OTHER = {"unit": "unit", "个": "count", "個": "count", "개": "count"}
-_NOT_UNITS = frozenset(
-    "alpha beta gamma lambda sigma zeta are dot den jig shot shake bag circle gravity gray count section point pole perch pond "
-    "link mas fermi particle candle tex toe rem fifth quarter percent permille ppm bps thou mil score dozen strain turn hand "
-    "didot cicero oct octet kip poise barn shed slug stone scruple reyn pel bit bar".split()
+_NOT_UNITS = frozenset(words(
+    "alpha beta gamma lambda sigma zeta are dot den jig shot shake bag circle gravity gray count "
+        "section point pole perch pond "
+    "link mas fermi particle candle tex toe rem fifth quarter percent permille ppm bps thou mil "
+        "score dozen strain turn hand "
+    "didot cicero oct octet kip poise barn shed slug stone scruple reyn pel bit bar")
 ) - {"bar", "stone", "bit"}  # fmt: skip
 _PREFIXES = ("", "kilo", "mega", "giga", "tera", "hecto", "deca", "deci", "centi", "milli", "micro", "nano", "pico")
 _WORDS = re.compile(r"\^\{\\circ\}|[^\W\d_]+(?:'s)?|\^\s*\{?\s*-?[0-9]\s*\}?|/|\\cdot|\\times|\*|-|\.|\(|\)")
@@ -147,8 +153,7 @@ def read_unit(text: str, spaced: bool = True) -> Unit | None:
             continue
         if (
             lower in _MODIFIERS
-            or token.startswith("^")
-            and token[1:2] != "{"
+            or (token.startswith("^") and token[1:2] != "{")
             or re.fullmatch(r"\^\s*\{\s*-?[0-9]\s*\}", token)
         ):
             power = _MODIFIERS.get(lower) or int(re.sub(r"[^0-9-]", "", token) or 1)

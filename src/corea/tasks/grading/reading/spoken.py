@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-_ONES = (
+from corea.tasks.grading.reading.tables import words
+
+_ONES = words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS = words("twenty thirty forty fifty sixty seventy eighty ninety")
 SMALL = {w: n for n, w in enumerate(_ONES)} | {w: 10 * n for n, w in enumerate(_TENS, 2)}
 _BIG = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "quadrillion": 10**15}
 SCALES: dict[str, int] = {
@@ -17,13 +19,14 @@ SCALES: dict[str, int] = {
     "bn": 10**9, "mio": 10**6, "k": 1000, "tausend": 1000, "mille": 1000, "mil": 1000, "millionen": 10**6,
     "milliarde": 10**9, "milliarden": 10**9, "milliard": 10**9, "millones": 10**6, "millón": 10**6, "milioni": 10**6,
     "milhões": 10**6, "myriad": 10**4, "mln": 10**6, "тысяч": 1000, "тысячи": 1000, "тыс": 1000,
-    "миллион": 10**6, "миллиона": 10**6, "миллионов": 10**6, "млн": 10**6, "млрд": 10**9, "लाख": 10**5, "करोड़": 10**7, "हज़ार": 1000,
+    "миллион": 10**6, "миллиона": 10**6, "миллионов": 10**6, "млн": 10**6, "млрд": 10**9, "लाख": 10**5,
+    "करोड़": 10**7, "हज़ार": 1000,
     "百": 100, "千": 1000, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8, "만": 10**4, "억": 10**8,
 }  # fmt: skip
-_ORDINAL_PARTS = (
+_ORDINAL_PARTS = words(
     "third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
     "seventeenth eighteenth nineteenth"
-).split()
+)
 PARTS: dict[str, Fraction] = {
     "half": Fraction(1, 2), "halves": Fraction(1, 2), "quarter": Fraction(1, 4),
     **{w: Fraction(1, n) for n, w in enumerate(_ORDINAL_PARTS, 3)},
@@ -32,7 +35,8 @@ PARTS: dict[str, Fraction] = {
     "percent": Fraction(1, 100), "permille": Fraction(1, 1000), "ppm": Fraction(1, 10**6), "bps": Fraction(1, 10**4),
 }  # fmt: skip
 PERCENT = re.compile(
-    r"%|\b(?:percent(?:age)?s?|per ?cent|prozent|pour ?cent|por ?cien?to|procent|процент\w*|yüzde)\b|百分|퍼센트|प्रतिशत",
+    r"%|\b(?:percent(?:age)?s?|per ?cent|prozent|pour ?cent|por ?cien?to|procent|процент\w*|yüzde)\b|"
+    r"百分|퍼센트|प्रतिशत",
     re.IGNORECASE,
 )
 

@@ -24,7 +24,8 @@ _SIGN = re.compile(
 _SIGNS = {
     "=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\approx": "~", "\\in": "in", "\\sim": "~",
     "\\notin": "notin", "\\equiv": "equiv", "\\cong": "~", "\\subset": "subset", "\\subseteq": "subset", "\\neg": "not",
-    "\\Rightarrow": "=>", "\\Leftrightarrow": "=>", "\\to": "=>", "\\propto": "~", "\\parallel": "par", "\\perp": "perp",
+    "\\Rightarrow": "=>", "\\Leftrightarrow": "=>", "\\to": "=>", "\\propto": "~", "\\parallel": "par",
+    "\\perp": "perp",
 }  # fmt: skip
 
 

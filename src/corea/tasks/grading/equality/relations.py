@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from corea.tasks.grading.expressions import Tree, Unevaluated, Unread, read_expression
-from corea.tasks.grading.findings import YES, Finding, Terms
-from corea.tasks.grading.forms import read_form
-from corea.tasks.grading.normal import squeezed
-from corea.tasks.grading.regions import is_variable, region, same_region
-from corea.tasks.grading.shapes import Form, Number, Relation
-from corea.tasks.grading.values import equal_expressions, ratio_sign
+from corea.tasks.grading.equality.findings import YES, Finding, Terms
+from corea.tasks.grading.equality.regions import is_variable, region, same_region
+from corea.tasks.grading.equality.values import equal_expressions, ratio_sign
+from corea.tasks.grading.reading.expressions import read_expression
+from corea.tasks.grading.reading.forms import read_form
+from corea.tasks.grading.reading.normal import squeezed
+from corea.tasks.grading.reading.shapes import Form, Number, Relation
+from corea.tasks.grading.reading.tokens import Unevaluated, Unread
+from corea.tasks.grading.reading.trees import Tree
 
 Compare = Callable[[Form, Form, Terms], Finding]
 """`comparing.compare`, which calls the functions of this module."""

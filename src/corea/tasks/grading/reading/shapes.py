@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from corea.tasks.grading.expressions import Tree
-from corea.tasks.grading.units import Unit
+from corea.tasks.grading.reading.trees import Tree
+from corea.tasks.grading.reading.units import Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import re
 
-from corea.tasks.grading.normal import closing
+from corea.tasks.grading.reading.normal import closing
 
-_ADJECTIVES = r"(?:(?:final|correct|right|best|most likely|richtige|korrekte|finale?|correcta|corretta|bonne|正确|最终|最佳|правильный|окончательный)\s*)*"
+_ADJECTIVES = (
+    r"(?:(?:final|correct|right|best|most likely|richtige|korrekte|finale?|correcta|corretta|bonne|"
+    r"正确|最终|最佳|правильный|окончательный)\s*)*"
+)
 _NOUN = (
-    r"(?:answer|ans|solution|result|antwort|l[öo]sung|ergebnis|r[ée]ponse|respuesta|resposta|risposta|soluci[óo]n|antwoord|svar|svaret|"
+    r"(?:answer|ans|solution|result|antwort|l[öo]sung|ergebnis|r[ée]ponse|respuesta|resposta|risposta|"
+    r"soluci[óo]n|antwoord|svar|svaret|"
     r"odpowied[źz]|odpov[ěe]ď|vastaus|v[áa]lasz|r[ăa]spuns(?:ul)?|cevap|yan[ıi]t|jawaban|đ[áa]p [áa]n|ответ|відповідь|"
     r"απάντηση|答案|答え|答|正解|정답|답|الإجابة|الجواب|উত্তর|उत्तर|תשובה|คำตอบ)"
 )
 _IS = (
-    r"(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|là)(?![^\W\d_])|\s*(?:是|为|為|は|은|는|هي|है)"
+    r"(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|"
+    r"là)(?![^\W\d_])|\s*(?:是|为|為|は|은|는|هي|है)"
     r"(?:\s*(?:therefore|thus|simply|then|just|also|clearly|définitivement))?\s*[:：]?|\s*[:：=]|\s*\()"
 )
 LEAD = re.compile(
-    rf"(?:(?:so|thus|hence|therefore|and|ok|okay)\s*,?\s*)?(?:(?:the|my|our|die|das|der|la|le|el|il|a|o|het|de|het)\s+|l')?{_ADJECTIVES}"
-    rf"(?:{_NOUN}|(?<=correct )(?:option|choice|letter)|(?<=right )(?:option|choice)|(?<=best )(?:option|choice))(?:\s+(?:correcta?|corretta|richtige|correcte))?(?:\s+(?:choice|option|letter|value))?{_IS}\s*",
+    rf"(?:(?:so|thus|hence|therefore|and|ok|okay)\s*,?\s*)?(?:(?:the|my|our|die|das|der|la|le|el|il|a|"
+    rf"o|het|de|het)\s+|l')?{_ADJECTIVES}"
+    rf"(?:{_NOUN}|(?<=correct )(?:option|choice|letter)|(?<=right )(?:option|choice)|(?<=best "
+    rf")(?:option|choice))(?:\s+(?:correcta?|corretta|richtige|correcte))?(?:\s+(?:choice|option|"
+    rf"letter|value))?{_IS}\s*",
     re.IGNORECASE,
 )
 """A lead up to and with its verb or colon. `(` stands for "answer (C)": it is put back by `without_lead`."""
-NAMED = re.compile(rf"(?:(?:the|die|la|le|el|il)\s+)?{_ADJECTIVES}{_NOUN}\s*[-.]?\s*(?=[(\[]?[A-Z][)\]]?\.?$)", re.IGNORECASE)
+NAMED = re.compile(
+    rf"(?:(?:the|die|la|le|el|il)\s+)?{_ADJECTIVES}{_NOUN}\s*[-.]?\s*(?=[(\[]?[A-Z][)\]]?\.?$)", re.IGNORECASE
+)
 """A lead without verb or colon, in front of a letter: "Antwort D"."""
 _REASON = re.compile(
-    r"\s*[,;.]?\s+(?:because|since|as shown|, as|due to|weil|denn|da|car|parce que|porque|perch[ée]|ponieważ|потому|因为|なぜなら)\b.*",
+    r"\s*[,;.]?\s+(?:because|since|as shown|, as|due to|weil|denn|da|car|parce que|porque|perch[ée]|"
+    r"ponieważ|потому|因为|なぜなら)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
 NEGATION = re.compile(
-    r"\b(?:not|no|never|wrong|incorrect|false|isn'?t|aren'?t|cannot|can'?t|n't|neither|nor|nicht|kein\w*|falsch|pas|faux|non|"
-    r"nunca|falso|incorrect[oa]|не|нет|неверно|неправильно|unless|except|rather than|instead of)\b|\\n(?:e|eq|eg|ot)\b|不|错|違|아니",
+    r"\b(?:not|no|never|wrong|incorrect|false|isn'?t|aren'?t|cannot|can'?t|n't|neither|nor|nicht|"
+    r"kein\w*|falsch|pas|faux|non|"
+    r"nunca|falso|incorrect[oa]|не|нет|неверно|неправильно|unless|except|rather than|instead of)\b|"
+    r"\\n(?:e|eq|eg|ot)\b|不|错|違|아니",
     re.IGNORECASE,
 )
 _BOX = re.compile(r"\\f?boxed\s*(?:\{|(?=[0-9A-Za-z\\]))")
@@ -43,14 +56,16 @@ _SENTENCE = re.compile(
 )
 _COPULA = re.compile(r"\b(?:is|are|was|were|equals?|be)\b", re.IGNORECASE)
 _HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|possibly|probably|might|could|may|can|guess\w*|either|one of|if|or|another|candidates?|think|believe|unsure|"
-    r"sure|example|instance|about|around|approximately|roughly|nearly|almost|opposite|least|most|only|but|alternative\w*|other)\b",
+    r"\b(?:maybe|perhaps|possibly|probably|might|could|may|can|guess\w*|either|one of|if|or|another|"
+    r"candidates?|think|believe|unsure|"
+    r"sure|example|instance|about|around|approximately|roughly|nearly|almost|opposite|least|most|only|"
+    r"but|alternative\w*|other)\b",
     re.IGNORECASE,
 )
 
 
 def sentence_answer(text: str) -> str:
-    """What one plain sentence says: "The value of x is 4" says 4. A sentence that hedges or negates says itself only."""
+    """What one plain sentence says: "The value of x is 4" says 4. One that hedges or negates stays as it is."""
     match = _SENTENCE.fullmatch(text)
     if match is None:
         return text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from corea.tasks.grading.asked import Asked
-from corea.tasks.grading.expressions import Tree, holds, symbols
-from corea.tasks.grading.findings import KINDS, YES, Finding, Terms
-from corea.tasks.grading.shapes import Expression, Form, Number, Several
-from corea.tasks.grading.units import Unit, same_kind
-from corea.tasks.grading.values import constant, equal_expressions, exact_value, is_infinite, rounds_to
-from corea.tasks.grading.worked_out import is_evaluated, restates
+from corea.tasks.grading.equality.findings import KINDS, YES, Finding, Terms
+from corea.tasks.grading.equality.values import constant, equal_expressions, exact_value, is_infinite, rounds_to
+from corea.tasks.grading.equality.worked_out import is_evaluated, restates
+from corea.tasks.grading.reading.asked import Asked
+from corea.tasks.grading.reading.shapes import Expression, Form, Number, Several
+from corea.tasks.grading.reading.trees import Tree, holds, symbols
+from corea.tasks.grading.reading.units import Unit, same_kind
 
 
 def compare_number(gold: Number, answer: Form, terms: Terms) -> Finding:
@@ -35,7 +35,11 @@ def _two_numbers(gold: Number, answer: Number, terms: Terms) -> Finding:
     if gold.percent and not answer.percent and answer.unit is None:
         accepted.append(gold.value)  # 28 for 28%
     given = [_value(answer)]
-    if answer.percent and not gold.percent and (terms.asked.percent or gold.unit is not None and "%" in gold.unit.text):
+    if (
+        answer.percent
+        and not gold.percent
+        and (terms.asked.percent or (gold.unit is not None and "%" in gold.unit.text))
+    ):
         given.append(answer.value)
     for value in given:
         for wanted in accepted:
@@ -110,7 +114,9 @@ def _number_expression(gold: Number, answer: Expression, terms: Terms) -> Findin
     if (factor := _conversion(gold.unit, answer.unit)) is not None:
         right = _close(float(constant(tree)) * factor, float(gold.value))
         return YES if right else Finding(False, "another quantity than the gold")
-    equal = equal_constants(("num", _value(gold)), tree) or (gold.percent and equal_constants(("num", gold.value), tree))
+    equal = equal_constants(("num", _value(gold)), tree) or (
+        gold.percent and equal_constants(("num", gold.value), tree)
+    )
     equal = equal or (gold.places is not None and _rounded(gold, tree))
     if not equal:
         return Finding(False, "another value than the gold")

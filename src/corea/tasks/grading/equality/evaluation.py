@@ -7,7 +7,7 @@ from math import comb, factorial
 
 import mpmath
 
-from corea.tasks.grading.expressions import Tree
+from corea.tasks.grading.reading.trees import Tree
 
 BITS, BUDGET = 40_000, 30_000
 """Largest exact number, and the work that one expression may cost (in words of 64 bits)."""
