@@ -80,11 +80,15 @@ def test_outcomes_are_kept_apart():
         ("numeric", "5 or 6", "gold '5 or 6' cannot be read: several guesses"),
         ("choice", "perhaps", "gold 'perhaps' cannot be read: it is no letter, no option and no option's number"),
         ("math", "", "gold '' cannot be read: it is empty"),
-        ("math", "so it holds for all n since the map " * 2, "gold 'so it holds for all n since the map so it holds for all n...' "
-         "cannot be read: it is prose of more than 12 words"),
+        (
+            "math",
+            "so it holds for all n since the map " * 2,
+            "gold 'so it holds for all n since the map so it holds for all n...' "
+            "cannot be read: it is prose of more than 12 words",
+        ),
         ("exact", " ", "gold '' cannot be read: it is empty"),
     ],
-)  # fmt: skip
+)
 def test_a_gold_that_cannot_be_read_is_no_wrong_answer(grader, gold, note):
     (verdict,) = grade_many([gold], ["18"], grader=grader)
     assert (str(verdict.outcome), verdict.correct, verdict.note) == ("unreadable_gold", None, note)

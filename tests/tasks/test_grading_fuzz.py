@@ -1,4 +1,4 @@
-"""Whatever a model may write ends as an outcome with a note: no exception, no process left over, no memory that grows."""
+"""Whatever a model may write ends as an outcome with a note: no exception, no process left over, no growing memory."""
 
 import random
 import time
@@ -14,10 +14,51 @@ from corea.types import Outcome, Question
 PIECES = [
     *"0123456789+-*/^_=()[]{}|<>!,.;:$%&#@~'\"\\ abcdxyzABCDEπ√°∪−½٣𝟜²±×",
     *("\\frac", "\\sqrt", "\\pi", "\\text{", "\\boxed{", "\\left(", "\\right)", "\\begin{pmatrix}", "\\end{pmatrix}"),
-    *("\\sum_{", "\\int", "\\infty", "^{", "_{", "**", "\\\\", "\x00", "\ud800", "\\pm", "\\cup", "\\ne", "\\le", "\\log_"),
-    *("import os", "__class__", "lambda x:", "factorial(", "True", "None", "nan", "1e999", "10^{9}", "sqrt(", "inf", "9^{9^{9"),
-    *("the answer is ", "dollars", "<answer>", "</answer>", "\n", "\t", "\r", " or ", " and ", " thousand", " is wrong", "####"),
-]  # fmt: skip
+    *(
+        "\\sum_{",
+        "\\int",
+        "\\infty",
+        "^{",
+        "_{",
+        "**",
+        "\\\\",
+        "\x00",
+        "\ud800",
+        "\\pm",
+        "\\cup",
+        "\\ne",
+        "\\le",
+        "\\log_",
+    ),
+    *(
+        "import os",
+        "__class__",
+        "lambda x:",
+        "factorial(",
+        "True",
+        "None",
+        "nan",
+        "1e999",
+        "10^{9}",
+        "sqrt(",
+        "inf",
+        "9^{9^{9",
+    ),
+    *(
+        "the answer is ",
+        "dollars",
+        "<answer>",
+        "</answer>",
+        "\n",
+        "\t",
+        "\r",
+        " or ",
+        " and ",
+        " thousand",
+        " is wrong",
+        "####",
+    ),
+]
 OPTIONS = {"A": "library", "B": "a bank", "C": "3.5", "D": "\\frac{1}{2}"}
 GOLDS = [
     "\\frac{14}{3}",

@@ -124,18 +124,58 @@ def interval(rng: random.Random) -> Made:
 
 
 KINDS: list[Callable[[random.Random], Made]] = [
-    product, odd_sum, integral, factorial, binomial, percentage, remainder, roots, direction, interval]  # fmt: skip
+    product,
+    odd_sum,
+    integral,
+    factorial,
+    binomial,
+    percentage,
+    remainder,
+    roots,
+    direction,
+    interval,
+]
 
 
 def evasions(gold: str, near: list[str]) -> list[str]:
     """Lists of guesses, hedges and negations of a gold."""
     first = near[0]
-    guesses = [f"{gold} or {first}", f"{first} or {gold}", f"either {gold} or {first}", f"\\boxed{{{gold}}} \\boxed{{{first}}}",
-               f"{gold}; {first}", f"{gold} | {first}", f"{gold}\n{first}", f"one of {gold}, {near[1]}", f"{first} (or {gold})"]  # fmt: skip
-    hedges = [f"maybe {gold}", f"{gold}?", f"{gold} or so", f"about {gold}", f"\\approx {gold}", f"{gold}, I guess", f"at least {gold}",
-              f"{gold} unless I am mistaken", f"probably {gold}", f"I think {gold} might be it", f"{gold} (not sure)"]  # fmt: skip
-    negations = [f"not {gold}", f"\\neq {gold}", f"{gold} is wrong", f"It is not {gold}", f"anything but {gold}", f"{gold} is incorrect",
-                 f"The answer is not {gold}", f"x \\ne {gold}", f"\\neg {gold}", f"{gold}: no, {first}"]  # fmt: skip
+    guesses = [
+        f"{gold} or {first}",
+        f"{first} or {gold}",
+        f"either {gold} or {first}",
+        f"\\boxed{{{gold}}} \\boxed{{{first}}}",
+        f"{gold}; {first}",
+        f"{gold} | {first}",
+        f"{gold}\n{first}",
+        f"one of {gold}, {near[1]}",
+        f"{first} (or {gold})",
+    ]
+    hedges = [
+        f"maybe {gold}",
+        f"{gold}?",
+        f"{gold} or so",
+        f"about {gold}",
+        f"\\approx {gold}",
+        f"{gold}, I guess",
+        f"at least {gold}",
+        f"{gold} unless I am mistaken",
+        f"probably {gold}",
+        f"I think {gold} might be it",
+        f"{gold} (not sure)",
+    ]
+    negations = [
+        f"not {gold}",
+        f"\\neq {gold}",
+        f"{gold} is wrong",
+        f"It is not {gold}",
+        f"anything but {gold}",
+        f"{gold} is incorrect",
+        f"The answer is not {gold}",
+        f"x \\ne {gold}",
+        f"\\neg {gold}",
+        f"{gold}: no, {first}",
+    ]
     return guesses + hedges + negations
 
 

@@ -21,10 +21,18 @@ def rows(name: str) -> list[dict]:
 
 def verdicts(found: list[dict], answers: list[str | None]):
     questions = [
-        Question(id=str(n), dataset="d", source="s", split="test", text="", gold=row["gold"], grader=row["grader"],
-                 meta={"options": row["options"]} if row.get("options") else {})
+        Question(
+            id=str(n),
+            dataset="d",
+            source="s",
+            split="test",
+            text="",
+            gold=row["gold"],
+            grader=row["grader"],
+            meta={"options": row["options"]} if row.get("options") else {},
+        )
         for n, row in enumerate(found)
-    ]  # fmt: skip
+    ]
     return grade_many(questions, answers)
 
 
