@@ -94,7 +94,7 @@ def gsm8k_gold(rng: random.Random) -> tuple[str, str]:
     """GSM8K with the bare number as its gold answer and the answer as bare as a tag holds it."""
     value = rng.randrange(1, 100_000)
     said = value if rng.random() < 0.75 else value + rng.randrange(1, 9)
-    return str(value), rng.choice(("{}", "{:,}", "{} dollars", "{}.0", "{} apples")).format(said)
+    return str(value), rng.choice(("{}", "{:,}", "{} dollars", "{}.0", "{} hours")).format(said)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from corea.tasks.grading.equality.comparing import compare
 from corea.tasks.grading.equality.findings import Terms
 from corea.tasks.grading.reading.asked import asked
 from corea.tasks.grading.reading.forms import read_form
-from corea.tasks.grading.reading.normal import folded, normal, squeezed, strip_end
+from corea.tasks.grading.reading.normal import normal, squeezed, strip_end
 from corea.tasks.grading.reading.prose import boxed_answer, sentence_answer, without_lead
 from corea.tasks.grading.reading.shapes import Form, Words
 from corea.tasks.grading.reading.tables import words
@@ -24,6 +24,8 @@ from corea.types import Question, Verdict
 
 MAX_WORDS = 12
 """A gold of more words is prose, which no answer can be held against."""
+WORKER = "it holds a form that is not worked out"
+_BRACED = re.compile(r"\{(\w)\}")
 _LETTERS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _KNOWN = frozenset(words("sin cos tan cot sec csc log ln exp sqrt lim max min dx dy dt dz pi"))
 
@@ -47,14 +49,18 @@ def gold_text(gold: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _gold_form(gold: str, question: str) -> Form | str:
-    """The form of a gold, or why it has none; "worker": math-verify has to read it."""
+    """The form of a gold, or why it has none; WORKER: math-verify has to read it."""
     text = gold_text(gold)
     if not text:
         return "it is empty"
     try:
         form = read_form(text, asked(question), True)
-    except (Unread, RecursionError):
-        return "worker"
+    except Unevaluated:
+        return WORKER
+    except Unread as error:
+        return str(error)
+    except RecursionError:
+        return "it is too deeply nested"
     if isinstance(form, Words) and len(form.text.split()) > MAX_WORDS:
         return f"it is prose of more than {MAX_WORDS} words"
     return form
@@ -68,18 +74,18 @@ def answer_text(answer: str) -> str:
 def quick_math(question: Question, answer: str) -> Verdict | None:
     """The verdict; None: math-verify has to look, in a worker."""
     gold = _gold_form(question.gold, question.text)
-    if isinstance(gold, str) and gold != "worker":
-        return unreadable_gold(question.gold, gold)
+    if not gold_text(question.gold):
+        return unreadable_gold(question.gold, "it is empty")
     core, why = boxed_answer(answer)
     if core is None:
         return unparsed(why)
     text = answer_text(core)
     if not text:
         return unparsed("an empty answer")
-    if squeezed(text) == squeezed(gold_text(question.gold)):
+    if _same_text(text, gold_text(question.gold)):
         return CORRECT
-    if gold == "worker":
-        return _opaque(question, text)
+    if isinstance(gold, str):
+        return _opaque(question, gold, text)
     terms = Terms(asked=asked(question.text), unevaluated=unevaluated())
     try:
         found = compare(gold, read_form(text, terms.asked), terms)
@@ -103,16 +109,21 @@ def _strange(text: str, gold: str) -> set[str]:
     return {w for w in _LETTERS.findall(text) if w.casefold() not in _KNOWN} - set(_LETTERS.findall(gold))
 
 
-def _opaque(question: Question, text: str) -> Verdict | None:
-    """For a gold that only math-verify may be able to read."""
+def _opaque(question: Question, why: str, text: str) -> Verdict | None:
+    """For a gold that the readers here do not know: the same text, else math-verify if it holds a sum or the like."""
     gold = gold_text(question.gold)
-    if folded(text) == folded(gold):
-        return CORRECT
-    if len(gold.split()) > 3 * MAX_WORDS:
-        return unreadable_gold(question.gold, "it is prose")
+    if why != WORKER:
+        return unreadable_gold(question.gold, why)
     if strange := _strange(text, gold):
         return unparsed(f"cannot be read: the word {min(strange)[:30]!r}")
     return None
+
+
+def _same_text(one: str, other: str) -> bool:
+    """The same text but for spaces that mean nothing and braces around one character: `\\pmod{5}` is `\\pmod 5`."""
+    if squeezed(one) == squeezed(other):
+        return True
+    return "{" in one + other and squeezed(_BRACED.sub(r" \1", one)) == squeezed(_BRACED.sub(r" \1", other))
 
 
 @lru_cache(maxsize=4096)

@@ -207,6 +207,7 @@ _NAME = r"(?:[A-Za-hj-z]|\\(?:" + "|".join(sorted(GREEK)) + r")(?![A-Za-z]))'?(?
 _VARIABLE = re.compile(
     rf"(?:m?\s*\\angle\s*)?{_NAME}(?:\s*\([^()=<>]{{1,20}}\))?"
     r"|(?:m?\s*\\angle\s*|\\overline\{)?[A-Z]{2,4}\}?|\\angle\s*[A-Z]"
+    r"|\\(?:vec|hat|overrightarrow|overline)\s*\{?\s*[A-Za-z]{1,2}\s*\}?|\(\s*[a-z](?:\s*,\s*[a-z])+\s*\)"
 )
 
 

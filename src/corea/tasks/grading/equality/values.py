@@ -17,6 +17,7 @@ from corea.tasks.grading.equality.evaluation import FINE, FINEST, ZERO, TooLarge
 from corea.tasks.grading.reading.trees import Tree, holds, symbols
 
 CLOSE = mpmath.mpf(10) ** -35
+CLOSEST, NOTHING = FINEST.mpf(10) ** -330, FINEST.mpf(10) ** -350
 ENOUGH = 3
 """Points at which two expressions with variables have to agree, to 35 digits, where so many have a real value."""
 SMALLEST_DIGITS = 6
@@ -51,18 +52,19 @@ def constant(tree: Tree):
     return evaluate(tree, {}, FINE, holds(tree, "i"))
 
 
-def _agree(one: Tree, other: Tree, point: dict[str, Fraction], complex_values: bool) -> bool:
+def _agree(one: Tree, other: Tree, point: dict[str, Fraction], complex_values: bool, finely: bool = True) -> bool:
+    """To 35 digits, and `finely` then to 330: `\\sqrt{2^{900}+1}` is not `2^{450}`. What cancels below counts as zero."""
     a = evaluate(one, point, FINE, complex_values)
     b = evaluate(other, point, FINE, complex_values)
     size = max(abs(a), abs(b))
-    if size == 0:
+    if size > ZERO and abs(a - b) > CLOSE * size:
+        return False
+    if not finely and size > ZERO:
         return True
-    if size < ZERO:  # a sum that cancels, or a number that is small in truth
-        a = evaluate(one, point, FINEST, complex_values)
-        b = evaluate(other, point, FINEST, complex_values)
-        size = max(abs(a), abs(b))
-        return size < FINEST.mpf(10) ** -350 or abs(a - b) <= CLOSE * size
-    return bool(abs(a - b) <= CLOSE * size)
+    a = evaluate(one, point, FINEST, complex_values)
+    b = evaluate(other, point, FINEST, complex_values)
+    size = max(abs(a), abs(b))
+    return bool(size < NOTHING or abs(a - b) <= CLOSEST * size)
 
 
 SPREAD = 97
@@ -103,7 +105,7 @@ def equal_expressions(one: Tree, other: Tree) -> bool:
         same = _same_fraction(one, other, point) if rational else None
         if same is None:
             try:
-                same = _agree(one, other, point, False)
+                same = _agree(one, other, point, False, finely=agreed == 0)
             except Undefined:
                 continue
         if not same:

@@ -50,11 +50,14 @@ _BOX = re.compile(r"\\f?boxed\s*(?:\{|(?=[0-9A-Za-z\\]))")
 
 
 _SENTENCE = re.compile(
-    r"(?:(?:so|thus|hence|therefore|and)\s*,?\s*)?(?:the|its|his|her|their|it|this)\b(?P<subject>[^;?!]*?)\s"
+    r"(?:(?:so|thus|hence|therefore|and)\s*,?\s*)?(?:the|its|his|her|their|it|this)\b(?P<subject>[^;?!]*)\s"
     r"(?:is equal to|are equal to|equals?|is|are|was|will be|must be)\s+(?P<rest>[^;?!]+)",
     re.IGNORECASE | re.DOTALL,
 )
-_COPULA = re.compile(r"\b(?:is|are|was|were|equals?|be)\b", re.IGNORECASE)
+_COPULA = re.compile(
+    r"\b(?:is|are|was|were|equals?|be)\b(?!\s+(?:divided|divisible|increased|decreased|multiplied|raised|rounded|taken|chosen))",
+    re.IGNORECASE,
+)
 _HEDGE = re.compile(
     r"\b(?:maybe|perhaps|possibly|probably|might|could|may|can|guess\w*|either|one of|if|or|another|"
     r"candidates?|think|believe|unsure|"

@@ -120,9 +120,12 @@ def joined_by_and(text: str) -> bool:
     return any(d == 0 and p.casefold() in ("and", "und", "et", "y", "\\wedge", "\\cap") for p, _, d in pieces(text))
 
 
+_PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![A-Za-z])|\+/-")
+
+
 def variants(text: str) -> list[str]:
     """`1 \\pm \\sqrt 2` as its two readings; the text alone where there is no sign of this kind."""
-    if "\\pm" not in text and "\\mp" not in text and "+/-" not in text:
+    if not _PLUS_MINUS.search(text):
         return [text]
     text = text.replace("+/-", "\\pm ")
     swap = (("\\pm", "+", "-"), ("\\mp", "-", "+"))
