@@ -53,7 +53,7 @@ def constant(tree: Tree):
 
 
 def _agree(one: Tree, other: Tree, point: dict[str, Fraction], complex_values: bool, finely: bool = True) -> bool:
-    """To 35 digits, and `finely` then to 330: `\\sqrt{2^{900}+1}` is not `2^{450}`. What cancels below counts as zero."""
+    """To 35 digits, and `finely` then to 330: `\\sqrt{2^{900}+1}` is not `2^{450}`. Less than that is zero."""
     a = evaluate(one, point, FINE, complex_values)
     b = evaluate(other, point, FINE, complex_values)
     size = max(abs(a), abs(b))
