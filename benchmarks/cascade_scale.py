@@ -31,10 +31,10 @@ def measure(questions: int) -> None:
     start = time.perf_counter()
     import numpy as np
 
-    from corea.cascade.bootstrap import resample
-    from corea.cascade.levels import coarsen, group
-    from corea.cascade.pairs import Pairs
+    from corea.answers.pairs import Pairs
     from corea.cascade.sweep import sweep
+    from corea.metrics.bootstrap import resample
+    from corea.metrics.levels import coarsen, group
 
     rng = np.random.default_rng(0)
     confidence = rng.integers(0, THRESHOLDS, questions) / (THRESHOLDS - 1)

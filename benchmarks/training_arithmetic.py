@@ -39,8 +39,8 @@ def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
     """Peak memory of one forward and backward above that before it, in MiB."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from corea.rl.batching import MicroBatch, Row, micro_batches
-    from corea.rl.forward import TokenLogprobs
+    from corea.rl.update.batching import MicroBatch, Row, micro_batches
+    from corea.rl.update.forward import TokenLogprobs
 
     torch.set_num_threads(threads)
     count, length = int(tokens) // 128, 128
@@ -86,9 +86,9 @@ def floor(runs: int, threads: int, model: str) -> dict:
     """Seconds of the update of one batch, its matmul FLOPs with and without shared prompts, and FLOP/s of a product."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from corea.rl.batching import micro_batches
-    from corea.rl.forward import TokenLogprobs
-    from corea.rl.policy import Policy
+    from corea.rl.update.batching import micro_batches
+    from corea.rl.update.forward import TokenLogprobs
+    from corea.rl.update.policy import Policy
 
     torch.set_num_threads(threads)
     cfg = config(f"trainer.token_budget={TOKEN_BUDGET[model]}")
@@ -127,8 +127,8 @@ TOKEN_BUDGET = {"tiny": 1024, "smollm2": 4096}
 
 def tiny_rows() -> tuple:
     """The tiny SLM, and what it answers to the questions of the first step."""
-    from corea.engines.hf import HFEngine
     from corea.engines.loading import load_model
+    from corea.engines.local.hf import HFEngine
     from corea.types import Sampling
 
     model, tokenizer = load_model("package:tiny_slm")
@@ -162,7 +162,7 @@ def smollm2_rows() -> tuple:
 
 def row(prompt_ids: list[int], token_ids: list[int], logprobs: list[float] | None, number: int):
     """One completion of a group, better and worse ones by turns."""
-    from corea.rl.batching import Row
+    from corea.rl.update.batching import Row
 
     return Row(
         prompt_ids=prompt_ids,

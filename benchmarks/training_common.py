@@ -18,7 +18,7 @@ def config(*overrides: str):
 
 def first_prompts() -> list:
     """Messages of the questions of the first step."""
-    from corea.rl.rollout import Draw, messages
+    from corea.rl.rollout.groups import Draw, messages
 
     cfg = config()
     return messages(Draw(cfg)(0)[0], cfg.model.prompt)

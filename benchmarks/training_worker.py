@@ -52,7 +52,7 @@ def trl(runs: int, threads: int) -> dict:
     from transformers import TrainerCallback
 
     from corea.engines.loading import load_model
-    from corea.rl.rollout import Draw, make_group, messages
+    from corea.rl.rollout.groups import Draw, make_group, messages
     from corea.types import Completion
 
     torch.set_num_threads(threads)
@@ -133,8 +133,8 @@ def decode(runs: int, threads: int, way: str) -> dict:
     """New tokens a second, up to and with the end of sequence; one of three ways on the same prompts."""
     from transformers import GenerationConfig
 
-    from corea.engines.hf import HFEngine
     from corea.engines.loading import load_model
+    from corea.engines.local.hf import HFEngine
     from corea.types import Sampling
 
     torch.set_num_threads(threads)

@@ -12,10 +12,10 @@ from hydra.errors import HydraException
 
 from corea.composition import compose, composer, conf_dir, jobs, typed, with_trainer
 from corea.config import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
-from corea.config.build import require_files
 from corea.config.messages import hydra_line
-from corea.config.model import revision_of
-from corea.config.store import home
+from corea.config.model_schema import revision_of
+from corea.config.schema_store import home
+from corea.config.typed import require_files
 from corea.errors import UserError
 
 VERBS = {"train": TrainConfig, "sft": SftConfig, "collect": CollectConfig, "evaluate": EvaluateConfig}

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from corea.rl.distributed import NEEDED
+from corea.rl.run.distributed import NEEDED
 from test_train import OPTIONS, assert_equal_runs, finish, free_port, lines, wait_for
 
 pytestmark = pytest.mark.slow

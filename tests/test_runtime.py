@@ -186,7 +186,7 @@ def test_a_server_may_have_moved_when_a_run_goes_on(tmp_path):
     moved = [f"engine.{x}" for x in ("base_url=http://other:8000/v1", "weights=/shared", "concurrency=4")]
     prepare_run_dir(tmp_path, compose("train", "engine=vllm_server"), "auto")
     assert prepare_run_dir(tmp_path, compose("train", "engine=vllm_server", *moved), "auto") is True
-    with pytest.raises(UserError, match=r"engine\._target_ was corea\.engines\.vllm_server"):
+    with pytest.raises(UserError, match=r"engine\._target_ was corea\.engines\.vllm\.served"):
         prepare_run_dir(tmp_path, compose("train"), "auto")
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from corea.rl.distributed import NEEDED
+from corea.rl.run.distributed import NEEDED
 
 STEPS = 10
 OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=16", "trainer.save_every=3", "logger=none"]

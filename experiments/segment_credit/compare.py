@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from corea.cascade.metrics import measure
 from corea.composition import compose
-from corea.engines.hf import HFEngine
-from corea.rl.panel import answers_of, cascade_area
-from corea.rl.rollout import make_group, messages
+from corea.engines.local.hf import HFEngine
+from corea.metrics.calibration import measure
+from corea.rl.rollout.groups import make_group, messages
+from corea.rl.validation import answers_of, cascade_area
 from corea.tasks.mixes import family_sources, held_out
 from corea.types import Sampling
 

@@ -26,9 +26,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from corea.composition import VERSION_BASE, composer, conf_dir, jobs, typed, with_trainer
-from corea.config.build import build, require_files
 from corea.config.messages import hydra_line, omegaconf_line, one_line
-from corea.config.store import register_schemas
+from corea.config.schema_store import register_schemas
+from corea.config.typed import build, require_files
 from corea.errors import Interrupted, UserError
 
 Config = TypeVar("Config")

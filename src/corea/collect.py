@@ -13,11 +13,11 @@ from corea.config import CollectConfig, ReplayEngineConfig
 @command("collect")
 def main(cfg: CollectConfig) -> None:
     """Write `answers.parquet` (and `answers_before.parquet`, the model before RL) into the run folder."""
+    from corea.collecting.answering import collect_answers
+    from corea.collecting.collect_summary import log_summary, show, summarise
     from corea.collecting.estimate import show_estimate
     from corea.collecting.plan import tiers_of, with_run_defaults
-    from corea.collecting.recorded import replay_answers
-    from corea.collecting.run import collect_answers
-    from corea.collecting.summary import log_summary, show, summarise
+    from corea.collecting.replay_tables import replay_answers
     from corea.logger import build_logger
     from corea.runtime import prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits

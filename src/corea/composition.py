@@ -18,9 +18,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from corea.config.build import build
 from corea.config.messages import plain_line
-from corea.config.store import register_schemas
+from corea.config.schema_store import register_schemas
+from corea.config.typed import build
 from corea.errors import UserError
 
 VERSION_BASE = "1.3"

@@ -12,15 +12,15 @@ from corea.config import EvaluateConfig
 @command("evaluate")
 def main(cfg: EvaluateConfig) -> None:
     """Measure every dataset of the table; leave figures, plots and report beside it, and a summary in the terminal."""
-    from corea.cascade.publish import log_results, write_outputs
-    from corea.cascade.run import run_evaluation
-    from corea.cascade.summary import print_summary
+    from corea.evaluation.pipeline import run_evaluation
     from corea.logger import build_logger
+    from corea.report.publish import log_results, write_outputs
+    from corea.report.terminal import print_summary
     from corea.runtime import prepare_run_dir
 
     regrade = None
     if cfg.audit is not None:
-        from corea.collecting.regrade import regrader
+        from corea.evaluation.regrade import regrader
 
         regrade = regrader(cfg.audit)
     results = run_evaluation(cfg, regrade)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from hydra.utils import get_class
 
-from corea.config.logger import LoggerConfig
+from corea.config.logger_schema import LoggerConfig
 from corea.runtime import atomic_write
 
 if TYPE_CHECKING:

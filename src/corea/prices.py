@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from corea.config.price import PriceConfig
+from corea.config.price_schema import PriceConfig
+
+USD = "usd"
+LLM_CALLS = "llm_calls"
+"""Cost unit where the table has no prices: one LLM call costs 1, one SLM call 0."""
 
 
 def cost_usd(price: PriceConfig, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float | None:

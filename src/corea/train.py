@@ -12,7 +12,7 @@ from corea.config import TrainConfig
 def main(cfg: TrainConfig) -> None:
     """Train by GRPO and leave `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` in the run folder."""
     from corea.logger import NoLogger, build_logger
-    from corea.rl.distributed import launched, left_at_the_end
+    from corea.rl.run.distributed import launched, left_at_the_end
     from corea.rl.trainer import Trainer
     from corea.runtime import prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits

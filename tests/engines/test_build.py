@@ -1,13 +1,13 @@
 """Engines from their configuration."""
 
 import pytest
-from random_models import random_model
 
 from corea.composition import compose
 from corea.config import AutoEngineConfig, HFEngineConfig
 from corea.engines.build import build_engine, chosen
-from corea.engines.hf import HFEngine
+from corea.engines.local.hf import HFEngine
 from corea.types import Engine, Sampling
+from random_models import random_model
 
 
 def test_the_target_picks_the_class(tmp_path, tokenizer):

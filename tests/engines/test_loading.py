@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from random_models import random_model
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
@@ -21,6 +20,7 @@ from corea.engines.loading import (
     why_not,
 )
 from corea.errors import UserError
+from random_models import random_model
 
 
 @pytest.fixture(scope="module")

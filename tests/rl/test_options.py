@@ -6,19 +6,18 @@ import signal
 import pandas as pd
 import pytest
 import torch
-from rl_models import random_llama, random_rows
 from safetensors.torch import load_file
-from test_policy import plain_update, trainer_config
-from test_trainer import SendingLogger, assert_same_run, config, metrics
 
 from corea.config import LoraConfig, LossConfig
 from corea.engines.loading import load_model
 from corea.errors import UserError
 from corea.logger import NoLogger
-from corea.rl.batching import micro_batches
-from corea.rl.lora import merged_state_dict
-from corea.rl.policy import Policy
 from corea.rl.trainer import Trainer
+from corea.rl.update.batching import micro_batches
+from corea.rl.update.lora import merged_state_dict
+from corea.rl.update.policy import Policy
+from rl_models import plain_update, random_llama, random_rows, trainer_config
+from rl_runs import SendingLogger, assert_same_run, config, metrics
 
 
 def test_groups_without_advantage_are_replaced(tmp_path):

@@ -6,9 +6,9 @@ import pytest
 
 from corea.composition import compose
 from corea.errors import UserError
-from corea.rl.coldstart import TEACHERS, _taught
-from corea.rl.rollout import Draw, make_groups
-from corea.rl.samples import samples_frame
+from corea.rl.rollout.groups import Draw, make_groups
+from corea.rl.run.samples_file import samples_frame
+from corea.sft.cold_start import TEACHERS, _taught
 from corea.types import Completion
 
 

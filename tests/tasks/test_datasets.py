@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from corea.composition import compose
-from corea.config.data import DataConfig, FamilyConfig, SourceConfig
+from corea.config.data_schema import DataConfig, FamilyConfig, SourceConfig
 from corea.errors import UserError
 from corea.tasks.grading import grade_many
 from corea.tasks.mixes import TrainingStream, family_questions, mix_questions, training_sources
-from corea.tasks.text import normalise, partition
+from corea.tasks.question_text import normalise, partition
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not at hand")

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from corea.errors import UserError
-from corea.tasks.files import _why, hub_rows
+from corea.tasks.data_files import _why, hub_rows
 
 
 @pytest.fixture(autouse=True)

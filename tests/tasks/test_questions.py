@@ -7,9 +7,9 @@ import pytest
 from corea.composition import compose
 from corea.tasks.gym import gym_question
 from corea.tasks.mixes import held_out, mix_questions
+from corea.tasks.question_text import normalise, partition
 from corea.tasks.seeds import base_seed
 from corea.tasks.splits import SplitReport, training_only
-from corea.tasks.text import normalise, partition
 
 SUMS = {"name": "sums", "task": "chain_sum", "weight": 3.0, "params": {"min_digits": 3, "max_digits": 4}}
 WORDS = {"name": "words", "task": "spell_backward", "weight": 1.0, "params": {}}

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corea.cascade.levels import LLM_ONLY, SLM_ONLY, Levels
+from corea.metrics.levels import LLM_ONLY, SLM_ONLY, Levels
 
 GRID = np.arange(101) / 100
 STARTS = 5

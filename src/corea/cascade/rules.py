@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from corea.cascade.guarantee import guaranteed
-from corea.cascade.levels import Levels
-from corea.cascade.sweep import curve, depth_of, thresholds_of
-from corea.config.cascade import CascadeConfig
+from corea.cascade.sweep import depth_of, thresholds_of
+from corea.config.cascade_schema import CascadeConfig
+from corea.metrics.cascade_curve import curve
+from corea.metrics.levels import Levels
 
 
 @dataclass(slots=True, kw_only=True)

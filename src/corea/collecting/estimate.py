@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corea.collecting.answer_store import Store
 from corea.collecting.plan import Tier, held_out_questions, question_key
-from corea.collecting.store import Store
 from corea.config import CollectConfig
 from corea.prices import cost_usd
 from corea.tasks.prompts import build_messages

@@ -25,7 +25,7 @@ from corea.config import (
     PriceConfig,
 )
 from corea.config.messages import one_line
-from corea.config.model import revision_of
+from corea.config.model_schema import revision_of
 from corea.engines.build import chosen
 from corea.errors import UserError
 from corea.tasks.mixes import family_questions

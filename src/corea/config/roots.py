@@ -8,14 +8,14 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.cascade import CascadeConfig
+from corea.config.cascade_schema import CascadeConfig
 from corea.config.checks import at_least, existing, one_of, require
-from corea.config.data import DataConfig
-from corea.config.engine import EngineConfig, ReplayEngineConfig
-from corea.config.logger import LoggerConfig
-from corea.config.model import ArchitectureConfig, LLMConfig, ModelConfig
-from corea.config.reward import RewardConfig
-from corea.config.trainer import SupervisedConfig, TrainerConfig
+from corea.config.data_schema import DataConfig
+from corea.config.engine_schema import EngineConfig, ReplayEngineConfig
+from corea.config.logger_schema import LoggerConfig
+from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
+from corea.config.reward_schema import RewardConfig
+from corea.config.trainer_schema import SupervisedConfig, TrainerConfig
 
 ANSWER_COLUMNS = [
     "dataset",

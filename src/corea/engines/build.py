@@ -11,9 +11,9 @@ from typing import Any
 
 from hydra.utils import get_class
 
-from corea.config.engine import AutoEngineConfig, EngineConfig, HFEngineConfig, VLLMEngineConfig
-from corea.config.model import ModelConfig
-from corea.config.price import PriceConfig
+from corea.config.engine_schema import AutoEngineConfig, EngineConfig, HFEngineConfig, VLLMEngineConfig
+from corea.config.model_schema import ModelConfig
+from corea.config.price_schema import PriceConfig
 from corea.errors import UserError
 from corea.types import Engine
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from corea.config.model import revision_of
+from corea.config.model_schema import revision_of
 from corea.errors import UserError
 from corea.types import Message
 

@@ -22,22 +22,22 @@ from corea.engines.build import sampling_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
-from corea.rl import distributed
-from corea.rl.alarms import Alarms
-from corea.rl.best import Best
-from corea.rl.checkpoint import Checkpoints
-from corea.rl.display import build_display
-from corea.rl.extra import load_extras
-from corea.rl.interrupt import StopRequest
-from corea.rl.panel import Panel, answers_of, panel_figures, write_panel
-from corea.rl.policy import Policy
-from corea.rl.reward import reward_warnings
-from corea.rl.sampler import Sampler
-from corea.rl.samples import samples_frame, write_broken, write_samples
-from corea.rl.schedule import learning_rate
-from corea.rl.stats import batch_metrics, columns, joined
-from corea.rl.sync import require_parity, trained_weights
-from corea.rl.update import Updater
+from corea.rl.rollout.extra_rewards import load_extras
+from corea.rl.rollout.reward import reward_warnings
+from corea.rl.rollout.sampler import Sampler
+from corea.rl.run import distributed
+from corea.rl.run.alarms import Alarms
+from corea.rl.run.best_checkpoint import Best
+from corea.rl.run.checkpoint import Checkpoints
+from corea.rl.run.display import build_display
+from corea.rl.run.interrupt import StopRequest
+from corea.rl.run.samples_file import samples_frame, write_broken, write_samples
+from corea.rl.run.step_metrics import batch_metrics, columns, joined
+from corea.rl.update.policy import Policy
+from corea.rl.update.schedule import learning_rate
+from corea.rl.update.updater import Updater
+from corea.rl.update.weight_sync import require_parity, trained_weights
+from corea.rl.validation import Panel, answers_of, panel_figures, write_panel
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.tasks.splits import SplitReport
 from corea.types import Group

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from corea.tasks.text import normalise
+from corea.tasks.question_text import normalise
 from corea.types import Question
 
 GRAM = 13

@@ -13,15 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from corea.config.data import DataConfig, SourceConfig
+from corea.config.data_schema import DataConfig, SourceConfig
 from corea.errors import UserError
 from corea.tasks.contamination import Known, Screening, screen
-from corea.tasks.files import KINDS
+from corea.tasks.data_files import KINDS
 from corea.tasks.gym import gym_question
+from corea.tasks.question_text import normalise, partition
 from corea.tasks.seeds import base_seed
 from corea.tasks.sets import DataSet
 from corea.tasks.splits import SplitReport, is_procedural, training_only
-from corea.tasks.text import normalise, partition
 from corea.types import Question
 
 Source = dict[str, Any]

@@ -14,9 +14,9 @@ import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from corea.config.data import SourceConfig
+from corea.config.data_schema import SourceConfig
 from corea.errors import UserError
-from corea.tasks.text import normalise
+from corea.tasks.question_text import normalise
 from corea.types import Question
 
 MAPPED = ("question", "gold", "question_id", "options", "solution")

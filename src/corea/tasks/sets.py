@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from corea.config.data import SPLITS, SourceConfig
+from corea.config.data_schema import SPLITS, SourceConfig
 from corea.errors import UserError
-from corea.tasks.files import hub_rows, local_rows
+from corea.tasks.data_files import hub_rows, local_rows
+from corea.tasks.question_text import fraction, partition
 from corea.tasks.questions import to_questions, top_columns
 from corea.tasks.seeds import base_seed
-from corea.tasks.text import fraction, partition
 from corea.types import Question
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from corea.tasks.text import partition
+from corea.tasks.question_text import partition
 from corea.types import Question
 
 

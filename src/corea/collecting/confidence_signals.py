@@ -1,0 +1,147 @@
+"""Confidence signals that come with the answers (DESIGN section 6), as columns confidence_<signal>.
+
+expected  mean of the stated confidence over the distribution of its tokens (tasks/expectation.py)
+avg_prob  mean probability of the completion's tokens, under the distribution they were drawn from
+vote      share of a question's samples whose answer is that of the sample in hand; it costs all of them
+probe     logistic regression on the hidden state after the completion
+router    logistic regression on the words of the question, before anything is answered
+
+expected, avg_prob and the hidden state are taken while the model answers. Probe and router learn from the verdicts of
+all calibration questions. What they say of a calibration question comes from a fit without it (cross-validation), so
+thresholds may be chosen on the same questions; what they say of any other comes from the fit on all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from corea.collecting.answer_rows import Answered
+from corea.collecting.plan import CALIBRATION, Tier
+from corea.errors import UserError
+from corea.tasks.expectation import expected_confidence
+from corea.types import DISTRIBUTIONS, STATES, Completion
+
+NEEDS = {"expected": ("tail", DISTRIBUTIONS), "probe": ("state", STATES)}
+"""Signal -> what it needs in Completion.extra, and the name by which Sampling.record asks for it."""
+FOLDS = 5
+LEAST = 50
+"""Calibration questions that a probe or router is fitted on at least."""
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse regularisation strengths that cross-validation chooses from."""
+
+
+def to_record(signals: Sequence[str]) -> tuple[str, ...]:
+    """What an engine is asked to record for `signals`."""
+    return tuple(sorted({NEEDS[s][1] for s in signals if s in NEEDS}))
+
+
+def note(tier: Tier, completions: Sequence[Completion]) -> None:
+    """Turn what the engine recorded into signals, in place, before the answers are stored.
+
+    Raises:
+        UserError: the engine recorded nothing.
+    """
+    for completion in completions:
+        if completion.finish_reason == "error":
+            continue
+        for signal in tier.signals:
+            if signal in NEEDS and NEEDS[signal][0] not in completion.extra:
+                raise UserError(
+                    f"signals: {signal} is not to be had from engine={tier.engine.name}; engine=hf gives it"
+                )
+        tail = completion.extra.pop("tail", None)
+        if "expected" in tier.signals:
+            completion.extra["confidence_expected"] = expected_confidence(tail, tier.percent)
+        if "avg_prob" in tier.signals:
+            if not completion.logprobs and completion.completion_tokens:
+                raise UserError(
+                    f"signals: avg_prob needs log-probabilities, which engine={tier.engine.name} does not give"
+                )
+            completion.extra["confidence_avg_prob"] = float(np.exp(completion.logprobs).mean())
+
+
+def add_signals(tier: Tier, answered: Sequence[Answered], rows: list[dict[str, Any]], seed: int) -> None:
+    """Add the columns of vote, probe and router to the rows of one tier, in place; rows[i] is that of answered[i]."""
+    if "vote" in tier.signals:
+        _add_votes(rows)
+    first = [i for i, a in enumerate(answered) if a.sample == 0 and a.completion.finish_reason != "error"]
+    known = np.array([rows[i]["split"] == CALIBRATION for i in first], bool)
+    right = np.array([bool(rows[i]["correct"]) for i in first], bool)
+    for name in ("probe", "router"):
+        if name not in tier.signals:
+            continue
+        if known.sum() < LEAST or len(np.unique(right[known])) < 2:
+            raise UserError(
+                f"signals: {name} needs {LEAST} calibration questions, some right and some wrong; {tier.name} has "
+                f"{int(known.sum())} with {int(right[known].sum())} right"
+            )
+        material = (
+            np.stack([_state(answered[i].completion) for i in first])
+            if name == "probe"
+            else np.array([answered[i].question.text for i in first], object)
+        )
+        values = predicted(name, material, right, known, seed)
+        for i, value in zip(first, values, strict=True):
+            rows[i][f"confidence_{name}"] = float(value)
+
+
+def _state(completion: Completion) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(completion.extra["state"]), np.float16).astype(np.float64)
+
+
+def _add_votes(rows: list[dict[str, Any]]) -> None:
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], row["question_id"]), []).append(row)
+    for group in groups.values():
+        answers = [_plain(row["answer"]) for row in group]
+        for row, answer in zip(group, answers, strict=True):
+            row["confidence_vote"] = None if answer is None else answers.count(answer) / len(answers)
+
+
+def _plain(answer: str | None) -> str | None:
+    """Answers that differ in white space and case alone count as the same."""
+    return None if answer is None else re.sub(r"\s+", "", answer).casefold()
+
+
+def predicted(kind: str, material: np.ndarray, right: np.ndarray, known: np.ndarray, seed: int) -> np.ndarray:
+    """[N] probability of being right. Fitted where `known` [N] holds; there by cross-validation.
+
+    Args:
+        material: hidden states [N, D] for "probe", question texts [N] for "router".
+        right: [N] verdicts; those outside `known` are not looked at.
+    """
+    from sklearn.base import clone
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    model = _model(kind, seed)
+    values = np.empty(len(right))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    values[known] = cross_val_predict(model, material[known], right[known], cv=folds, method="predict_proba")[:, 1]
+    if not known.all():
+        fitted = clone(model).fit(material[known], right[known])
+        values[~known] = fitted.predict_proba(material[~known])[:, 1]
+    return values
+
+
+def _model(kind: str, seed: int):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
+    strengths = [s * (1.0 if kind == "probe" else 100.0) for s in STRENGTHS]
+    logistic = GridSearchCV(
+        LogisticRegression(max_iter=500), {"C": strengths}, scoring="neg_log_loss", cv=folds, error_score="raise"
+    )
+    if kind == "probe":
+        return make_pipeline(StandardScaler(), logistic)
+    words = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), min_df=2, max_features=20_000, sublinear_tf=True)
+    return make_pipeline(words, logistic)

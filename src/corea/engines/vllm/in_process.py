@@ -1,0 +1,194 @@
+"""VLLMEngine: vLLM in this process, for rollouts while training (colocated) and for collecting.
+
+vLLM keeps weights of its own, packed for the device. `sync` hands it the trainer's after each update and drops the
+prefix cache, which belongs to the weights before. Log-probabilities are those of the processed distribution, the one
+that is sampled from: temperature alone, no top-p, no top-k, and no sampling defaults of the model's own.
+
+Seen working with vLLM 0.32 on CPU: one process, vLLM set up before DeepSpeed, both in the same torch.distributed world.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from corea.config.engine_schema import VLLMEngineConfig
+from corea.config.model_schema import revision_of
+from corea.engines.completions import sampled, too_long
+from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype, why_not
+from corea.engines.local.token_sampling import noise_keys, seed_of
+from corea.errors import UserError
+from corea.types import Completion, Message, Sampling
+
+
+class VLLMEngine:
+    """Engine on vLLM (see corea.types.Engine)."""
+
+    def __init__(self, model: str, *, revision: str | None = None, dtype: str = "auto", template=None, **options: Any):
+        """Load `model` (hub id, local folder or "package:NAME"); `options` are fields of VLLMEngineConfig.
+
+        Raises:
+            UserError: vLLM is not installed, or cannot load the model.
+        """
+        self.cfg = VLLMEngineConfig(**options)
+        self.model_name = model
+        self.template = template
+        device = pick_device(None)
+        self.sleeps = self.cfg.sleep and device.type == "cuda"
+        revision = revision_of(model, revision)
+        set_vllm_environment(self.cfg)
+        self.llm = _load(model, revision, pick_dtype(dtype, device), self.cfg, self.sleeps)
+        # After each update it would warn that rotary embeddings, which have no weights, were given none.
+        logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
+        self.tokenizer = self.llm.get_tokenizer()
+        self.context = self.llm.llm_engine.model_config.max_model_len
+        self.stop_ids = eos_ids_of(model_location(model), revision, self.tokenizer)
+        self.asleep = False
+        self.max_logprob_gap = self.cfg.max_logprob_gap
+        self.owns_world = True
+        """Nothing else in this process uses torch.distributed."""
+
+    @classmethod
+    def from_model(cls, model, tokenizer, *, path: str, revision: str | None, model_name: str, **options) -> VLLMEngine:
+        """A second copy of the model at `path` beside the one that is trained, in its number format."""
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError("engine=vllm: trains in one process; start several with engine=hf")
+        dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+        engine = cls(path, revision=revision, dtype=dtype, **options)
+        engine.model_name = model_name
+        engine.tokenizer = tokenizer
+        engine.owns_world = False
+        return engine
+
+    def close(self) -> None:
+        """Let go of the model; another one can be loaded afterwards."""
+        self.llm = None
+        gc.collect()
+        if self.owns_world:
+            from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+            cleanup_dist_env_and_memory()
+
+    def sync(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Take over weights by their Hugging Face names, and forget everything computed with those before."""
+        if self.asleep:
+            self.llm.wake_up()
+            self.asleep = False
+        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
+        if not self.llm.reset_prefix_cache():
+            raise RuntimeError("vLLM did not reset its prefix cache")
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        sampling: Sampling,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[Completion]]:
+        """Answer each prompt `sampling.n` times.
+
+        A completion is a function of (seed, prompt, weights) up to the rounding of sums, which may turn a near-tie. A
+        prompt that leaves no room in the model's context is answered by completions with finish_reason "error".
+        """
+        encoded = [encode_prompt(self.tokenizer, p, self.model_name, self.template) for p in prompts]
+        answers: list[list[Completion]] = [[] for _ in encoded]
+        rows = [i for i, ids in enumerate(encoded) for _ in range(sampling.n) if len(ids) < self.context]
+        for i, ids in enumerate(encoded):
+            if len(ids) >= self.context:
+                answers[i] = [too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
+        if self.asleep:
+            self.llm.wake_up()
+            self.asleep = False
+        started = time.perf_counter()
+        outputs = self._generate([encoded[i] for i in rows], sampling, noise_keys(encoded, sampling.seed), rows)
+        seconds = time.perf_counter() - started
+        for i, output in zip(rows, outputs, strict=True):
+            answers[i].append(self._completion(encoded[i], output, seconds))
+        if self.sleeps:
+            self.llm.sleep(level=1)
+            self.asleep = True
+        if progress is not None:
+            progress(len(prompts))
+        return answers
+
+    def _generate(self, ids: list[list[int]], sampling: Sampling, keys: list[bytes], rows: list[int]) -> list[Any]:
+        from vllm import SamplingParams
+
+        if not ids:
+            return []
+        copies: dict[int, int] = {}
+        params = []
+        for prompt, row in zip(ids, rows, strict=True):
+            copy = copies[row] = copies.get(row, -1) + 1
+            params.append(
+                SamplingParams(
+                    temperature=sampling.temperature,
+                    max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
+                    seed=seed_of(keys[row], copy) if sampling.temperature else None,
+                    logprobs=0,  # of the sampled token alone
+                    stop_token_ids=sorted(self.stop_ids),
+                    detokenize=False,
+                )
+            )
+        return self.llm.generate([{"prompt_token_ids": p} for p in ids], sampling_params=params, use_tqdm=False)
+
+    def _completion(self, prompt: list[int], output: Any, seconds: float) -> Completion:
+        row = output.outputs[0]
+        ids = list(row.token_ids)
+        return sampled(
+            self.tokenizer,
+            prompt,
+            ids,
+            [step[token].logprob for step, token in zip(row.logprobs, ids, strict=True)],
+            stopped=row.finish_reason == "stop",
+            cached_tokens=output.num_cached_tokens or 0,
+            latency_s=seconds,
+            model=self.model_name,
+        )
+
+
+def set_vllm_environment(cfg: VLLMEngineConfig) -> None:
+    """Settings that vLLM reads from the environment alone; what is set already stands."""
+    settings = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, where weights can be handed over
+        "VLLM_CPU_KVCACHE_SPACE": str(cfg.cpu_cache_gib),
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineConfig, sleeps: bool) -> Any:
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        reason = f"vLLM cannot be imported ({error})"
+        raise UserError(f"engine=vllm: {reason}; pip install 'corea[vllm]', or take engine=hf") from error
+    gpu = {"gpu_memory_utilization": cfg.gpu_share, "enable_sleep_mode": sleeps} if torch.cuda.is_available() else {}
+    try:
+        return LLM(
+            model=model_location(model),
+            revision=revision,
+            dtype=str(dtype).removeprefix("torch."),
+            load_format="safetensors",
+            trust_remote_code=False,
+            generation_config="vllm",  # no sampling defaults of the model's own
+            logprobs_mode="processed_logprobs",
+            max_model_len=cfg.max_model_len,
+            max_num_seqs=cfg.max_rows,
+            enforce_eager=cfg.eager,
+            enable_prefix_caching=True,
+            disable_log_stats=True,
+            seed=0,
+            **gpu,
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"engine=vllm: {why_not(model, model_location(model), revision, error)}") from error

@@ -1,0 +1,61 @@
+"""Everything that an evaluation finds out, as one object: plots, files, report and logger read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from corea.answers.table import Answers
+from corea.cascade.chains import TierResults
+from corea.config.cascade_schema import CascadeConfig
+from corea.evaluation.audit import Audit
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.signal_comparison import SignalRow
+
+POOLED = "pooled"
+
+
+@dataclass(slots=True, kw_only=True)
+class Results:
+    """Everything that an evaluation found out; plots, files, report and logger draw on it."""
+
+    answers: Answers
+    cfg: CascadeConfig
+    datasets: dict[str, Evaluation]
+    """By name, the primary one first."""
+    pooled: Evaluation
+    """All datasets as one; the same as the only one where there is one."""
+    primary: str
+    notes: list[str]
+    """What a reader must know beside the figures."""
+    calibration_hash: dict[str, str] = field(default_factory=dict)
+    """Dataset -> SHA-256 of its calibration questions with their confidences and verdicts."""
+    signals: dict[str, list[SignalRow]] = field(default_factory=dict)
+    """Dataset (and "pooled") -> its signals compared, the configured one first; empty where there is one alone."""
+    tiers: dict[str, TierResults] = field(default_factory=dict)
+    """Dataset -> chains of its tiers, where it has more than two and calibration questions."""
+    audit: Audit | None = None
+    """What regrading the recorded answers found, where that was asked for."""
+    training: pd.DataFrame | None = None
+    """metrics.jsonl of the training run, one row a step."""
+
+    @property
+    def first(self) -> Evaluation:
+        """The dataset that is reported first."""
+        return self.datasets[self.primary]
+
+    @property
+    def everything(self) -> dict[str, Evaluation]:
+        """Each dataset and, where there are several, all of them pooled."""
+        return {**self.datasets, **({POOLED: self.pooled} if len(self.datasets) > 1 else {})}
+
+
+def models_of(answers: Answers) -> dict[int, list[str]]:
+    """Tier -> names of the models that answered it; empty where the table has no column model."""
+    if "model" not in answers.frame:
+        return {}
+    names: dict[int, list[str]] = {}
+    for tier, model in answers.frame[["tier", "model"]].drop_duplicates().itertuples(index=False):
+        names.setdefault(int(tier), []).extend([str(model)] if isinstance(model, str) else [])
+    return names

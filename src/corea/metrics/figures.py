@@ -1,0 +1,35 @@
+"""Figures with their bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from corea.metrics.bootstrap import interval, reverse_interval
+
+BIASED = ("ece", "ece_equal_mass", "ece_debiased", "brier_reliability")
+"""Figures that finite bins push up; they get the reverse percentile interval."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Figure:
+    """A number with its interval. NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Questions that it rests on."""
+
+
+def figures_of(
+    values: Mapping[str, np.ndarray], draws: Mapping[str, np.ndarray], n: int, level: float
+) -> dict[str, Figure]:
+    """A Figure of each value with the interval of its draws [R]."""
+    figures = {}
+    for name, value in values.items():
+        ends = reverse_interval(float(value), draws[name], level) if name in BIASED else interval(draws[name], level)
+        figures[name] = Figure(value=float(value), low=float(ends[0]), high=float(ends[1]), n=n)
+    return figures

@@ -1,0 +1,131 @@
+"""report.html: one file with everything in it, the story first, charts to hover over. Needs no network to be read.
+
+The page is web/report.html (jinja2) with web/report.css and web/report.js; this module makes its numbers. Plotly's
+JavaScript comes from the installed plotly package, compressed.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import importlib.util
+import json
+import math
+from functools import cache
+from pathlib import Path
+
+from corea.evaluation import price_sensitivity
+from corea.evaluation.audit import sentence as audit_sentence
+from corea.evaluation.results import Results, models_of
+from corea.prices import USD
+from corea.report import html_tables, sentences
+from corea.report.chart_data import page_data
+from corea.report.result_files import file_hash
+from corea.runtime import atomic_write
+
+WEB = Path(__file__).parent / "web"
+SCRIPTS = ("report.js", "compare.js", "slider.js", "tools.js")
+
+
+def write_report(results: Results, path: Path) -> Path:
+    """Write the report; returns its path."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(render(results), encoding="utf-8")
+    return path
+
+
+def render(results: Results) -> str:
+    """The whole page."""
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+
+    shown = results.everything
+    point = results.first.point(results.cfg.rule)
+    data = page_data(results)
+    page = Environment(loader=FileSystemLoader(WEB), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template("report.html").render(
+        title=_title(results),
+        headline=sentences.headline(results),
+        costs_more=point.costs_more,
+        tiles=_tiles(results),
+        warnings=sentences.warnings(results),
+        datasets=[
+            {
+                "name": name,
+                "sentence": sentences.sentence(e, e.point(results.cfg.rule), results.cfg.level),
+                "rules": Markup(html_tables.rules_table(e)),
+                "signals": Markup(html_tables.signals_table(results.signals.get(name, []), e)),
+                "prices": Markup(html_tables.prices_table(e, e.point(results.cfg.rule))),
+                "prices_sentence": price_sensitivity.sentence(e, e.point(results.cfg.rule)),
+                "peers": Markup(html_tables.peers_table(e)),
+                "moves": Markup(html_tables.moves_table(results.audit, name)) if results.audit else "",
+                "tiers": Markup(html_tables.tiers_table(results.tiers[name])) if name in results.tiers else "",
+                "tiers_sentence": results.tiers[name].pays if name in results.tiers else "",
+                "metrics": Markup(html_tables.metrics_table(e)),
+            }
+            for name, e in shown.items()
+        ],
+        training=bool(data["training"]),
+        signals=bool(results.signals),
+        tiers=bool(results.tiers),
+        price_list=Markup(html_tables.price_list(results.answers)),
+        audit=audit_sentence(results.audit) if results.audit else "",
+        disagreements=Markup(html_tables.disagreements_table(results.audit)) if results.audit else "",
+        level=f"{100 * results.cfg.level:g}",
+        settings=sentences.settings(results),
+        notes=results.notes,
+        answers={
+            "file": Path(results.answers.path).name,
+            "sha256": file_hash(results.answers.path),
+            "rows": f"{len(results.answers.frame):,}",
+        },
+        css=Markup((WEB / "report.css").read_text(encoding="utf-8")),
+        js=Markup("".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)),
+        data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+        plotly=Markup(_plotly()),
+    )
+
+
+@cache
+def _plotly() -> str:
+    """Plotly's JavaScript, gzip in base64. Found without importing plotly, which would take longer than the report."""
+    spec = importlib.util.find_spec("plotly")
+    assert spec is not None, "plotly is a dependency of corea"
+    script = Path(str(spec.origin)).parent / "package_data" / "plotly.min.js"
+    return base64.b64encode(gzip.compress(script.read_bytes(), 6, mtime=0)).decode()
+
+
+def _title(results: Results) -> str:
+    models = models_of(results.answers)
+    if len(models) < 2 or not all(models.values()):
+        return "What this cascade saves"
+    tiers = [" or ".join(models[tier]) for tier in sorted(models)]
+    return " in front of ".join([tiers[0], tiers[-1]])
+
+
+def _tiles(results: Results) -> list[dict[str, str]]:
+    """The four figures that people ask for first."""
+    e, level = results.first, f"{100 * results.cfg.level:g} %"
+    point = e.point(results.cfg.rule)
+    tiles = []
+    if point.figures:
+        f = point.figures
+        cost = "cost against the LLM alone" if e.unit == USD else "LLM calls against the LLM alone"
+        for label, key, text in (
+            (cost, "cost_change", sentences.percent),
+            ("points of pass@1 against the LLM alone", "accuracy_change", lambda v: sentences.points(v).split()[0]),
+        ):
+            span = sentences.span(f[key])
+            note = f"{level}: {span}" if span else ""
+            tiles.append({"label": label, "value": text(f[key].value), "note": note})
+        sent = sentences.percent(f["deferral_rate"].value, signed=False)
+        note = f"confidence below {point.choice.threshold:.3g}"
+        tiles.append({"label": "questions sent to the LLM", "value": sent, "note": note})
+    for label, key in (("ECE of the small model", "ece"), ("AUROC of its confidence", "auroc")):
+        earlier = f"before RL {e.before.figures[key].value:.3f}" if e.before else e.name
+        tiles.append({"label": label, "value": _short(e.small.figures[key].value), "note": earlier})
+    return tiles
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"

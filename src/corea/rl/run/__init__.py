@@ -1,0 +1,1 @@
+"""What surrounds the loop: checkpoints, processes, alarms, progress, figures of a step."""

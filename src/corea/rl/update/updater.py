@@ -1,0 +1,81 @@
+"""All updates on one batch: minibatches, epochs, and what they report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from corea.config import TrainConfig
+from corea.rl.rollout.groups import in_loss, rows_of
+from corea.rl.run import distributed
+from corea.rl.update.batching import MicroBatch, micro_batches
+from corea.rl.update.forward import supports_trees
+from corea.rl.update.loss import aggregation_weights
+from corea.rl.update.policy import Policy, Sums
+from corea.types import Group, Rollout
+
+
+class Updater:
+    """Groups of a step -> updates of the policy."""
+
+    def __init__(self, cfg: TrainConfig, policy: Policy, tokenizer):
+        self.cfg = cfg
+        self.policy = policy
+        self.tokenizer = tokenizer
+        self.share_prompt = cfg.trainer.share_prompt and supports_trees(policy.model)
+
+    def __call__(
+        self, groups: list[Group], lr: float, timed: Callable[[str], AbstractContextManager]
+    ) -> dict[str, float]:
+        """All epochs and minibatches of one batch; figures averaged over their optimizer steps."""
+        trainer = self.cfg.trainer
+        parts = [groups[k :: trainer.minibatches] for k in range(trainer.minibatches)]
+        batches = [self._micro_batches(part) for part in parts]
+        several = trainer.minibatches * trainer.epochs > 1
+        with timed("logprobs"):
+            if several or self.policy.has_reference:
+                batches = [self.policy.fill_logprobs(b, old=several) for b in batches]
+        results = []
+        with timed("update"):
+            for _ in range(trainer.epochs):
+                results += [self.policy.update(b, lr) for b in batches]
+        return update_metrics([r for every in distributed.gather(results) for r in every])
+
+    def _micro_batches(self, groups: list[Group]) -> list[MicroBatch]:
+        """Of one optimizer step; the denominator of the loss is that of all processes."""
+        loss = self.cfg.trainer.loss
+        counted = [r for g in groups for r in g.rollouts if in_loss(r, loss.mask_truncated)]
+        lengths = distributed.gather([len(r.completion.token_ids) for r in counted])
+        weights = aggregation_weights(
+            [n for part in lengths for n in part], loss.aggregation, self.cfg.model.max_tokens
+        )
+        first = sum(len(part) for part in lengths[: distributed.rank()])
+        weight_of = {id(r): w for r, w in zip(counted, weights[first:], strict=False)}
+
+        def weight(rollout: Rollout) -> float:
+            return weight_of[id(rollout)]
+
+        rows = rows_of(groups, weight, self.cfg, self.tokenizer.decode)
+        budget = self.cfg.trainer.token_budget
+        return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt)
+
+
+def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
+    """Sums over tokens, of all updates of a step and all processes -> averages a token."""
+    tokens = max(1.0, sum(r.get("tokens", 0.0) for r in results))
+    total: dict[str, Any] = {}
+    for result in results:
+        for name, value in result.items():
+            total[name] = max(total.get(name, 0.0), value) if name == "gap_max" else total.get(name, 0.0) + value
+    return {
+        "loss": total["loss"] / len(results),
+        "grad_norm": total["grad_norm"] / len(results),
+        "skipped_updates": total["skipped"],
+        "entropy": total.get("entropy", 0.0) / tokens,
+        "clip_share": total.get("clipped", 0.0) / tokens,
+        "importance_capped_share": total.get("capped", 0.0) / tokens,
+        "kl": total.get("kl", 0.0) / tokens,
+        "logprob_gap/mean": total.get("gap", 0.0) / tokens,
+        "logprob_gap/max": total.get("gap_max", 0.0),
+    }
