@@ -19,11 +19,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corea.answers.reading import read_columns
 from corea.answers.schema import REQUIRED
-from corea.answers.typed_columns import Columns, floats, integers, one_of, texts, verdicts
+from corea.answers.typed_columns import floats, integers, one_of, texts, verdicts
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.errors import UserError
+from corea.tabular import Columns, read_columns
 from corea.types import RETRIES, Status
 
 TEXT = ("text", "answer", "question", "gold")
