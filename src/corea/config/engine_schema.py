@@ -172,7 +172,9 @@ class ReplayEngineConfig(EngineConfig):
     dataset: str = "replay"
     """Name of the dataset in the answers table."""
     columns: dict[str, str] = field(default_factory=lambda: dict(RECORDED_COLUMNS))
-    """Where the tables of the tiers hold what."""
+    """Where the tables of the tiers hold what; a part of a nested column is named by dots: response.0.text."""
+    confidence_scale: float = 1.0
+    """Recorded confidence that means certain: 1, or 100 for percentages."""
     question_columns: dict[str, str] = field(default_factory=lambda: dict(QUESTION_COLUMNS))
     """Where the table of the questions holds what."""
     grader: str = "math"
@@ -184,6 +186,7 @@ class ReplayEngineConfig(EngineConfig):
 
     def __post_init__(self) -> None:
         require(known_grader(self.grader), "engine.grader", self.grader, allowed_graders())
+        above("engine.confidence_scale", self.confidence_scale, 0)
         _known_keys("engine.columns", self.columns, RECORDED_COLUMNS)
         _known_keys("engine.question_columns", self.question_columns, QUESTION_COLUMNS)
         for key, values in (("names", self.names), ("prices", self.prices)):

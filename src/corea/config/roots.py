@@ -10,7 +10,7 @@ from omegaconf import MISSING
 
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
-from corea.config.checks import at_least, existing, one_of, require
+from corea.config.checks import above, at_least, existing, one_of, require
 from corea.config.data_schema import DataConfig
 from corea.config.engine_schema import EngineConfig, ReplayEngineConfig
 from corea.config.logger_schema import LoggerConfig
@@ -115,7 +115,10 @@ class EvaluateConfig:
     answers: str = existing(MISSING)
     """Answers table: Parquet, JSONL, CSV, or a Hugging Face data set folder (saved to disk, or copied from the hub)."""
     columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
-    """Where the table holds what, e.g. columns={correct:is_right}; a further signal is +columns.confidence_NAME=p."""
+    """Where the table holds what, e.g. columns={correct:is_right}; a part of a nested column is named by dots, e.g.
+    columns.text=response.0.text; a further signal is +columns.confidence_NAME=p."""
+    confidence_scale: float = 1.0
+    """Confidence that means certain: 1, or 100 for percentages."""
     before: Optional[str] = existing()
     """Answers table of the model before RL; None: `answers_before.parquet` beside `answers`, where there is one."""
     metrics: Optional[str] = existing()
@@ -137,6 +140,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if self.audit is not None:
             one_of("audit", self.audit, AUDITORS)
+        above("confidence_scale", self.confidence_scale, 0)
         one_of("verdicts", self.verdicts, ("recorded", "regraded"))
         given = self.verdicts == "recorded" or self.audit is not None
         require(given, "verdicts", self.verdicts, "recorded, or regraded together with audit=math (or another grader)")
