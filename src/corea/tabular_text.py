@@ -146,25 +146,32 @@ def _whole(data: bytes) -> Any:
         return None
 
 
-def _parse(path: Path, where: str, text: bytes) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        row = dict(pairs)
-        if len(row) < len(pairs):
-            twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-            raise refuse(path, f"{where} holds the key {twice[0]!r} twice")
-        return row
+class _TwiceError(Exception):
+    """An object holds a key twice."""
 
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise _TwiceError(next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1))
+    return row
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _parse(path: Path, where: str, text: bytes) -> Any:
     try:
-        value = json.loads(text, object_pairs_hook=unique)
+        value = _DECODER.decode(text.decode())
     except json.JSONDecodeError as error:
         raise refuse(path, f"{where} is not JSON: {error.msg} at character {error.pos + 1}") from error
+    except _TwiceError as error:
+        raise refuse(path, f"{where} holds the key {str(error)!r} twice") from error
     except RecursionError as error:
         raise refuse(path, f"{where} is not JSON that can be read: nested too deeply") from error
-    except UserError:
-        raise
     except ValueError as error:  # a whole number with more digits than Python reads
         raise refuse(path, f"{where} is not JSON that can be read: {str(error)[:80]}") from error
-    return _without_surrogates(value) if b"\\ud" in text.lower() else value
+    return _without_surrogates(value) if b"\\ud" in text or b"\\uD" in text else value
 
 
 def _without_surrogates(value: Any) -> Any:
