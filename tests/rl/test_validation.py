@@ -89,7 +89,7 @@ class Stopped(WandbLogger):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-PANEL = ["trainer.panel_every=2", "trainer.panel_questions=24", "trainer.best_by=cascade_area", "trainer.save_every=6"]
+PANEL = ["trainer.validation_every=2", "trainer.validation_questions=24", "trainer.best_by=cascade_area", "trainer.save_every=6"]
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_looking_changes_nothing(watched, tmp_path):
 
 
 def test_it_stops_early_and_stays_stopped(tmp_path):
-    cfg = config(*PANEL, "trainer.panel_every=1", "trainer.patience=1", "trainer.optimizer.lr=1e-9")
+    cfg = config(*PANEL, "trainer.validation_every=1", "trainer.patience=1", "trainer.optimizer.lr=1e-9")
     Trainer(cfg, tmp_path, NoLogger()).run()  # nothing is learned, so the second look is no better than the first
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
     assert (tmp_path / "model" / "model.safetensors").exists()
@@ -186,11 +186,11 @@ def test_looking_changes_nothing_in_the_preset_that_looks(tmp_path):
     small = ["trainer=tiny", "logger=none", "trainer.steps=3", "trainer.questions=4", "trainer.group_size=4"]
     folders = [tmp_path / "looks", tmp_path / "never"]
     for folder, every in zip(folders, (1, 0), strict=True):
-        cfg = compose("train", *small, f"trainer.panel_every={every}", "trainer.panel_questions=16")
+        cfg = compose("train", *small, f"trainer.validation_every={every}", "trainer.validation_questions=16")
         Trainer(cfg, folder, NoLogger()).run()
     looked, never = (metrics(folder) for folder in folders)
     assert all("panel/ece" in line for line in looked)
     assert [{k: v for k, v in line.items() if not k.startswith("panel/")} for line in looked] == never
     one, other = (load_file(f / "model" / "model.safetensors") for f in folders)
     assert all(torch.equal(one[name], other[name]) for name in other)
-    assert compose("train").trainer.panel_every == 50
+    assert compose("train").trainer.validation_every == 50

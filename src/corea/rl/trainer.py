@@ -162,7 +162,7 @@ class Trainer:
 
     def _look(self, done: int, metrics: dict[str, float]) -> bool:
         """The panel, where one is due; True where it is the best so far."""
-        every = self.cfg.trainer.panel_every
+        every = self.cfg.trainer.validation_every
         if not every or done % every:
             return False
         with self._timed("panel"):

@@ -43,7 +43,7 @@ class Panel:
         trainer = self.cfg.trainer
         if not self.questions:
             sources, seed = training_sources(self.cfg.data), self.cfg.data.seed + SEED_OFFSET
-            self.questions = held_out(sources, "calibration", trainer.panel_questions, dataset="panel", seed=seed)
+            self.questions = held_out(sources, "calibration", trainer.validation_questions, dataset="panel", seed=seed)
         mine = self.questions[distributed.rank() :: distributed.world_size()]
         sampling = Sampling(temperature=0.0, max_tokens=self.cfg.model.max_tokens, n=1)
         answers = self.engine.generate(messages(mine, self.cfg.model.prompt), sampling)
