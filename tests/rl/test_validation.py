@@ -89,7 +89,12 @@ class Stopped(WandbLogger):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-PANEL = ["trainer.validation_every=2", "trainer.validation_questions=24", "trainer.best_by=cascade_area", "trainer.save_every=6"]
+PANEL = [
+    "trainer.validation_every=2",
+    "trainer.validation_questions=24",
+    "trainer.best_by=cascade_area",
+    "trainer.save_every=6",
+]
 
 
 @pytest.fixture(scope="module")
