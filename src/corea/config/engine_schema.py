@@ -18,6 +18,7 @@ class EngineConfig:
     """What every engine has."""
 
     _target_: str = MISSING
+    """Class of the engine: package.module.Class, module:Class or file.py:Class."""
     name: str = MISSING
 
     def identity(self) -> dict[str, Any]:
@@ -77,8 +78,18 @@ class VLLMEngineConfig(EngineConfig):
 class AutoEngineConfig(EngineConfig):
     """vLLM where it is installed and there is a GPU, else our own decode loop; a line says which."""
 
-    _target_: str = "corea.engines.build.chosen"
+    _target_: str = "corea.engines.build.resolve_engine"
     name: str = "auto"
+
+
+@dataclass
+class OwnEngineConfig(EngineConfig):
+    """An engine of the user's own (docs/extending.md); one that trains has the methods of
+    corea.engines.TrainingEngine."""
+
+    name: str = "own"
+    params: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the class."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 from corea.config.checks import above, at_least, one_of
 from corea.config.engine_schema import EngineConfig
 from corea.config.price_schema import PriceConfig
+from corea.tasks.grading.names import is_own
 from corea.tasks.prompts import PROMPTS
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -19,6 +20,12 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 def revision_of(path: str, revision: Optional[str]) -> Optional[str]:
     """The revision of a model from the hub; None for a local folder or a packaged model, which has none."""
     return None if path.startswith("package:") or Path(path).expanduser().is_dir() else revision
+
+
+def _known_prompt(key: str, name: str) -> None:
+    """A prompt of corea, or the user's own."""
+    if not is_own(name):
+        one_of(key, name, (*PROMPTS, "module:name", "file.py:name"))
 
 
 @dataclass
@@ -34,7 +41,7 @@ class ModelConfig:
     """Weights while training: auto (bfloat16 where the device has it, else float32), float32, bfloat16, float16."""
     prompt: str = "confidence"
     """Name of a prompt in corea.tasks.prompts: plain and plain_answer (the bare question), answer, confidence,
-    confidence_percent."""
+    confidence_percent; or a prompt of your own, module:name or file.py:name."""
     template: dict[str, Any] = field(default_factory=dict)
     """Variables of the tokenizer's chat template, e.g. {enable_thinking: false}."""
     max_prompt_tokens: int = 1024
@@ -45,7 +52,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         one_of("model.dtype", self.dtype, DTYPES)
-        one_of("model.prompt", self.prompt, PROMPTS)
+        _known_prompt("model.prompt", self.prompt)
         at_least("model.max_prompt_tokens", self.max_prompt_tokens, 1)
         at_least("model.max_tokens", self.max_tokens, 1)
 
@@ -90,6 +97,6 @@ class LLMConfig:
     def __post_init__(self) -> None:
         at_least("llm.budget_usd", self.budget_usd, 0)
         one_of("llm.dtype", self.dtype, DTYPES)
-        one_of("llm.prompt", self.prompt, PROMPTS)
+        _known_prompt("llm.prompt", self.prompt)
         at_least("llm.temperature", self.temperature, 0)
         above("llm.max_tokens", self.max_tokens, 0)

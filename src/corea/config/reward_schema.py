@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from corea.config.checks import one_of, require, within
+from corea.tasks.grading.names import is_own
 
 DISTANCES = ("l1", "l2", "kl", "log")
 TARGETS = ("sample", "group", "group_loo")
@@ -41,7 +42,8 @@ class RewardConfig:
     calib: float = 1.0
     """Weight of the calibration term; 0 is RLVR."""
     distance: str = "l1"
-    """l1 |c-p|, l2 (c-p)^2, kl KL(Bern(p)||Bern(c)), log -[y ln c + (1-y) ln(1-c)] (sample targets only)."""
+    """l1 |c-p|, l2 (c-p)^2, kl KL(Bern(p)||Bern(c)), log -[y ln c + (1-y) ln(1-c)] (sample targets only);
+    or a function of your own, module:function or file.py:function, of (confidence, target)."""
     target: str = "group"
     """What the confidence is held against: sample (own correctness), group (mean), group_loo (mean of the others)."""
     eps: float = 0.01
@@ -56,7 +58,8 @@ class RewardConfig:
     def __post_init__(self) -> None:
         for key in ("correct", "format", "calib"):
             require(getattr(self, key) >= 0, f"reward.{key}", getattr(self, key), "a weight >= 0")
-        one_of("reward.distance", self.distance, DISTANCES)
+        if not is_own(self.distance):
+            one_of("reward.distance", self.distance, (*DISTANCES, "module:function", "file.py:function"))
         one_of("reward.target", self.target, TARGETS)
         within("reward.eps", self.eps, 1e-6, 0.49)
         if self.distance == "log" and self.target != "sample":

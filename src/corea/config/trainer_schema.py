@@ -8,6 +8,9 @@ from typing import Optional
 from omegaconf import MISSING
 
 from corea.config.checks import above, at_least, one_of, require, within
+from corea.tasks.grading.names import is_own
+
+ADVANTAGES = ("grpo", "dr_grpo", "rloo")
 
 
 @dataclass
@@ -99,7 +102,8 @@ class TrainerConfig:
     """Completions (G) of each question."""
     temperature: float = 1.0
     advantage: str = "dr_grpo"
-    """grpo (mean and std of the group), dr_grpo (mean only), rloo (mean of the others)."""
+    """grpo (mean and std of the group), dr_grpo (mean only), rloo (mean of the others); or a function of your
+    own, module:function or file.py:function, from the rewards of a group to its advantages."""
     credit: str = "whole"
     """whole (every token gets the advantage of the total reward), segment (correctness and format for the tokens up to
     the confidence, calibration for those of the confidence)."""
@@ -150,7 +154,8 @@ class TrainerConfig:
             at_least(f"trainer.{key}", getattr(self, key), 1)
         at_least("trainer.group_size", self.group_size, 2)
         above("trainer.temperature", self.temperature, 0)
-        one_of("trainer.advantage", self.advantage, ("grpo", "dr_grpo", "rloo"))
+        if not is_own(self.advantage):
+            one_of("trainer.advantage", self.advantage, (*ADVANTAGES, "module:function", "file.py:function"))
         one_of("trainer.credit", self.credit, ("whole", "segment"))
         one_of("trainer.resume", self.resume, ("auto", "never"))
         within("trainer.zero_stage", self.zero_stage, 0, 3)
