@@ -99,7 +99,12 @@ def commands(options: argparse.Namespace) -> list[tuple[str, list[str], int]]:
     return stages
 
 
-FIGURES = {"pass@1": "panel/pass@1", "ECE": "panel/ece", "AUROC": "panel/auroc", "area": "panel/cascade_area"}
+FIGURES = {
+    "pass@1": "validation/pass@1",
+    "ECE": "validation/ece",
+    "AUROC": "validation/auroc",
+    "area": "validation/cascade_area",
+}
 
 
 def figures(out: Path) -> dict:
@@ -111,7 +116,7 @@ def figures(out: Path) -> dict:
     found = {}
     for name in ("before", "corea", "rlvr"):
         lines = read_metrics(out / name / "metrics.jsonl")
-        look = [line for line in lines if "panel/pass@1" in line][-1]
+        look = [line for line in lines if "validation/pass@1" in line][-1]
         found[name] = {
             "steps": lines[-1]["step"],
             **{title: look[key] for title, key in FIGURES.items()},

@@ -19,7 +19,7 @@ class EngineConfig:
     """Fields of every engine."""
 
     _target_: str = MISSING
-    """Class of the engine."""
+    """Class of the engine: package.module.Class, module:Class or file.py:Class."""
     name: str = MISSING
     """Name of the choice."""
 
@@ -76,8 +76,18 @@ class VLLMEngineConfig(EngineConfig):
 class AutoEngineConfig(EngineConfig):
     """vLLM if it is installed and there is a GPU, else corea's own decode loop; a log line says which."""
 
-    _target_: str = "corea.engines.build.chosen"
+    _target_: str = "corea.engines.build.resolve_engine"
     name: str = "auto"
+
+
+@dataclass
+class OwnEngineConfig(EngineConfig):
+    """An engine of the user's own (docs/extending.md); one that trains has the methods of
+    corea.engines.TrainingEngine."""
+
+    name: str = "own"
+    params: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the class."""
 
 
 @dataclass

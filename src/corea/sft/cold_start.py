@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from corea.config import SftConfig
-from corea.engines.loading import begun_by, encode_prompt, load_model, pick_device
+from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
@@ -72,7 +72,7 @@ class Encoder:
         ids = encode_prompt(self.tokenizer, messages, where, self.template)
         if len(ids) > self.max_prompt_tokens:
             raise UserError(f"{where}: prompt of {len(ids)} tokens; model.max_prompt_tokens={self.max_prompt_tokens}")
-        completion = completion.removeprefix(begun_by(self.tokenizer, ids).rstrip())
+        completion = completion.removeprefix(template_prefix(self.tokenizer, ids).rstrip())
         answer = self.tokenizer(completion, add_special_tokens=False).input_ids
         return ids, [*answer, self.tokenizer.eos_token_id]
 
@@ -89,9 +89,9 @@ def question_draw(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> Call
     teacher = TEACHERS[cfg.teacher]
 
     def draw(step: int) -> list[Example]:
-        questions, drawn = stream(step)
-        report.drawn += drawn.drawn
-        report.dropped += drawn.dropped
+        questions, counts = stream.take(step)
+        report.read += counts.read
+        report.dropped += counts.dropped
         return [
             encoder.example(build_messages(encoder.prompt, q), _taught(teacher, q, cfg.teacher), f"question {q.id}")
             for q in questions

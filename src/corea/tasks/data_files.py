@@ -11,6 +11,7 @@ from typing import Any
 
 from corea.errors import UserError
 from corea.tabular import SUFFIXES, read_rows
+from corea.user_code import load_function
 
 
 def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
@@ -50,6 +51,19 @@ def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]
     return [row for file in files for row in read_rows(file, columns)]
 
 
+def own_rows(name: str, split: str, source: str) -> list[dict[str, Any]]:
+    """Rows that the user's own function ("module:function" or "file.py:function") returns for a split.
+
+    Raises:
+        UserError: it cannot be loaded, or returns something other than rows.
+    """
+    where = f"data source {source}.path"
+    rows = list(load_function(where, name)(split))
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{where}={name}: must return dicts of column and value, one per question")
+    return rows
+
+
 def hub_rows(
     hub: str, split: str, subset: str | None, revision: str | None, columns: Sequence[str], name: str
 ) -> list[dict[str, Any]]:
@@ -66,11 +80,11 @@ def hub_rows(
     try:
         data = datasets.load_dataset(hub, subset, split=split, revision=revision)
     except Exception as error:  # the network, the hub and the library fail in many ways; all end in one line
-        raise UserError(_why(error, hub, revision, split, name)) from error
+        raise UserError(hub_error(error, hub, revision, split, name)) from error
     return data.select_columns([c for c in data.column_names if c in columns] or data.column_names).to_list()
 
 
-def _why(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
+def hub_error(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
     """What is wrong, and how to get the data set."""
     chain, seen = [], error
     while seen is not None:

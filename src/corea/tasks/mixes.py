@@ -196,8 +196,8 @@ class TrainingStream:
         # One procedural question in eight is held out on average: a step then does not reach into the next one's part.
         self.stride = size if all("set" in s for s in self.sources) else 2 * size
 
-    def __call__(self, step: int) -> tuple[list[Question], SplitReport]:
-        """Questions of step `step` (from 0), and how many were drawn and left out for them."""
+    def take(self, step: int) -> tuple[list[Question], SplitReport]:
+        """Questions of step `step` (from 0), and how many were read and dropped to get them."""
         report = SplitReport()
         stream = mix_questions(self.sources, dataset="", split=self.split, seed=self.seed, start=step * self.stride)
         return list(itertools.islice(training_only(stream, report), self.size)), report
