@@ -96,8 +96,8 @@ def memory(runs: int, threads: int) -> list[str]:
 def floor(runs: int, threads: int) -> list[str]:
     """Compare the time of the update with that of its matmuls alone."""
     rows = [
-        "| model | completions | matmuls, GFLOP | GFLOP/s of a square product | floor, s | update, s | floor / update | "
-        "the same, each prompt counted for every completion |",
+        "| model | completions | matmuls, GFLOP | GFLOP/s of a square product | floor, s | update, s | floor / update "
+        "| the same, each prompt counted for every completion |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for model in ("tiny", "smollm2"):

@@ -35,7 +35,8 @@ def configuration_page() -> str:
     """Markdown of the configuration reference."""
     if importlib.util.find_spec(REFERENCE) is None:
         return "# Configuration\n\n`--cfg job` of a command prints its configuration.\n"
-    return subprocess.run([sys.executable, "-m", REFERENCE], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run([sys.executable, "-m", REFERENCE], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
