@@ -91,7 +91,7 @@ bench: $(READY) ## Measure training against TRL, evaluation time by size, gradin
 
 docs: $(READY) ## Build the documentation site into site/; broken links and missing pages are errors
 	$(BIN)/python -m pip install --quiet -e '.[docs]' -c constraints.txt
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean: ## Remove caches and build products; keep outputs/ and .venv
 	rm -rf build dist site .pytest_cache .ruff_cache .hypothesis
