@@ -58,6 +58,32 @@ def test_maps_by_hand():
     assert np.isnan(values[2])
 
 
+def test_products_by_hand():
+    # z = (log(3), 2): 0.1 + 1 * log(3) + 0.5 * log(3)^2 + 0.25 * 2 log(3) + 0.125 * 4
+    stack = Stack(
+        features=("a", "length"),
+        centre=(0, np.log1p(7)),
+        scale=(1, np.log(2) / 2),
+        coefficients=(1, 0),
+        products=(0.5, 0.25, 0.125),
+        missing=(0, 0),
+        intercept=0.1,
+    )
+    score = 0.1 + np.log(3) + 0.5 * np.log(3) ** 2 + 0.5 * np.log(3) + 0.5
+    value = apply(stack, {"a": np.array([0.75]), "length": np.array([15])})  # log(16) - log(8) is two scales
+    assert value[0] == pytest.approx(1 / (1 + np.exp(-score)), abs=1e-12)
+
+
+def test_products_are_used_where_they_help_and_left_out_where_they_do_not():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(2, 2000))
+    features = {"a": 1 / (1 + np.exp(-a)), "b": 1 / (1 + np.exp(-b))}
+    crossed = rng.random(2000) < 1 / (1 + np.exp(-2 * a * b))
+    products = fit_stack(features, crossed).products
+    assert products[1] == pytest.approx(2, rel=0.2)  # of z_a z_b
+    assert fit_stack(features, np.arange(2000) % 997 == 0).products == ()  # three right answers: too few to choose on
+
+
 def test_a_missing_confidence_stays_missing(answers):
     p, right = answers
     for fitted in (fit_isotonic("s", p, right), fit_platt("s", p, right)):

@@ -2,12 +2,13 @@
 
 isotonic  monotone, piecewise linear between knots (Zadrozny and Elkan 2002); one signal
 platt     logistic curve over the logit of the signal (Platt 1999); one signal
-stack     logistic regression over the logits of several signals and the log of the completion length: `combined`
+stack     logistic regression over the logits of several signals and the log of the completion length, with squares and
+          pairwise products where cross-validation prefers them: `combined`
 
 A map is plain data: it goes into operating_point.json and `apply` computes the same confidence from it later, to
 1e-12. A map is fitted on one part of the calibration questions (`fit_part`), and thresholds are chosen on the other
 part: a map that has seen the verdict of a question makes any threshold look better on it.
-Legend: N questions, F features.
+Legend: N questions, F features, P = F (F + 1) / 2 products of two features.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class Platt:
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Stack:
-    """sigmoid(intercept + sum of coefficient * standardised feature + sum of missing coefficient where missing)."""
+    """sigmoid(intercept + coefficients . z + products . (z_i z_j) + missing . (1 where missing)).
+
+    z [F] are the standardised features: the logit of a signal, or log(1 + completion tokens).
+    """
 
     features: tuple[str, ...]
     """Names of signals, and "length"."""
@@ -62,7 +66,9 @@ class Stack:
     scale: tuple[float, ...]
     """[F] standard deviation of each transformed feature, 1 where it is constant."""
     coefficients: tuple[float, ...]
-    """[F] of the standardised features."""
+    """[F] of z."""
+    products: tuple[float, ...] = ()
+    """[P] of z_i z_j with i <= j, row by row; empty: none."""
     missing: tuple[float, ...]
     """[F] added where the feature is missing."""
     intercept: float
@@ -93,16 +99,13 @@ def fit_platt(signal: str, confidence: np.ndarray, correct: np.ndarray) -> Platt
 
 
 def fit_stack(features: Mapping[str, np.ndarray], correct: np.ndarray, seed: int = 0) -> Stack:
-    """Fit a stack.
+    """Fit a stack. Cross-validation chooses the regularisation, and whether products of features are used.
 
     Args:
         features: name -> [N] values, NaN missing; "length" holds completion tokens, other names signals in [0, 1].
         correct: [N] bool, some True and some False.
-        seed: of the cross-validation that chooses the regularisation.
+        seed: of the cross-validation.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
-
     names = tuple(features)
     raw = np.stack([_transformed(name, features[name]) for name in names], 1)
     gone = np.isnan(raw)
@@ -110,23 +113,41 @@ def fit_stack(features: Mapping[str, np.ndarray], correct: np.ndarray, seed: int
     filled = np.where(gone, centre, raw)
     scale = filled.std(0)
     scale[scale < 1e-9] = 1.0
-    design = np.concatenate([(filled - centre) / scale, gone.astype(float)], 1)
-    least = int(min(correct.sum(), (~correct).sum()))
-    model: Any = LogisticRegression(C=1.0, max_iter=1000)
-    if least >= FOLDS:
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-        model = GridSearchCV(model, {"C": list(STRENGTHS)}, scoring="neg_log_loss", cv=folds)
-    fitted = model.fit(design, correct)
-    best = getattr(fitted, "best_estimator_", fitted)
-    weights, count = best.coef_[0], len(names)
+    z, indicators = (filled - centre) / scale, gone.astype(float)
+    count = len(names)
+    plain = np.concatenate([z, indicators], 1)
+    fitted, loss = _logistic(plain, correct, seed)
+    squared, squared_loss = _logistic(np.concatenate([plain, _products(z)], 1), correct, seed)
+    best = squared if squared_loss < loss else fitted
+    weights = best.coef_[0]
     return Stack(
         features=names,
         centre=_floats(centre),
         scale=_floats(scale),
         coefficients=_floats(weights[:count]),
-        missing=_floats(np.where(gone.any(0), weights[count:], 0.0)),
+        products=_floats(weights[2 * count :]),
+        missing=_floats(np.where(gone.any(0), weights[count : 2 * count], 0.0)),
         intercept=float(best.intercept_[0]),
     )
+
+
+def _logistic(design: np.ndarray, correct: np.ndarray, seed: int) -> tuple[Any, float]:
+    """Logistic regression with the strength that cross-validation prefers, and its log loss (inf: too few data)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    model = LogisticRegression(C=STRENGTHS[0], max_iter=3000)
+    if min(correct.sum(), (~correct).sum()) < FOLDS:
+        return model.fit(design, correct), float("inf")
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    search = GridSearchCV(model, {"C": list(STRENGTHS)}, scoring="neg_log_loss", cv=folds).fit(design, correct)
+    return search.best_estimator_, -float(search.best_score_)
+
+
+def _products(z: np.ndarray) -> np.ndarray:
+    """[N, P] z_i z_j with i <= j, row by row."""
+    rows, columns = np.triu_indices(z.shape[1])
+    return z[:, rows] * z[:, columns]
 
 
 def apply(fitted: FittedMap, features: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -151,17 +172,15 @@ def apply(fitted: FittedMap, features: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _apply_stack(fitted: Stack, features: Mapping[str, np.ndarray]) -> np.ndarray:
-    score = np.asarray(fitted.intercept, np.float64)
-    signals = []
-    for k, name in enumerate(fitted.features):
-        values = np.asarray(features[name], np.float64)
-        gone = np.isnan(values)
-        if name != LENGTH:
-            signals.append(gone)
-        standard = (np.where(gone, fitted.centre[k], _transformed(name, values)) - fitted.centre[k]) / fitted.scale[k]
-        score = score + fitted.coefficients[k] * standard + fitted.missing[k] * gone
+    raw = np.stack([_transformed(name, features[name]) for name in fitted.features], -1)
+    gone = np.isnan(raw)
+    z = (np.where(gone, fitted.centre, raw) - fitted.centre) / np.asarray(fitted.scale)
+    score = fitted.intercept + z @ np.asarray(fitted.coefficients) + gone @ np.asarray(fitted.missing)
+    if fitted.products:
+        score = score + _products(z) @ np.asarray(fitted.products)
     mapped = np.round(np.clip(_sigmoid(score), 0, 1), DIGITS)
-    return np.where(np.all(signals, 0), np.nan, mapped) if signals else mapped
+    signals = [k for k, name in enumerate(fitted.features) if name != LENGTH]
+    return np.where(gone[:, signals].all(1), np.nan, mapped) if signals else mapped
 
 
 def to_json(fitted: FittedMap) -> dict[str, Any]:
