@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corea.config.checks import Allowed, one_of
+from corea.config.checks import Allowed
 
 LIGHT = ("exact", "numeric", "choice")
 """Graders that always run in the main process: linear in the answer, and nothing is evaluated."""
@@ -27,4 +27,12 @@ def allowed_graders() -> str:
 
 
 GRADER = Allowed(allowed_graders(), known_grader, GRADERS)
-PROMPT = one_of(*PROMPT_NAMES)
+
+
+def one_of_or_own(*options: str) -> Allowed:
+    """One of a list of names, or the user's own: "module:name" or "file.py:name"."""
+    words = f"{', '.join(options)}, module:name or file.py:name"
+    return Allowed(words, lambda value: value in options or is_own(value), options)
+
+
+PROMPT = one_of_or_own(*PROMPT_NAMES)

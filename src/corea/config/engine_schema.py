@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
+from corea.config.answer_columns import RECORDED_COLUMNS
 from corea.config.checks import above, at_least, check, checked, one_of, require, require_keys, within
 from corea.config.choices import GRADER
 from corea.config.price_schema import PriceConfig
@@ -18,7 +19,7 @@ class EngineConfig:
     """Fields of every engine."""
 
     _target_: str = MISSING
-    """Class of the engine."""
+    """Class of the engine: package.module.Class, module:Class or file.py:Class."""
     name: str = MISSING
     """Name of the choice."""
 
@@ -75,8 +76,18 @@ class VLLMEngineConfig(EngineConfig):
 class AutoEngineConfig(EngineConfig):
     """vLLM if it is installed and there is a GPU, else corea's own decode loop; a log line says which."""
 
-    _target_: str = "corea.engines.build.chosen"
+    _target_: str = "corea.engines.build.resolve_engine"
     name: str = "auto"
+
+
+@dataclass
+class OwnEngineConfig(EngineConfig):
+    """An engine of the user's own (docs/extending.md); one that trains has the methods of
+    corea.engines.TrainingEngine."""
+
+    name: str = "own"
+    params: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the class."""
 
 
 @dataclass
@@ -145,22 +156,6 @@ class RecordedEngineConfig(EngineConfig):
     """Tier whose rows are read, in a table that holds several; null: the highest."""
 
 
-RECORDED_COLUMNS = {
-    "question_id": "question_id",
-    "sample": "sample",
-    "text": "text",
-    "answer": "recorded_answer",
-    "correct": "recorded_correct",
-    "confidence": "recorded_confidence",
-    "prompt_tokens": "prompt_tokens",
-    "cached_tokens": "cached_tokens",
-    "completion_tokens": "completion_tokens",
-    "retry_prompt_tokens": "retry_prompt_tokens",
-    "retry_completion_tokens": "retry_completion_tokens",
-    "latency_s": "latency_s",
-    "cost_usd": "cost_usd",
-}
-"""Field of a recorded answer -> its column. Only question_id and one of text, answer, correct are needed."""
 QUESTION_COLUMNS = {"question_id": "question_id", "question": "question", "gold": "gold", "split": "split"}
 
 

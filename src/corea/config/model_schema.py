@@ -34,7 +34,8 @@ class ModelConfig:
     dtype: str = checked("auto", one_of(*DTYPES))
     """Type of the weights in training; auto is bfloat16 where the device supports it, else float32."""
     prompt: str = checked("confidence", PROMPT)
-    """Name of a prompt: plain and plain_answer (the bare question), answer, confidence, confidence_percent."""
+    """Name of a prompt: plain and plain_answer (the bare question), answer, confidence, confidence_percent;
+    or a prompt of your own, module:name or file.py:name."""
     template: dict[str, Any] = field(default_factory=dict)
     """Variables of the tokenizer's chat template, e.g. {enable_thinking: false}."""
     max_prompt_tokens: int = checked(1024, at_least(1))

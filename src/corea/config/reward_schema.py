@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from corea.config.checks import Allowed, check, checked, one_of, require, within
+from corea.config.choices import one_of_or_own
 
 DISTANCES = ("l1", "l2", "kl", "log")
 TARGETS = ("sample", "group", "group_loo")
@@ -43,8 +44,9 @@ class RewardConfig:
     """Weight of the format (0 or 1)."""
     calib: float = checked(1.0, _WEIGHT)
     """Weight of the calibration term; 0 is RLVR."""
-    distance: str = checked("l1", one_of(*DISTANCES))
-    """l1 |c-p|, l2 (c-p)^2, kl KL(Bern(p)||Bern(c)), log -[y ln c + (1-y) ln(1-c)] (sample targets only)."""
+    distance: str = checked("l1", one_of_or_own(*DISTANCES))
+    """l1 |c-p|, l2 (c-p)^2, kl KL(Bern(p)||Bern(c)), log -[y ln c + (1-y) ln(1-c)] (sample targets only);
+    or a function of your own, module:function or file.py:function, of (confidence, target)."""
     target: str = checked("group", one_of(*TARGETS))
     """Target p of the confidence: sample (the rollout's own correctness), group (mean correctness of the group),
     group_loo (mean of the others)."""

@@ -8,6 +8,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
+from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.checks import at_least, check, checked, existing, nested, one_of, require
 from corea.config.data_schema import DataConfig
@@ -17,29 +18,6 @@ from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.reward_schema import RewardConfig
 from corea.config.trainer_schema import SupervisedConfig, TrainerConfig
 
-ANSWER_COLUMNS = [
-    "dataset",
-    "split",
-    "question_id",
-    "tier",
-    "model",
-    "sample",
-    "text",
-    "answer",
-    "correct",
-    "status",
-    "confidence",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "retry_prompt_tokens",
-    "retry_completion_tokens",
-    "latency_s",
-    "cost_usd",
-    "question",
-    "gold",
-]
-"""Columns of the answers table."""
 SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
 AUDITORS = ("math", "numeric", "choice", "exact")
 TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps", "steps_unsure", "solution")

@@ -8,6 +8,7 @@ from typing import Optional
 from omegaconf import MISSING
 
 from corea.config.checks import Allowed, above, at_least, check, checked, nested, one_of, require, within
+from corea.config.choices import one_of_or_own
 
 BEST_BY = ("pass@1", "ece", "brier", "auroc", "cascade_area")
 """Validation figures that can choose the best checkpoint; for ece and brier smaller is better."""
@@ -95,9 +96,10 @@ class TrainerConfig:
     """Completions (G) per question."""
     temperature: float = checked(1.0, above(0))
     """Sampling temperature of the rollouts."""
-    advantage: str = checked("dr_grpo", one_of(*ADVANTAGES))
+    advantage: str = checked("dr_grpo", one_of_or_own(*ADVANTAGES))
     """Baseline and scale of the advantage: grpo (mean and std of the group), dr_grpo (mean only), rloo (mean of the
-    others)."""
+    others); or a function of your own, module:function or file.py:function, from the rewards of a
+    group to its advantages."""
     credit: str = checked("whole", one_of("whole", "segment"))
     """whole (every token gets the advantage of the total reward), segment (tokens up to the confidence get that of
     correctness and format, tokens of the confidence that of calibration)."""
