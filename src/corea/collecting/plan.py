@@ -24,6 +24,7 @@ from corea.config import (
     ModelConfig,
     PriceConfig,
 )
+from corea.config.deprecated import first_target
 from corea.config.messages import one_line
 from corea.config.model_schema import revision_of
 from corea.engines.build import resolve_engine
@@ -81,7 +82,7 @@ class Tier:
             **({"template": self.template} if self.template else {}),
             "revision": self.revision,
             "dtype": self.dtype,
-            "engine": self.engine._target_,
+            "engine": first_target(self.engine._target_),  # answers of earlier releases stay valid
             **({"engine_params": params} if (params := getattr(self.engine, "params", None)) else {}),
             "prompt": prompt_hash(self.prompt),
             "temperature": self.temperature,

@@ -26,6 +26,7 @@ TARGETS = {
     "corea.engines.hf.HFEngine": "corea.engines.local.hf.HFEngine",
     "corea.engines.vllm.VLLMEngine": "corea.engines.vllm.in_process.VLLMEngine",
     "corea.engines.vllm_server.VLLMServer": "corea.engines.vllm.served.VLLMServer",
+    "corea.engines.build.chosen": "corea.engines.build.resolve_engine",
     "corea.engines.server.OpenAIEngine": "corea.engines.remote.openai_chat.OpenAIEngine",
 }
 """Old `_target_` -> new one. Mapped without a warning, since corea itself wrote it into the configuration of a run."""
