@@ -17,8 +17,9 @@ def config(*overrides: str):
 
 
 def first_prompts() -> list:
-    """Chat messages of the questions of the first step."""
-    from corea.rl.rollout.groups import Draw, messages
+    """Messages of the questions of the first step."""
+    from corea.rl.rollout.step_questions import StepQuestions
+    from corea.tasks.prompts import build_messages
 
     cfg = config()
-    return messages(Draw(cfg)(0)[0], cfg.model.prompt)
+    return [build_messages(cfg.model.prompt, q) for q in StepQuestions(cfg).take(0)[0]]

@@ -52,15 +52,17 @@ def trl(runs: int, threads: int) -> dict:
     from transformers import TrainerCallback
 
     from corea.engines.loading import load_model
-    from corea.rl.rollout.groups import Draw, make_group, messages
+    from corea.rl.rollout.groups import make_group
+    from corea.rl.rollout.step_questions import StepQuestions
+    from corea.tasks.prompts import build_messages
     from corea.types import Completion
 
     torch.set_num_threads(threads)
     cfg = config()
-    draw, asked = Draw(cfg), {}
+    stream, asked = StepQuestions(cfg), {}
     for number in range(runs + 1):
-        for question in draw(number)[0]:
-            asked[messages([question], cfg.model.prompt)[0][-1]["content"]] = question
+        for question in stream.take(number)[0]:
+            asked[build_messages(cfg.model.prompt, question)[-1]["content"]] = question
     model, tokenizer = load_model(cfg.model.path, dtype=cfg.model.dtype)
     seen = {"step": [], "rollout": [], "update": [], "tokens": []}
 
@@ -114,7 +116,7 @@ def trl(runs: int, threads: int) -> dict:
             gradient_checkpointing=False,
             shuffle_dataset=False,
         )
-        prompts = [messages([q], cfg.model.prompt)[0] for q in asked.values()]
+        prompts = [build_messages(cfg.model.prompt, q) for q in asked.values()]
         data = Dataset.from_dict({"prompt": prompts})
         trainer = Timed(
             model=model,

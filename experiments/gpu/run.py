@@ -81,25 +81,30 @@ def commands(options: argparse.Namespace) -> list[tuple[str, list[str], int]]:
     sizes = {
         # 32 times the examples that experiments/smollm2 uses on a CPU
         "sft": ["experiment=smollm2_cold", "sft.steps=240", "sft.batch_size=64", "sft.token_budget=16384"],
-        "rl": ["trainer=gpu", "trainer.steps=100", "trainer.panel_questions=500", "trainer.optimizer.lr=1e-5"],
+        "rl": ["trainer=gpu", "trainer.steps=100", "trainer.validation_questions=500", "trainer.optimizer.lr=1e-5"],
     }
     if options.toy:
         model = ["model=tiny"]
         sizes = {
             "sft": ["sft.steps=2", "sft.batch_size=8", "sft.eval_every=2", "sft.eval_questions=8"],
-            "rl": ["trainer=debug", "trainer.panel_every=1", "trainer.panel_questions=16"],
+            "rl": ["trainer=debug", "trainer.validation_every=1", "trainer.validation_questions=16"],
         }
     start = [*python, "corea.sft", *model, *sizes["sft"], "logger=none"]
     stages = [("cold_start", [*start, f"hydra.run.dir={out}/cold_start"], signal.SIGINT)]
     trained = [*(o for o in model if not o.startswith("model.path=")), f"model.path={out}/cold_start/model"]
-    still = ["trainer.steps=1", "trainer.panel_every=1", "trainer.optimizer.lr=1e-12"]  # does not change the model
+    still = ["trainer.steps=1", "trainer.validation_every=1", "trainer.optimizer.lr=1e-12"]  # does not change the model
     for name, more in (("before", still), ("corea", ["reward=corea"]), ("rlvr", ["reward=rlvr"])):
         rl = [*python, "corea.train", *trained, *sizes["rl"], *more, "engine.graphs=true", "logger=none"]
         stages.append((name, [*rl, f"hydra.run.dir={out}/{name}"], signal.SIGTERM))
     return stages
 
 
-FIGURES = {"pass@1": "panel/pass@1", "ECE": "panel/ece", "AUROC": "panel/auroc", "area": "panel/cascade_area"}
+FIGURES = {
+    "pass@1": "validation/pass@1",
+    "ECE": "validation/ece",
+    "AUROC": "validation/auroc",
+    "area": "validation/cascade_area",
+}
 
 
 def figures(out: Path) -> dict:
@@ -111,7 +116,7 @@ def figures(out: Path) -> dict:
     found = {}
     for name in ("before", "corea", "rlvr"):
         lines = read_metrics(out / name / "metrics.jsonl")
-        look = [line for line in lines if "panel/pass@1" in line][-1]
+        look = [line for line in lines if "validation/pass@1" in line][-1]
         found[name] = {
             "steps": lines[-1]["step"],
             **{title: look[key] for title, key in FIGURES.items()},

@@ -17,9 +17,10 @@ from omegaconf import OmegaConf
 from corea.composition import compose
 from corea.engines.local.hf import HFEngine
 from corea.metrics.calibration import measure
-from corea.rl.rollout.groups import make_group, messages
-from corea.rl.validation import answers_of, cascade_area
+from corea.rl.rollout.groups import make_group
+from corea.rl.run.validation_metrics import cascade_area, confidences_and_verdicts
 from corea.tasks.mixes import family_sources, held_out
+from corea.tasks.prompts import build_messages
 from corea.types import Sampling
 
 FIGURES = ("pass@1", "ece", "auroc", "brier", "cascade_area")
@@ -34,8 +35,10 @@ def evaluate(run: Path) -> list[dict]:
     for name, family in cfg.data.families.items():
         questions = held_out(family_sources(cfg.data, name), "test", family.test, dataset=name, seed=cfg.data.seed)
         sampling = Sampling(temperature=1.0, max_tokens=cfg.model.max_tokens, n=1, seed=0)
-        answers = engine.generate(messages(questions, cfg.model.prompt), sampling)
-        confidence, correct = answers_of([make_group(q, a, cfg) for q, a in zip(questions, answers, strict=True)])
+        answers = engine.generate([build_messages(cfg.model.prompt, q) for q in questions], sampling)
+        confidence, correct = confidences_and_verdicts(
+            [make_group(q, a, cfg) for q, a in zip(questions, answers, strict=True)]
+        )
         found = {**measure(confidence, correct), "pass@1": correct.mean()}
         found["cascade_area"] = cascade_area(confidence, correct)
         place = {"credit": stored.trainer.credit, "seed": stored.seed, "family": name, "questions": len(questions)}

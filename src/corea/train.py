@@ -12,13 +12,13 @@ from corea.config import TrainConfig
 def main(cfg: TrainConfig) -> None:
     """Train by GRPO and leave `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` in the run folder."""
     from corea.logger import NoLogger, build_logger
-    from corea.rl.run.distributed import launched, left_at_the_end
+    from corea.rl.run.distributed import launcher_ranks, shutdown_together
     from corea.rl.trainer import Trainer
     from corea.runtime import prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
     set_limits(**vars(cfg.data.grading))
-    rank, processes = launched()
+    rank, processes = launcher_ranks()
     folder = run_dir(shared=processes > 1)
     if rank == 0:
         prepare_run_dir(folder, cfg, cfg.trainer.resume)
@@ -26,7 +26,7 @@ def main(cfg: TrainConfig) -> None:
         logging.getLogger("corea").setLevel(logging.WARNING)  # the first process tells the user
     logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
     try:
-        with left_at_the_end():
+        with shutdown_together():
             Trainer(cfg, folder, logger).run()
     finally:
         logger.close()

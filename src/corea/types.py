@@ -189,9 +189,6 @@ class Engine(Protocol):
         """
         ...
 
-    # An engine that can sample from a model in training has besides `from_model(model, tokenizer, **options)` and
-    # `sync(weights)`, which takes over (name, tensor) pairs after an update.
-
     def close(self) -> None:
         """Free devices, connections and processes."""
         ...

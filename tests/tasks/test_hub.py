@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from corea.errors import UserError
-from corea.tasks.data_files import _why, hub_rows
+from corea.tasks.data_files import hub_error, hub_rows
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ GET = "hf download Idavidrein/gpqa --repo-type dataset --revision abc --local-di
 
 
 def why(error: Exception) -> str:
-    line = _why(error, "Idavidrein/gpqa", "abc", "train", "gpqa")
+    line = hub_error(error, "Idavidrein/gpqa", "abc", "train", "gpqa")
     assert "\n" not in line
     return line
 

@@ -19,13 +19,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corea.answers.reading import read_columns
-from corea.answers.typed_columns import Columns, floats, integers, one_of, texts, verdicts
+from corea.answers.schema import REQUIRED
+from corea.answers.typed_columns import floats, integers, one_of, texts, verdicts
+from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.errors import UserError
+from corea.tabular import Columns, read_columns
 from corea.types import RETRIES, Status
 
-REQUIRED = ("question_id", "tier", "correct")
 TEXT = ("text", "answer", "question", "gold")
+"""Columns that only an audit reads."""
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", *RETRIES)
 UNGRADED = (Status.ERROR, Status.TRUNCATED, Status.UNPARSED_ANSWER)
 """Statuses with which a null verdict counts as wrong."""
@@ -74,8 +76,7 @@ def read_answers(
     its dataset and that there are at least two; `names` maps our columns to the file's.
     Raises UserError that names file, column and rows.
     """
-    known = {"dataset", "split", "sample", "model", "status", "cost_usd", "latency_s", *REQUIRED, *TOKENS}
-    known |= set(TEXT) if text else set()
+    known = {name for name in ANSWER_COLUMNS if text or name not in TEXT}
     columns = read_columns(path, lambda name: name in known or name.startswith("confidence"), names)
     missing = [name for name in REQUIRED if name not in columns.data]
     if missing:

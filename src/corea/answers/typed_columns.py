@@ -6,50 +6,15 @@ N is the number of rows. Rows are counted from 1, without a CSV file's header; J
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corea.errors import UserError
+from corea.tabular import Columns
 
 TRUTH = {"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}
-SHOWN = 5
-"""Rows that an error names before it only counts."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Columns:
-    """The columns of one file, as read."""
-
-    path: str
-    """File that they were read from, for messages."""
-    data: dict[str, pa.Array]
-    """Column name -> Arrow array [N]."""
-    meta: dict[str, Any]
-    """What the Parquet schema says under the key "corea"; empty for other files."""
-    names: dict[str, str] = field(default_factory=dict)
-    """Our name -> the file's, where they differ."""
-
-    def __len__(self) -> int:
-        return len(next(iter(self.data.values()))) if self.data else 0
-
-    def where(self, column: str) -> str:
-        """File and column as the file calls it, for messages."""
-        return f"{self.path}: column {self.names.get(column, column)}"
-
-    def fail(self, column: str, bad: np.ndarray, why: str) -> UserError:
-        """The error for the rows where `bad` [N] holds in `column`: file, column, reason, rows, first value."""
-        rows = np.flatnonzero(bad)
-        first = int(rows[0])
-        listed = ", ".join(str(r + 1) for r in rows[:SHOWN]) + (", …" if len(rows) > SHOWN else "")
-        rows_text = f"row {listed}" if len(rows) == 1 else f"{len(rows)} rows ({listed})"
-        ids = self.data.get("question_id")
-        owner = "" if ids is None or column == "question_id" else f" of question {ids[first].as_py()}"
-        value = self.data[column][first].as_py()
-        return UserError(f"{self.where(column)}: {why}: {rows_text}, first {value!r}{owner}")
 
 
 def floats(columns: Columns, name: str) -> np.ndarray:

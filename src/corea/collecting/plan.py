@@ -26,7 +26,7 @@ from corea.config import (
 )
 from corea.config.messages import one_line
 from corea.config.model_schema import revision_of
-from corea.engines.build import chosen
+from corea.engines.build import resolve_engine
 from corea.errors import UserError
 from corea.tasks.mixes import family_questions
 from corea.tasks.prompts import get_prompt, prompt_hash
@@ -82,6 +82,7 @@ class Tier:
             "revision": self.revision,
             "dtype": self.dtype,
             "engine": self.engine._target_,
+            **({"engine_params": params} if (params := getattr(self.engine, "params", None)) else {}),
             "prompt": prompt_hash(self.prompt),
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
@@ -146,7 +147,7 @@ def _small(cfg: CollectConfig) -> Tier:
         label="slm",
         name=model.name,
         path=model.path,
-        engine=chosen(cfg.engine),
+        engine=resolve_engine(cfg.engine),
         revision=revision_of(model.path, model.revision),
         dtype=model.dtype,
         prompt=model.prompt,
@@ -164,14 +165,16 @@ def _small(cfg: CollectConfig) -> Tier:
 
 def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool) -> Tier:
     """A larger tier. One that others follow may state confidences; those that its engine cannot give are left out."""
-    able = {"verbalized"} | ({"expected", "avg_prob"} if isinstance(chosen(llm.engine), HFEngineConfig) else set())
+    able = {"verbalized"} | (
+        {"expected", "avg_prob"} if isinstance(resolve_engine(llm.engine), HFEngineConfig) else set()
+    )
     able |= {"vote"} if llm.temperature and cfg.samples > 1 else set()
     return Tier(
         tier=tier,
         label=label,
         name=llm.name,
         path=llm.model,
-        engine=chosen(llm.engine),
+        engine=resolve_engine(llm.engine),
         revision=revision_of(llm.model, llm.revision),
         dtype=llm.dtype,
         prompt=llm.prompt,

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from corea.answers.reading import read_columns
-from corea.answers.typed_columns import Columns, floats, integers, texts, verdicts
-from corea.collecting.answer_rows import Answered, table_rows, write_table
+from corea.answers.schema import write_answers
+from corea.answers.typed_columns import floats, integers, texts, verdicts
+from corea.collecting.answer_rows import Answered, table_rows
 from corea.config import PriceConfig
-from corea.config.engine_schema import RECORDED_COLUMNS, ReplayEngineConfig
+from corea.config.answer_columns import RECORDED_COLUMNS
+from corea.config.engine_schema import ReplayEngineConfig
 from corea.engines.replay import ReplayEngine
 from corea.errors import UserError
+from corea.tabular import Columns, read_columns
 from corea.types import RETRIES, Completion, Question
 
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
@@ -64,7 +66,7 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
             for sample, completion in enumerate(engine.recorded(question.id, len(tier.samples[question.id]))):
                 answered.append(Answered(question=question, sample=sample, completion=completion))
         rows += table_rows(tier, answered)
-    write_table(folder / "answers.parquet", rows, _describe(tiers))
+    write_answers(folder / "answers.parquet", rows, _describe(tiers))
     return pd.DataFrame(rows)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from corea.engines.loading import begun_by
+from corea.engines.loading import template_prefix
 from corea.types import Completion
 
 
-def sampled(
+def build_completion(
     tokenizer, prompt: list[int], ids: list[int], logprobs: list[float], *, stopped: bool, **more: Any
 ) -> Completion:
     """Completion of the tokens `ids` ([T], with the end-of-sequence token where `stopped`); `more` goes along."""
     assert len(ids) == len(logprobs), "one log-probability a token is wanted"
     return Completion(
-        text=begun_by(tokenizer, prompt) + tokenizer.decode(ids[:-1] if stopped else ids),
+        text=template_prefix(tokenizer, prompt) + tokenizer.decode(ids[:-1] if stopped else ids),
         finish_reason="stop" if stopped else "length",
         prompt_tokens=len(prompt),
         completion_tokens=len(ids),
@@ -25,7 +25,7 @@ def sampled(
     )
 
 
-def too_long(prompt: list[int], context: int, model_name: str) -> Completion:
+def prompt_too_long(prompt: list[int], context: int, model_name: str) -> Completion:
     """Completion of a prompt that leaves no room in the model's context."""
     return Completion(
         text="",

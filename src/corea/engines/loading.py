@@ -82,7 +82,7 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     try:
         tokenizer, model, missing = _from_pretrained(where, pinned, pick_dtype(dtype, target))
     except (OSError, ValueError, SafetensorError) as error:  # missing, gated, unreachable or broken
-        raise UserError(why_not(path, where, pinned, error)) from error
+        raise UserError(load_error(path, where, pinned, error)) from error
     if missing:
         raise UserError(f"model.path={path}: {len(missing)} weights are missing, e.g. {min(missing)}")
     if tokenizer.pad_token_id is None:
@@ -90,7 +90,7 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     return model.to(target).eval(), tokenizer
 
 
-def why_not(path: str, where: str, revision: str | None, error: Exception) -> str:
+def load_error(path: str, where: str, revision: str | None, error: Exception) -> str:
     """In one line, why the model did not load, and how to get one of the hub."""
     text = str(error).strip()
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
@@ -195,7 +195,7 @@ def encode_prompt(
         return render([merged, *messages[2:]])
 
 
-def begun_by(tokenizer, prompt: Sequence[int]) -> str:
+def template_prefix(tokenizer, prompt: Sequence[int]) -> str:
     """What a chat template has begun of the answer itself.
 
     It is "<think>" for a model that always thinks, or an empty pair of tags where thinking is switched off. It belongs

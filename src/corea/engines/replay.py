@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
+from corea.tabular import read_rows
 from corea.types import Completion, Message, Sampling
 
 
@@ -88,15 +88,7 @@ class RecordedFile(ReplayEngine):
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"llm.model={path}: no such file; llm=replay wants a JSONL or Parquet file of answers")
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            rows = pq.read_table(path).to_pylist()
-        else:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (ValueError, OSError) as error:
-        raise UserError(f"llm.model={path}: cannot be read ({' '.join(str(error).split())})") from error
+    rows = read_rows(path)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or row.get("question") is None or "text" not in row:
             raise UserError(f"llm.model={path}, row {number}: columns question and text are wanted")

@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 
-from corea.answers.reading import file_hash
 from corea.cascade.chains import TierResults
 from corea.evaluation.dataset import Evaluation, Point
 from corea.evaluation.results import Results, models_of
@@ -24,6 +23,7 @@ from corea.evaluation.slm import Small
 from corea.metrics.figures import Figure
 from corea.prices import USD
 from corea.runtime import atomic_write
+from corea.tabular import file_hash
 
 FRONTIER = (
     "threshold",

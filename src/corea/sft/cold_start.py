@@ -17,13 +17,14 @@ from typing import Any
 import torch
 
 from corea.config import SftConfig
-from corea.engines.loading import begun_by, encode_prompt, load_model, pick_device
+from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
+from corea.tabular import read_rows
 from corea.tasks.grading import grade_many
 from corea.tasks.mixes import TrainingStream, family_questions
 from corea.tasks.parsing import is_well_formed, parse_completion
@@ -71,7 +72,7 @@ class Encoder:
         ids = encode_prompt(self.tokenizer, messages, where, self.template)
         if len(ids) > self.max_prompt_tokens:
             raise UserError(f"{where}: prompt of {len(ids)} tokens; model.max_prompt_tokens={self.max_prompt_tokens}")
-        completion = completion.removeprefix(begun_by(self.tokenizer, ids).rstrip())
+        completion = completion.removeprefix(template_prefix(self.tokenizer, ids).rstrip())
         answer = self.tokenizer(completion, add_special_tokens=False).input_ids
         return ids, [*answer, self.tokenizer.eos_token_id]
 
@@ -88,9 +89,9 @@ def question_draw(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> Call
     teacher = TEACHERS[cfg.teacher]
 
     def draw(step: int) -> list[Example]:
-        questions, drawn = stream(step)
-        report.drawn += drawn.drawn
-        report.dropped += drawn.dropped
+        questions, counts = stream.take(step)
+        report.read += counts.read
+        report.dropped += counts.dropped
         return [
             encoder.example(build_messages(encoder.prompt, q), _taught(teacher, q, cfg.teacher), f"question {q.id}")
             for q in questions
@@ -117,15 +118,7 @@ def read_pairs(path: str) -> list[dict[str, Any]]:
     file = Path(path)
     if not file.exists():
         raise UserError(f"pairs={path}: no such file; a JSONL or Parquet file with prompt and completion is wanted")
-    if file.suffix == ".parquet":
-        import pandas as pd
-
-        rows = pd.read_parquet(file).to_dict("records")
-    else:
-        try:
-            rows = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
-        except json.JSONDecodeError as error:
-            raise UserError(f"pairs={path}: not JSONL: {error}") from error
+    rows = read_rows(file)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not {"prompt", "completion"} <= row.keys():
             raise UserError(f"pairs={path}, row {number}: columns prompt and completion are wanted")

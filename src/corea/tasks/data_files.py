@@ -1,63 +1,17 @@
-"""Rows of data sets: files on this machine (JSONL, Parquet, CSV), or data sets of the hub at a pinned revision.
+"""Rows of data sets: files on this machine (see corea.tabular), or data sets of the hub at a pinned revision.
 
-Nothing is ever executed that comes with a data set: files are read by pyarrow, pandas and json, and hub sets by
-`datasets`, which loads no code of theirs.
+No code that comes with a data set is executed: `datasets` loads hub sets without their scripts.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
-
-KINDS = (".jsonl", ".json", ".parquet", ".csv")
-
-
-def read_file(path: Path, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of one file; of a Parquet file only `columns`, where given (those that it lacks are left out).
-
-    Raises:
-        UserError: the file is not what its name says.
-    """
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            names = pq.read_schema(path).names
-            wanted = [name for name in names if name in columns] if columns else None
-            return pq.read_table(path, columns=wanted or None).to_pylist()
-        if path.suffix == ".csv":
-            import pandas as pd
-
-            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
-        raise UserError(f"{path}: not a {path.suffix[1:]} file ({' '.join(str(error).split())[:120]})") from error
-    return list(_json_lines(path))
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    if path.suffix == ".json" and text.lstrip().startswith("["):
-        text = "\n".join(json.dumps(row) for row in _load(text, path, "file"))
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = _load(line, path, f"line {number}")
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: a JSON object is wanted")
-            yield row
-
-
-def _load(text: str, path: Path, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path}, {where}: not JSON ({error})") from error
+from corea.tabular import SUFFIXES, read_rows
+from corea.user_code import load_function
 
 
 def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
@@ -69,7 +23,7 @@ def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
     Raises:
         UserError: there are none.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix in KINDS and not p.name.startswith("."))
+    files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and not p.name.startswith("."))
     if subset:
         files = [p for p in files if p.stem == subset or subset in p.relative_to(folder).parts] or files
     named = [p for p in files if p.stem == split or p.stem.startswith(f"{split}-")]
@@ -91,10 +45,23 @@ def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]
     place = Path(path)
     if not place.exists():
         raise UserError(f"{path}: no such file or folder")
-    if place.is_file() and place.suffix not in KINDS:
-        raise UserError(f"{path}: allowed is a file that ends in {', '.join(KINDS)}")
+    if place.is_file() and place.suffix not in SUFFIXES:
+        raise UserError(f"{path}: allowed is a file that ends in {', '.join(SUFFIXES)}")
     files = [place] if place.is_file() else split_files(place, split, subset)
-    return [row for file in files for row in read_file(file, columns)]
+    return [row for file in files for row in read_rows(file, columns)]
+
+
+def own_rows(name: str, split: str, source: str) -> list[dict[str, Any]]:
+    """Rows that the user's own function ("module:function" or "file.py:function") returns for a split.
+
+    Raises:
+        UserError: it cannot be loaded, or returns something other than rows.
+    """
+    where = f"data source {source}.path"
+    rows = list(load_function(where, name)(split))
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{where}={name}: must return dicts of column and value, one per question")
+    return rows
 
 
 def hub_rows(
@@ -113,11 +80,11 @@ def hub_rows(
     try:
         data = datasets.load_dataset(hub, subset, split=split, revision=revision)
     except Exception as error:  # the network, the hub and the library fail in many ways; all end in one line
-        raise UserError(_why(error, hub, revision, split, name)) from error
+        raise UserError(hub_error(error, hub, revision, split, name)) from error
     return data.select_columns([c for c in data.column_names if c in columns] or data.column_names).to_list()
 
 
-def _why(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
+def hub_error(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
     """What is wrong, and how to get the data set."""
     chain, seen = [], error
     while seen is not None:

@@ -15,8 +15,8 @@ from typing import Any
 
 from corea.config.data_schema import DataConfig, SourceConfig
 from corea.errors import UserError
+from corea.tabular import SUFFIXES
 from corea.tasks.contamination import Known, Screening, screen
-from corea.tasks.data_files import KINDS
 from corea.tasks.gym import gym_question
 from corea.tasks.question_text import normalise, partition
 from corea.tasks.seeds import base_seed
@@ -129,7 +129,7 @@ def local_copy(data: DataConfig, name: str) -> str:
     assert data.path is not None
     root = Path(data.path)
     names = [s.name for f in data.families.values() for s in f.sources if s.task is None and s.path is None]
-    for candidate in (root / name, *(root / f"{name}{kind}" for kind in KINDS)):
+    for candidate in (root / name, *(root / f"{name}{kind}" for kind in SUFFIXES)):
         if candidate.exists():
             return str(candidate)
     if len(set(names)) == 1 and root.exists():
@@ -196,8 +196,8 @@ class TrainingStream:
         # One procedural question in eight is held out on average: a step then does not reach into the next one's part.
         self.stride = size if all("set" in s for s in self.sources) else 2 * size
 
-    def __call__(self, step: int) -> tuple[list[Question], SplitReport]:
-        """Questions of step `step` (from 0), and how many were drawn and left out for them."""
+    def take(self, step: int) -> tuple[list[Question], SplitReport]:
+        """Questions of step `step` (from 0), and how many were read and dropped to get them."""
         report = SplitReport()
         stream = mix_questions(self.sources, dataset="", split=self.split, seed=self.seed, start=step * self.stride)
         return list(itertools.islice(training_only(stream, report), self.size)), report

@@ -10,10 +10,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from corea.config.data_schema import SPLITS, SourceConfig
 from corea.errors import UserError
-from corea.tasks.data_files import hub_rows, local_rows
+from corea.tasks.data_files import hub_rows, local_rows, own_rows
+from corea.tasks.grading.names import is_own
 from corea.tasks.question_text import fraction, partition
 from corea.tasks.questions import to_questions, top_columns
 from corea.tasks.seeds import base_seed
@@ -79,14 +81,18 @@ class DataSet:
 
     def _load(self, own: str) -> list[Question]:
         if own not in self._rows:
-            source = self.source
-            columns = top_columns(source)
-            if source.path is not None:
-                where = source.path
-                rows = local_rows(source.path, own, source.subset, columns)
-            else:
-                assert source.hub is not None
-                where = f"{source.hub} ({own})"
-                rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
-            self._rows[own] = to_questions(source, rows, dataset=self.dataset, where=where)
+            where, rows = self._read(own)
+            self._rows[own] = to_questions(self.source, rows, dataset=self.dataset, where=where)
         return self._rows[own]
+
+    def _read(self, own: str) -> tuple[str, list[dict[str, Any]]]:
+        """(where they come from, for messages; rows) of one of the set's own splits."""
+        source = self.source
+        columns = top_columns(source)
+        if source.path is None:
+            assert source.hub is not None
+            rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
+            return f"{source.hub} ({own})", rows
+        if is_own(source.path):
+            return source.path, own_rows(source.path, own, source.name)
+        return source.path, local_rows(source.path, own, source.subset, columns)

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from corea.engines.local.decode import Decoded, Decoder
-from corea.engines.local.token_sampling import draw
+from corea.engines.local.token_sampling import sample_token
 
 
 class StaticLayer(CacheLayerMixin):
@@ -141,7 +141,9 @@ def decode_static(
     logits = decoder.prefill()
     step = StaticStep(decoder, room, last=int((lengths + limit).max()) - 1)
     for number in range(room):
-        token, logprob = draw(logits, temperature, None if noise is None else noise[:, number].to(logits.device))
+        token, logprob = sample_token(
+            logits, temperature, None if noise is None else noise[:, number].to(logits.device)
+        )
         tokens[:, number], logprobs[:, number] = token.cpu(), logprob.cpu()
         stopped = torch.isin(tokens[:, number], stops)
         ended = running & (stopped | (limit <= number + 1))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from corea.engines.local.capture import Record, Recorder
 from corea.engines.local.kv_cache import SlotCache
-from corea.engines.local.token_sampling import draw
+from corea.engines.local.token_sampling import sample_token
 
 PIECE_TOKENS = 8192
 """Most prompt tokens, padding included, of one forward pass."""
@@ -197,7 +197,7 @@ def decode(
 
     logits = decoder.prefill()
     for step in range(room):
-        token, logprob = draw(logits, temperature, None if noise is None else noise[alive, step].to(device))
+        token, logprob = sample_token(logits, temperature, None if noise is None else noise[alive, step].to(device))
         on_cpu = token.cpu()
         tokens[alive, step] = on_cpu
         logprobs[alive, step] = logprob.cpu()

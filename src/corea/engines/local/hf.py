@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-from corea.engines.completions import sampled, too_long
+from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
 from corea.engines.local.attention import grouped
 from corea.engines.local.capture import Record, Recorder
@@ -28,6 +28,9 @@ class HFEngine:
     Sampling is by temperature alone. What a prompt is answered does not depend on the other prompts of the call beyond
     the rounding of sums (about 1e-6 in a log-probability).
     """
+
+    max_logprob_gap: float | None = None
+    """No limit: engine and trainer share the same weights."""
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class HFEngine:
         fitting = [i for i in order if len(encoded[i]) < self.context]
         answers: list[list[Completion]] = [[] for _ in encoded]
         for i in order[len(fitting) :]:
-            answers[i] = [too_long(encoded[i], self.context, self.model_name) for _ in range(sampling.n)]
+            answers[i] = [prompt_too_long(encoded[i], self.context, self.model_name) for _ in range(sampling.n)]
         per_batch = max(1, self.batch_rows // sampling.n)
         training = self.model.training
         self.model.eval()
@@ -134,7 +137,7 @@ class HFEngine:
             return decode(self.model, prompts, **options, recorder=recording)
 
     def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
-        return sampled(
+        return build_completion(
             self.tokenizer,
             prompt,
             row.token_ids,

@@ -30,7 +30,7 @@ def noise_keys(prompts: Sequence[Sequence[int]], seed: int) -> list[bytes]:
     return keys
 
 
-def seed_of(key: bytes, copy: int) -> int:
+def completion_seed(key: bytes, copy: int) -> int:
     """A 63-bit seed for one completion, from the key of its prompt (noise_keys)."""
     digest = hashlib.sha256(key + copy.to_bytes(8, "little")).digest()
     return int.from_bytes(digest[:8], "little") >> 1
@@ -47,7 +47,7 @@ def uniforms(keys: Sequence[bytes], copies: int, length: int) -> Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-def draw(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
+def sample_token(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
     """One token a row, and its log-probability under the very distribution it was drawn from.
 
     Args:

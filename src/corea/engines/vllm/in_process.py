@@ -21,9 +21,9 @@ from torch import Tensor
 
 from corea.config.engine_schema import VLLMEngineConfig
 from corea.config.model_schema import revision_of
-from corea.engines.completions import sampled, too_long
-from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype, why_not
-from corea.engines.local.token_sampling import noise_keys, seed_of
+from corea.engines.completions import build_completion, prompt_too_long
+from corea.engines.loading import encode_prompt, eos_ids_of, load_error, model_location, pick_device, pick_dtype
+from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
 
@@ -101,7 +101,7 @@ class VLLMEngine:
         rows = [i for i, ids in enumerate(encoded) for _ in range(sampling.n) if len(ids) < self.context]
         for i, ids in enumerate(encoded):
             if len(ids) >= self.context:
-                answers[i] = [too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
+                answers[i] = [prompt_too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
         if self.asleep:
             self.llm.wake_up()
             self.asleep = False
@@ -130,7 +130,7 @@ class VLLMEngine:
                 SamplingParams(
                     temperature=sampling.temperature,
                     max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
-                    seed=seed_of(keys[row], copy) if sampling.temperature else None,
+                    seed=completion_seed(keys[row], copy) if sampling.temperature else None,
                     logprobs=0,  # of the sampled token alone
                     stop_token_ids=sorted(self.stop_ids),
                     detokenize=False,
@@ -141,7 +141,7 @@ class VLLMEngine:
     def _completion(self, prompt: list[int], output: Any, seconds: float) -> Completion:
         row = output.outputs[0]
         ids = list(row.token_ids)
-        return sampled(
+        return build_completion(
             self.tokenizer,
             prompt,
             ids,
@@ -191,4 +191,4 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
             **gpu,
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"engine=vllm: {why_not(model, model_location(model), revision, error)}") from error
+        raise UserError(f"engine=vllm: {load_error(model, model_location(model), revision, error)}") from error

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from corea.config.engine_schema import VLLMServerEngineConfig
-from corea.engines.completions import sampled, too_long
+from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids
-from corea.engines.local.token_sampling import noise_keys, seed_of
+from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.engines.remote.openai_chat import OpenAIEngine, read_key
 from corea.errors import UserError
 from corea.runtime import atomic_write, run_dir
@@ -39,8 +39,10 @@ class VLLMServer(OpenAIEngine):
         super().__init__(model, **options)
 
     @classmethod
-    def from_model(cls, model, tokenizer, *, template=None, model_name: str, path: str, revision, **options):
-        """The engine that draws rollouts from the model in training; the server holds its weights from here on."""
+    def from_model(
+        cls, model, tokenizer, *, template=None, model_name: str, path: str, revision, **options
+    ) -> ServedRollouts:
+        """The engine that samples from the model in training; from here on the server holds its weights."""
         return ServedRollouts(model, tokenizer, template, model_name, VLLMServerEngineConfig(**options))
 
 
@@ -142,7 +144,7 @@ class ServedRollouts:
 
             async def answer(ids: list[int], key: bytes) -> list[Completion]:
                 if len(ids) >= self.context:
-                    return [too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
+                    return [prompt_too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
                 async with places:
                     found = await self._answer(client, ids, key, sampling)
                 if progress is not None:
@@ -162,7 +164,7 @@ class ServedRollouts:
                 n=sampling.n,
                 temperature=sampling.temperature,
                 max_tokens=min(sampling.max_tokens, self.context - len(ids)),
-                seed=seed_of(key, 0),  # the copies' seeds count up from it
+                seed=completion_seed(key, 0),  # the copies' seeds count up from it
                 logprobs=0,  # of the sampled token alone
                 top_p=1.0,  # none of the model's own sampling defaults
                 extra_body={
@@ -179,7 +181,7 @@ class ServedRollouts:
             raise UserError(f"engine.base_url={self.cfg.base_url}: {reason} after {self.cfg.tries} tries") from None
         seconds = time.perf_counter() - started
         return [
-            sampled(
+            build_completion(
                 self.tokenizer,
                 ids,
                 list(choice.token_ids),
