@@ -10,7 +10,7 @@ from corea.config import TrainConfig
 
 @command("train")
 def main(cfg: TrainConfig) -> None:
-    """Train by GRPO and leave `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` in the run folder."""
+    """Train by GRPO; write `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` to the run folder."""
     from corea.logger import NoLogger, build_logger
     from corea.rl.run.distributed import launcher_ranks, shutdown_together
     from corea.rl.trainer import Trainer
@@ -23,7 +23,7 @@ def main(cfg: TrainConfig) -> None:
     if rank == 0:
         prepare_run_dir(folder, cfg, cfg.trainer.resume)
     else:
-        logging.getLogger("corea").setLevel(logging.WARNING)  # the first process tells the user
+        logging.getLogger("corea").setLevel(logging.WARNING)  # rank 0 reports to the user
     logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
     try:
         with shutdown_together():

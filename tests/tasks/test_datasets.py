@@ -224,7 +224,7 @@ def test_duplicates_and_contamination(tmp_path):
         ('{"question": "a?", "answer": "1"}\n{oops\n', "q.jsonl, line 2: not JSON ("),
         ('{"question": " ", "answer": "1"}\n', "q.jsonl, row 1: column question is empty"),
         ('{"question": "a?", "answer": null}\n', "q.jsonl, row 1: column answer is empty"),
-        ("[1]\n", "q.jsonl, line 1: a JSON object is wanted"),
+        ("[1]\n", "q.jsonl, line 1: a JSON object is required"),
         ("", "q.jsonl: no questions"),
     ],
 )
