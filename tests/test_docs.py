@@ -58,7 +58,9 @@ def commands() -> list:
 def prepared(verb: str, arguments: list[str]) -> list[str]:
     """Arguments with the reader's part filled in."""
     parts = [argument.partition("=") for argument in arguments]
-    filled = [f"{key}={PLACEHOLDERS[value]}" if value in PLACEHOLDERS else key + sign + value for key, sign, value in parts]
+    filled = [
+        f"{key}={PLACEHOLDERS[value]}" if value in PLACEHOLDERS else key + sign + value for key, sign, value in parts
+    ]
     return filled or {"evaluate": ["answers=answers.parquet"]}.get(verb, [])
 
 
