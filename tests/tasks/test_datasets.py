@@ -66,7 +66,7 @@ def test_gsm8k(tmp_path):
     assert not {q.text for q in calibration} & {q.text for q in test}
     assert {q.split for q in test} == {"test"}
     stream = TrainingStream(data, split="train", seed=0, size=10)
-    drawn = [q for step in range(10) for q in stream(step)[0]]
+    drawn = [q for step in range(10) for q in stream.take(step)[0]]
     assert len({q.id for q in drawn}) == 100  # one whole epoch
     first = next(q for q in drawn if q.text.startswith("Ann has 7 eggs"))
     assert (first.gold, first.meta["solution"], first.grader) == ("9", "7+2=9", "numeric")
@@ -75,11 +75,11 @@ def test_gsm8k(tmp_path):
 def test_an_epoch_follows_the_other_in_another_order(tmp_path):
     path = write(tmp_path / "q.jsonl", gsm8k_rows(range(40)))
     data = mix(SourceConfig(name="s", path=str(path), splits={"train": "train"}))
-    first, second = ([q.id for q in TrainingStream(data, split="train", seed=0, size=40)(k)[0]] for k in (0, 1))
+    first, second = ([q.id for q in TrainingStream(data, split="train", seed=0, size=40).take(k)[0]] for k in (0, 1))
     assert sorted(first) == sorted(second)
     assert first != second
-    assert [q.id for q in TrainingStream(data, split="train", seed=0, size=40)(1)[0]] == second
-    assert [q.id for q in TrainingStream(data, split="train", seed=1, size=40)(0)[0]] != first
+    assert [q.id for q in TrainingStream(data, split="train", seed=0, size=40).take(1)[0]] == second
+    assert [q.id for q in TrainingStream(data, split="train", seed=1, size=40).take(0)[0]] != first
 
 
 def test_one_file_is_divided_by_the_text_alone(tmp_path):

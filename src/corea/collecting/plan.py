@@ -24,9 +24,10 @@ from corea.config import (
     ModelConfig,
     PriceConfig,
 )
+from corea.config.deprecated import first_target
 from corea.config.messages import one_line
 from corea.config.model_schema import revision_of
-from corea.engines.build import chosen
+from corea.engines.build import resolve_engine
 from corea.errors import UserError
 from corea.tasks.mixes import family_questions
 from corea.tasks.prompts import get_prompt, prompt_hash
@@ -81,7 +82,8 @@ class Tier:
             **({"template": self.template} if self.template else {}),
             "revision": self.revision,
             "dtype": self.dtype,
-            "engine": self.engine._target_,
+            "engine": first_target(self.engine._target_),  # answers of earlier releases stay valid
+            **({"engine_params": params} if (params := getattr(self.engine, "params", None)) else {}),
             "prompt": prompt_hash(self.prompt),
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
@@ -158,7 +160,9 @@ def _small(cfg: CollectConfig) -> Tier:
 
 def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool) -> Tier:
     """A larger tier. One that others follow may state confidences; those that its engine cannot give are left out."""
-    able = {"verbalized"} | ({"expected", "avg_prob"} if isinstance(chosen(llm.engine), HFEngineConfig) else set())
+    able = {"verbalized"} | (
+        {"expected", "avg_prob"} if isinstance(resolve_engine(llm.engine), HFEngineConfig) else set()
+    )
     able |= {"vote"} if llm.temperature and cfg.samples > 1 else set()
     return _tier(
         cfg,
@@ -181,7 +185,7 @@ def _tier(cfg: CollectConfig, model: ModelConfig | LLMConfig, path: str, engine:
     return Tier(
         name=model.name,
         path=path,
-        engine=chosen(engine),
+        engine=resolve_engine(engine),
         revision=revision_of(path, model.revision),
         dtype=model.dtype,
         prompt=model.prompt,
