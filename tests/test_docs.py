@@ -31,8 +31,8 @@ def label(path: Path) -> str:
 
 def code_blocks(text: str, *languages: str) -> list[str]:
     """Contents of the fenced blocks in these languages ("" is a block without one)."""
-    return [body for language, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-            if language in languages]  # fmt: skip
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [body for language, body in blocks if language in languages]
 
 
 def command_lines(text: str) -> list[list[str]]:
@@ -59,9 +59,7 @@ def commands() -> list:
 def prepared(verb: str, arguments: list[str]) -> list[str]:
     """Arguments with the reader's part filled in."""
     parts = [argument.partition("=") for argument in arguments]
-    filled = [
-        f"{key}={PLACEHOLDERS[value]}" if value in PLACEHOLDERS else key + sign + value for key, sign, value in parts
-    ]
+    filled = [key + sign + PLACEHOLDERS.get(value, value) for key, sign, value in parts]
     return filled or {"evaluate": ["answers=answers.parquet"]}.get(verb, [])
 
 
