@@ -12,7 +12,7 @@ import pytest
 
 from corea.app import command
 from corea.errors import Interrupted, UserError
-from corea.runtime import run_dir
+from corea.run_folder import run_dir
 
 CHECKOUT = Path(__file__).parents[1]
 

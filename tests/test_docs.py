@@ -94,12 +94,14 @@ def test_the_commands_of_the_documentation_are_found():
     assert command_lines(block) == [["train", "a=1", "b={c: 1}"], ["sft", "x=y"]]
 
 
-def test_the_reward_file_of_the_training_page_composes(tmp_path):
-    (block,) = [b for b in code_blocks((CHECKOUT / "docs/training.md").read_text(), "yaml") if "brevity" in b]
-    (tmp_path / "my.yaml").write_text(block)
-    with composer("train", str(tmp_path)) as hydra:
-        cfg = typed(hydra, "my", [])
-    assert cfg.reward.extra["brevity"].params == {"limit": 200}
+@pytest.mark.parametrize("page", ["extending"])
+def test_configuration_files_shown_in_a_page_compose(page, tmp_path):
+    blocks = [b for b in code_blocks((CHECKOUT / "docs" / f"{page}.md").read_text(), "yaml") if "defaults:" in b]
+    assert len(blocks) >= 2
+    for number, block in enumerate(blocks):
+        (tmp_path / f"shown_{number}.yaml").write_text(block)
+        with composer("train", str(tmp_path)) as hydra:
+            assert typed(hydra, f"shown_{number}", []).model.name == "tiny_slm"
 
 
 def test_the_data_file_of_the_data_page_composes(tmp_path):

@@ -30,7 +30,19 @@ ALLOWED = {
     "serving": ("cascade", "engines", "tasks", "answers"),
 }
 """Package -> what its modules may import besides themselves, `config` and the common modules."""
-COMMON = ("types", "errors", "runtime", "provenance", "logger", "prices", "composition", "app")
+COMMON = (
+    "types",
+    "errors",
+    "runtime",
+    "provenance",
+    "logger",
+    "prices",
+    "tabular",
+    "user_code",
+    "composition",
+    "jobs",
+    "app",
+)
 """Modules beside the verbs; they import `config` and one another."""
 VERBS = ("train", "sft", "collect", "evaluate", "answer", "serve", "compare")
 """They may import everything."""

@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     """No answer was found, or the grader cannot read it."""
     TIMEOUT = "timeout"
     """Grading exceeded its time limit and was killed."""
+    UNREADABLE_GOLD = "unreadable_gold"
+    """The grader cannot read the gold answer, so nothing is known about this answer."""
     ERROR = "error"
     """The engine or the grader failed."""
 
@@ -44,7 +46,7 @@ class Verdict:
 
     outcome: Outcome
     correct: bool | None
-    """True for the outcome correct; None if there was nothing to grade (the engine failed); else False."""
+    """True for the outcome correct; None if the engine failed or the gold answer cannot be read; else False."""
     note: str = ""
     """The reason in one line, if the outcome does not give it."""
 
@@ -62,7 +64,7 @@ class Question:
     split: str
     """"pretrain", "train", "calibration" or "test"."""
     text: str
-    """The question as the user would ask it, without instructions on the format."""
+    """The question as a user would ask it, without format instructions."""
     gold: str
     """The reference answer."""
     grader: str = "exact"
@@ -113,7 +115,7 @@ class Completion:
     token_ids: list[int] = field(default_factory=list)
     """[T] ids of the completion, including the end-of-sequence token."""
     logprobs: list[float] = field(default_factory=list)
-    """[T] rollout_logprobs: log-probability of each sampled token under the sampler's processed distribution."""
+    """[T] rollout_logprobs: log-probability of each token under the distribution it was sampled from."""
     latency_s: float = 0.0
     model: str = ""
     error: str = ""
@@ -146,7 +148,7 @@ class Rollout:
     outcome: Outcome = Outcome.WRONG
     """Outcome of grading the answer."""
     rewards: dict[str, float] = field(default_factory=dict)
-    """The unweighted components: "correct", "format", "calib"."""
+    """The unweighted components: "correct", "format", "calib", and the user's own."""
     reward: float = 0.0
     """Weighted total."""
     advantage: float = 0.0
@@ -172,7 +174,10 @@ class Group:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Answers prompts: a local model, a server, or recorded answers. Every tier of a cascade is an engine."""
+    """Answers prompts: a local model, a server, or recorded answers. Every tier of a cascade is an engine.
+
+    Engines that sample from a model in training: corea.engines.TrainingEngine.
+    """
 
     model_name: str
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
@@ -26,6 +26,7 @@ TARGETS = {
     "corea.engines.hf.HFEngine": "corea.engines.local.hf.HFEngine",
     "corea.engines.vllm.VLLMEngine": "corea.engines.vllm.in_process.VLLMEngine",
     "corea.engines.vllm_server.VLLMServer": "corea.engines.vllm.served.VLLMServer",
+    "corea.engines.build.chosen": "corea.engines.build.resolve_engine",
     "corea.engines.server.OpenAIEngine": "corea.engines.remote.openai_chat.OpenAIEngine",
 }
 """Old `_target_` -> new one. Mapped without a warning, since corea itself wrote it into the configuration of a run."""
@@ -83,8 +84,12 @@ def _warn(old: str) -> None:
         log.warning("%s is deprecated: use %s; the next release does not accept the old name", old, KEYS[old])
 
 
-class RenamingSource(FileConfigSource):
-    """Hydra's source of YAML files, with old names replaced."""
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Hydra's source of YAML files, with old names replaced.
+
+    It has the name of Hydra's own class: in the processes of a launcher, Hydra registers its sources once more and
+    leaves a class of the same name in place.
+    """
 
     def load_config(self, config_path: str) -> ConfigResult:
         """See ConfigSource."""
@@ -99,6 +104,6 @@ class RenamingSource(FileConfigSource):
 
 
 def register_renaming_source() -> None:
-    """Make Hydra read YAML files through RenamingSource."""
+    """Make Hydra read YAML files through this module's FileConfigSource."""
     Plugins.instance()  # registers Hydra's own sources first
-    SourcesRegistry.instance().types["file"] = RenamingSource
+    SourcesRegistry.instance().types["file"] = FileConfigSource
