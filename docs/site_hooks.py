@@ -2,7 +2,7 @@
 
 These are README.md and the pictures of every study in experiments/, CONTRIBUTING.md, CHANGELOG.md, and
 configuration.md, which is generated from the schemas. Links between pages are written for the repository, so that they
-work on GitHub, and are translated to the site here.
+work on GitHub, and are translated to the site here. As on GitHub, a list needs no blank line before it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from markdown import Extension, Markdown
+from markdown.preprocessors import Preprocessor
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -23,6 +25,28 @@ LINK = re.compile(r"(?<=\]\()(\.[^)\s#]+|[\w][\w./-]*\.(?:md|png))(#[^)\s]*)?(?=
 """Target of a relative Markdown link, and its anchor."""
 REFERENCE = "corea.config.reference"
 """The module that prints the configuration reference as Markdown."""
+
+
+class _BlankBeforeList(Preprocessor):
+    """Insert a blank line between a paragraph and the list that follows it."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        separated: list[str] = []
+        for line in lines:
+            if line.startswith(("- ", "1. ")) and separated and re.match(r"(?![-#|]|\d+\. )\S", separated[-1]):
+                separated.append("")
+            separated.append(line)
+        return separated
+
+
+class _Lists(Extension):
+    def extendMarkdown(self, md: Markdown) -> None:
+        md.preprocessors.register(_BlankBeforeList(md), "blank_before_list", 20)  # after fenced code is taken out
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Read pages and docstrings with the extension above."""
+    config.markdown_extensions.append(_Lists())
 
 
 def outside_pages() -> list[Path]:

@@ -10,7 +10,7 @@ from corea.config import TrainConfig
 
 @command("train")
 def main(cfg: TrainConfig) -> None:
-    """Train by GRPO and leave `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` in the run folder."""
+    """Train by GRPO; write `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` to the run folder."""
     from corea.logger import NoLogger, build_logger
     from corea.rl.run.distributed import launcher_ranks, shutdown_together
     from corea.rl.trainer import Trainer

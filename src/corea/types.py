@@ -62,7 +62,7 @@ class Question:
     split: str
     """"pretrain", "train", "calibration" or "test"."""
     text: str
-    """The question as the user would ask it, without instructions on the format."""
+    """The question as a user would ask it, without format instructions."""
     gold: str
     """The reference answer."""
     grader: str = "exact"
@@ -113,7 +113,7 @@ class Completion:
     token_ids: list[int] = field(default_factory=list)
     """[T] ids of the completion, including the end-of-sequence token."""
     logprobs: list[float] = field(default_factory=list)
-    """[T] rollout_logprobs: log-probability of each sampled token under the sampler's processed distribution."""
+    """[T] rollout_logprobs: log-probability of each token under the distribution it was sampled from."""
     latency_s: float = 0.0
     model: str = ""
     error: str = ""
@@ -146,7 +146,7 @@ class Rollout:
     outcome: Outcome = Outcome.WRONG
     """Outcome of grading the answer."""
     rewards: dict[str, float] = field(default_factory=dict)
-    """The unweighted components: "correct", "format", "calib"."""
+    """The unweighted components: "correct", "format", "calib", and the user's own."""
     reward: float = 0.0
     """Weighted total."""
     advantage: float = 0.0
@@ -172,7 +172,10 @@ class Group:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Answers prompts: a local model, a server, or recorded answers. Every tier of a cascade is an engine."""
+    """Answers prompts: a local model, a server, or recorded answers. Every tier of a cascade is an engine.
+
+    Engines that sample from a model in training: corea.engines.TrainingEngine.
+    """
 
     model_name: str
 

@@ -9,7 +9,7 @@ from corea.errors import UserError
 from corea.rl.rollout.groups import make_groups
 from corea.rl.rollout.step_questions import StepQuestions
 from corea.rl.run.samples_file import samples_frame
-from corea.sft.cold_start import TEACHERS, _taught
+from corea.sft.cold_start import TEACHERS, _teach
 from corea.types import Completion
 
 
@@ -48,9 +48,9 @@ def test_outcomes_reach_the_rollouts(cfg):
 def test_the_teacher_writes_the_solution_of_a_data_set(cfg):
     question = StepQuestions(cfg).take(0)[0][0]
     with pytest.raises(UserError, match=r"teacher=solution: question file-\w+ of file: needs a column `solution`"):
-        _taught(TEACHERS["solution"], question, "solution")
+        _teach(TEACHERS["solution"], question, "solution")
     question.meta["solution"] = "half of it"
     start = f"<think>half of it</think> <answer>{question.gold}</answer> <confidence>"
-    assert _taught(TEACHERS["solution"], question, "solution").startswith(start)
+    assert _teach(TEACHERS["solution"], question, "solution").startswith(start)
     with pytest.raises(UserError, match="needs procedural questions"):
-        _taught(TEACHERS["written_steps"], question, "written_steps")
+        _teach(TEACHERS["written_steps"], question, "written_steps")

@@ -242,7 +242,7 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
     allowed = "q.pkl: allowed is a file that ends in .parquet, .jsonl, .ndjson, .json, .csv"
     assert fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.pkl"))).endswith(allowed)
     (tmp_path / "q.jsonl").write_bytes(b'{"question": "\xff"}')
-    assert "q.jsonl: not UTF-8 text" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.jsonl")))
+    assert "q.jsonl: line 1 is not UTF-8 text" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.jsonl")))
     rows = [{"question": f"{n}?", "answer": "1", "id": "same"} for n in range(2)]
     path = write(tmp_path / "ids.jsonl", rows)
     columns = {"question_id": "id"}

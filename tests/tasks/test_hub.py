@@ -29,7 +29,7 @@ def test_a_licence_that_wants_a_click():
     from datasets.exceptions import DatasetNotFoundError
 
     line = why(DatasetNotFoundError("Dataset 'Idavidrein/gpqa' is a gated dataset on the Hub. Visit the page\nto ask."))
-    assert line.startswith("data source gpqa: Idavidrein/gpqa wants its licence accepted: do so at https://hugg")
+    assert line.startswith("data source gpqa: Idavidrein/gpqa requires accepting its licence: do so at https://hugg")
     assert "`hf auth login`" in line
     assert line.endswith(f"or, with a copy made by `{GET}`, data.path=DIR")
 

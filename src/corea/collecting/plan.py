@@ -143,22 +143,16 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
 
 def _small(cfg: CollectConfig) -> Tier:
     model = cfg.model
-    return Tier(
+    return _tier(
+        cfg,
+        model,
+        model.path,
+        cfg.engine,
         tier=0,
         label="slm",
-        name=model.name,
-        path=model.path,
-        engine=resolve_engine(cfg.engine),
-        revision=revision_of(model.path, model.revision),
-        dtype=model.dtype,
-        prompt=model.prompt,
-        template=model.template,
         temperature=cfg.temperature,
         max_prompt_tokens=model.max_prompt_tokens,
-        max_tokens=model.max_tokens,
         samples=cfg.samples,
-        seed=cfg.seed,
-        price=model.price,
         expects_confidence=get_prompt(model.prompt).expects_confidence,
         signals=tuple(cfg.signals),
     )
@@ -170,25 +164,36 @@ def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool
         {"expected", "avg_prob"} if isinstance(resolve_engine(llm.engine), HFEngineConfig) else set()
     )
     able |= {"vote"} if llm.temperature and cfg.samples > 1 else set()
-    return Tier(
+    return _tier(
+        cfg,
+        llm,
+        llm.model,
+        llm.engine,
         tier=tier,
         label=label,
-        name=llm.name,
-        path=llm.model,
-        engine=resolve_engine(llm.engine),
-        revision=revision_of(llm.model, llm.revision),
-        dtype=llm.dtype,
-        prompt=llm.prompt,
-        template=llm.template,
         temperature=llm.temperature,
         max_prompt_tokens=None,
-        max_tokens=llm.max_tokens,
         samples=cfg.samples if llm.temperature else 1,
-        seed=cfg.seed,
-        price=llm.price,
         budget_usd=llm.budget_usd,
         expects_confidence=not last and get_prompt(llm.prompt).expects_confidence,
         signals=() if last else tuple(s for s in cfg.signals if s in able),
+    )
+
+
+def _tier(cfg: CollectConfig, model: ModelConfig | LLMConfig, path: str, engine: EngineConfig, **more: Any) -> Tier:
+    """A tier with what small and large models share."""
+    return Tier(
+        name=model.name,
+        path=path,
+        engine=resolve_engine(engine),
+        revision=revision_of(path, model.revision),
+        dtype=model.dtype,
+        prompt=model.prompt,
+        template=model.template,
+        max_tokens=model.max_tokens,
+        price=model.price,
+        seed=cfg.seed,
+        **more,
     )
 
 

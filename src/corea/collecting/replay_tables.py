@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from corea.answers.schema import write_answers
-from corea.answers.typed_columns import floats, integers, texts, verdicts
+from corea.answers.typed_columns import confidences, floats, integers, texts, verdicts
 from corea.collecting.answer_rows import Answered, table_rows
 from corea.config import PriceConfig
 from corea.config.answer_columns import RECORDED_COLUMNS
@@ -170,7 +169,7 @@ def _completions(table: Columns, names: dict[str, str], model: str) -> list[Comp
 
     text, answer = column("text", texts), column("answer", texts)
     correct = [None if v is None else bool(v) for v in column("correct", verdicts)]
-    confidence = column("confidence", _probabilities)
+    confidence = column("confidence", confidences)
     tokens = {key: column(key, floats) for key in TOKENS}
     retries = {key: column(key, floats) for key in RETRIES}
     latency, cost = column("latency_s", floats), column("cost_usd", floats)
@@ -192,14 +191,6 @@ def _completions(table: Columns, names: dict[str, str], model: str) -> list[Comp
             )
         )
     return completions
-
-
-def _probabilities(columns: Columns, name: str) -> np.ndarray:
-    values = floats(columns, name)
-    bad = (values < 0) | (values > 1)
-    if bad.any():
-        raise columns.fail(name, bad, "outside [0, 1]")
-    return values
 
 
 def _no_duplicates(path: str, ids: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Completions of engines that know the tokens: what was sampled, or why nothing was."""
+"""Build Completions from token ids."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from corea.types import Completion
 def build_completion(
     tokenizer, prompt: list[int], ids: list[int], logprobs: list[float], *, stopped: bool, **more: Any
 ) -> Completion:
-    """Completion of the tokens `ids` ([T], with the end-of-sequence token where `stopped`); `more` goes along."""
-    assert len(ids) == len(logprobs), "one log-probability a token is wanted"
+    """Completion of the sampled tokens.
+
+    Args:
+        prompt: token ids of the prompt.
+        ids: [T] including the end-of-sequence token if `stopped`.
+        logprobs: [T]
+        more: further fields of the Completion.
+    """
+    assert len(ids) == len(logprobs), "one log-probability per token is required"
     return Completion(
         text=template_prefix(tokenizer, prompt) + tokenizer.decode(ids[:-1] if stopped else ids),
         finish_reason="stop" if stopped else "length",
@@ -26,7 +33,7 @@ def build_completion(
 
 
 def prompt_too_long(prompt: list[int], context: int, model_name: str) -> Completion:
-    """Completion of a prompt that leaves no room in the model's context."""
+    """Error completion for a prompt that fills the model's whole context."""
     return Completion(
         text="",
         finish_reason="error",

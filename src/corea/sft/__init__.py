@@ -8,7 +8,7 @@ from corea.config import SftConfig
 
 @command("sft")
 def main(cfg: SftConfig) -> None:
-    """Train on prompt/completion pairs and leave `model/` in the run folder."""
+    """Train on prompt/completion pairs and write `model/` to the run folder."""
     from corea.logger import build_logger
     from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.sft.cold_start import ColdStart

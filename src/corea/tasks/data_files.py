@@ -1,6 +1,6 @@
-"""Rows of data sets: files on this machine (see corea.tabular), or data sets of the hub at a pinned revision.
+"""Rows of data sets: local files (corea.tabular), hub data sets at a pinned revision, or the user's own function.
 
-No code that comes with a data set is executed: `datasets` loads hub sets without their scripts.
+Code that comes with a data set is never executed: `datasets` loads no scripts of a hub data set.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from corea.user_code import load_function
 
 
 def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
-    """The files of one split in a folder, however a download lays them out.
+    """The files of one split in a folder, in any of the usual layouts.
 
-    Those named `split` or `split-*` (shards), within the folder of the subset where there is one; or else those of the
-    subset, which then has one split.
+    Files named `split` or `split-*` (shards), within the subset's folder if there is one; otherwise the files of the
+    subset, which then has a single split.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no such files.
     """
     files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and not p.name.startswith("."))
     if subset:
@@ -42,12 +42,12 @@ def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
-    place = Path(path)
-    if not place.exists():
+    location = Path(path)
+    if not location.exists():
         raise UserError(f"{path}: no such file or folder")
-    if place.is_file() and place.suffix not in SUFFIXES:
+    if location.is_file() and location.suffix not in SUFFIXES:
         raise UserError(f"{path}: allowed is a file that ends in {', '.join(SUFFIXES)}")
-    files = [place] if place.is_file() else split_files(place, split, subset)
+    files = [location] if location.is_file() else split_files(location, split, subset)
     return [row for file in files for row in read_rows(file, columns)]
 
 
@@ -67,25 +67,25 @@ def own_rows(name: str, split: str, source: str) -> list[dict[str, Any]]:
 def hub_rows(
     hub: str, split: str, subset: str | None, revision: str | None, columns: Sequence[str], name: str
 ) -> list[dict[str, Any]]:
-    """Rows of a data set of the hub, from its cache on this machine where it is there.
+    """Rows of a hub data set, from the local cache if present.
 
     Raises:
-        UserError: it cannot be had, with what to do about it.
+        UserError: it cannot be loaded; the message says what to do.
     """
     import datasets
     from huggingface_hub.utils import logging as hub_logging
 
     datasets.disable_progress_bars()
-    hub_logging.set_verbosity_error()  # what it warns of on the way to an error is in the error's own line
+    hub_logging.set_verbosity_error()  # the error line includes what it warns about
     try:
         data = datasets.load_dataset(hub, subset, split=split, revision=revision)
-    except Exception as error:  # the network, the hub and the library fail in many ways; all end in one line
+    except Exception as error:  # network, hub and library raise many types; all become one line
         raise UserError(hub_error(error, hub, revision, split, name)) from error
     return data.select_columns([c for c in data.column_names if c in columns] or data.column_names).to_list()
 
 
 def hub_error(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
-    """What is wrong, and how to get the data set."""
+    """One line: what is wrong, and how to get the data set."""
     chain, seen = [], error
     while seen is not None:
         chain.append(f"{type(seen).__name__}: {seen}")
@@ -96,7 +96,7 @@ def hub_error(error: Exception, hub: str, revision: str | None, split: str, name
     local = f"or, with a copy made by `{get}`, data.path=DIR"
     if "gated" in text.lower() or "401" in text or "403" in text:
         return (
-            f"data source {name}: {hub} wants its licence accepted: do so at "
+            f"data source {name}: {hub} requires accepting its licence: do so at "
             f"https://huggingface.co/datasets/{hub}, log in with `hf auth login`, and start again; {local}"
         )
     if "Unknown split" in text or "Bad split" in text:

@@ -1,7 +1,7 @@
-"""A data set as a source of a mix: which of its questions belong to which split, and in which order they come.
+"""A data set as a source of a mix: the split and the order of its questions.
 
-Training runs through the training questions in epochs, each in an order of its own; calibration and test questions
-come in the order of a hash of their text, so that a smaller test is part of a larger one, whatever the seed.
+Training reads the training questions in epochs, each in its own order. Held-out questions come in the order of a
+hash of their text, so that a smaller test set is part of a larger one, for every seed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from corea.types import Question
 
 
 class DataSet:
-    """The questions of one source, loaded a split at a time when they are first asked for."""
+    """The questions of one source; each split is loaded on first use."""
 
     def __init__(self, source: SourceConfig, dataset: str):
         self.source = source
@@ -36,7 +36,7 @@ class DataSet:
         """All questions of a split ("pretrain" is "train"), in the order of a hash of their text.
 
         Raises:
-            UserError: the set cannot be had or read, or has no such split.
+            UserError: the data set cannot be loaded or read, or has no such split.
         """
         split = "train" if split == "pretrain" else split
         if split not in self._splits:
@@ -49,11 +49,11 @@ class DataSet:
         return self._splits[split]
 
     def keep(self, questions: Sequence[Question]) -> None:
-        """Train on these alone."""
+        """Restrict training to these questions."""
         self._splits["train"] = list(questions)
 
     def question(self, position: int, split: str, seed: int) -> Question | None:
-        """Question number `position` of the split; None behind the last one of a held-out split."""
+        """Question number `position` of the split; None after the last question of a held-out split."""
         questions = self.questions(split)
         if split in ("calibration", "test"):
             return questions[position] if position < len(questions) else None
@@ -69,7 +69,7 @@ class DataSet:
         return order
 
     def _side(self, question: Question, own: str | None) -> str:
-        """Which of the splits that share one of the set's own splits a question belongs to."""
+        """Split of a question, among those that are served by the data set's split `own`."""
         sharing = [s for s in SPLITS if self.source.splits.get(s) == own]
         if len(sharing) == 1:
             return sharing[0]

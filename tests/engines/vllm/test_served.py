@@ -53,7 +53,7 @@ def test_a_server_that_takes_no_weights(tiny, tmp_path):
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}"
         assert refused(tiny, url, tmp_path) == (
-            f"engine.base_url={url}/v1: takes no weights; start vLLM with VLLM_SERVER_DEV_MODE=1"
+            f"engine.base_url={url}/v1: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1"
         )
     finally:
         server.shutdown()
