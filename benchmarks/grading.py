@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from corea.provenance import cpu_name
-from corea.tasks.final_answer import final_answer
+from corea.tasks.grading.final_answer import final_answer
 from corea.tasks.grading import grade_many, set_limits
 
 

@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from corea.tasks.final_answer import final_answer
+from corea.tasks.grading.final_answer import final_answer
 from corea.tasks.grading import grade_many
 from corea.types import Question, Verdict
 

@@ -4,6 +4,7 @@ Decisions that the format leaves open:
 - the key is (dataset, question_id, tier, sample), so a question that stands in two splits is a duplicate;
 - `correct` may be null where there was nothing to grade (status error, truncated, unparsed_answer) and then counts as
   wrong; null beside any other status, or in a table without status, is an error;
+- questions whose gold the grader could not read (outcome unreadable_gold) are left out and counted in a note;
 - a missing confidence is null; NaN is an error, since it is what a failed computation leaves behind;
 - confidences are rounded to 12 decimals, since many readers and writers of tables change the last digit.
 """
@@ -25,6 +26,7 @@ from corea.answers.typed_columns import TEXT, typed_frame
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.tabular import Columns, read_columns
 from corea.tabular_text import refuse
+from corea.types import Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,8 +78,9 @@ def read_answers(
     if missing:
         hint = mapping_hint(missing, columns.found)
         raise refuse(path, f"required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; {hint}")
-    frame = _keyed(columns, typed_frame(columns, confidence_scale))
-    answers = Answers(path=str(path), frame=frame, datasets=list(frame["dataset"].cat.categories), meta=columns.meta)
+    frame, notes = _with_readable_golds(_keyed(columns, typed_frame(columns, confidence_scale)), columns.path)
+    datasets = list(frame["dataset"].cat.categories)
+    answers = Answers(path=str(path), frame=frame, datasets=datasets, meta=columns.meta, notes=notes)
     if tiers:
         _check_tiers(answers)
     ungraded = int((~frame["graded"]).sum())
@@ -101,6 +104,19 @@ def _keyed(columns: Columns, frame: pd.DataFrame) -> pd.DataFrame:
         repeated[order[1:][same]] = True
         raise columns.fail("question_id", repeated, "duplicate key (dataset, question_id, tier, sample)")
     return frame.iloc[order].reset_index(drop=True)
+
+
+def _with_readable_golds(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out the questions whose gold the grader could not read: nothing is known of their answers."""
+    if "outcome" not in frame or not (unreadable := frame["outcome"] == Outcome.UNREADABLE_GOLD.value).any():
+        return frame, []
+    keys = pd.MultiIndex.from_frame(frame[["dataset", "question_id"]].astype(str))
+    gone = keys.isin(keys[unreadable].unique())
+    if gone.all():
+        raise refuse(path, "the grader could read no gold answer (column outcome: unreadable_gold)")
+    kept = frame[~gone].reset_index(drop=True)
+    kept["dataset"] = kept["dataset"].cat.remove_unused_categories()
+    return kept, [f"{keys[gone].nunique()} questions are left out: the grader cannot read their gold answer"]
 
 
 def _check_tiers(answers: Answers) -> None:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from corea.tabular import Columns
 from corea.tabular_text import refuse
-from corea.types import RETRIES, Status
+from corea.types import RETRIES, Outcome, Status
 
 TEXT = ("text", "answer", "question", "gold")
 """Columns that only an audit reads."""
@@ -187,7 +187,7 @@ def typed_frame(columns: Columns, scale: float = 1.0) -> pd.DataFrame:
     frame: dict[str, Any] = {"question_id": texts(columns, "question_id", required=True)}
     frame["tier"] = integers(columns, "tier")
     frame["sample"] = integers(columns, "sample", missing=0) if "sample" in data else np.zeros(rows, np.int64)
-    for name in ("dataset", "split", "model"):
+    for name in ("dataset", "split", "model", "outcome"):
         if name in data:
             frame[name] = _category(texts(columns, name, required=name == "dataset"))
     if "dataset" not in data:
@@ -224,6 +224,8 @@ def _check_graded(columns: Columns, frame: dict[str, Any]) -> None:
     excused = np.zeros(len(columns), bool)
     if "status" in frame:
         excused = np.isin(np.asarray(frame["status"].astype(object)), [s.value for s in UNGRADED])
+    if "outcome" in frame:
+        excused |= np.asarray(frame["outcome"].astype(object)) == Outcome.UNREADABLE_GOLD.value
     bad = ~frame["graded"] & ~excused
     if bad.any():
         allowed = ", ".join(UNGRADED)

@@ -10,8 +10,7 @@ from corea.collecting.plan import Tier
 from corea.config import PriceConfig
 from corea.errors import UserError
 from corea.prices import cost_usd
-from corea.tasks.final_answer import final_answer
-from corea.tasks.grading import grade_many
+from corea.tasks.grading import final_answer, grade_many
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
 from corea.types import RETRIES, Completion, Parsed, Question, Status, Verdict

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from corea.logger import Logger
-from corea.types import Status
+from corea.types import Outcome, Status
 
 HEADINGS = {
     "dataset": "dataset",
@@ -31,10 +31,12 @@ LOG_WIDTH = 120
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per (dataset, split, tier, model) in order of appearance.
 
-    Columns: questions; pass@1 (an answer without a verdict is wrong); confidence (mean of those stated); ok (share with
+    Columns: questions; pass@1 (an answer without a verdict is wrong; questions with an unreadable gold are left out); confidence (mean of those stated); ok (share with
     that status); tokens (mean completion tokens); cost_usd (dollars per 1,000 answers). NaN where unknown.
     """
-    frame = rows.reindex(columns=[*rows.columns, *({"split", "completion_tokens", "cost_usd"} - set(rows.columns))])
+    lacking = {"split", "completion_tokens", "cost_usd", "outcome"} - set(rows.columns)
+    frame = rows.reindex(columns=[*rows.columns, *lacking])
+    frame = frame[frame["outcome"] != Outcome.UNREADABLE_GOLD.value]
     grouped = frame.groupby(["dataset", "split", "tier", "model"], sort=False, dropna=False)
     table = grouped.agg(
         questions=("question_id", "nunique"),

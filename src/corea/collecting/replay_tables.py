@@ -84,10 +84,8 @@ def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, A
     unread = [r for r in rows if r["text"] and (r["answer"] is None or r["outcome"] == Outcome.UNPARSED.value)]
     if 2 * len(unread) > len(rows):
         first = f"first question {unread[0]['question_id']}: …{' '.join(unread[0]['text'].split())[-TAIL:]}"
-        what = "texts hold no answer that can be read and count as wrong"
-        print(
-            f"{tier.path}: {len(unread)} of {len(rows)} {what}; engine.columns.text, engine.grader? {first}", flush=True
-        )
+        what = f"{len(unread)} of {len(rows)} texts hold no answer that can be read and count as wrong"
+        print(f"{tier.path}: {what}; check engine.columns.text and engine.grader; {first}", flush=True)
     if tier.tier == 0 and all(r["confidence"] is None for r in rows):
         print(no_confidence(tier.path, "engine.columns"), flush=True)
     return rows

@@ -217,4 +217,5 @@ def disagreements_table(audit: Audit) -> str:
     more = (
         f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv holds all.</p>' if len(table) > LISTED else ""
     )
-    return f'<div class="wide">{_table(("answer of", "gold", "given", "recorded", "regraded", "why", "texts"), rows)}</div>{more}'
+    head = ("answer of", "gold", "given", "recorded", "regraded", "why", "texts")
+    return f'<div class="wide">{_table(head, rows)}</div>{more}'

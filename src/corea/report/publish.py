@@ -81,7 +81,7 @@ def comparison_tables(results: Results) -> dict[str, pd.DataFrame]:
     if results.audit is not None:
         found["audit_moves"] = results.audit.moves
         if len(results.audit.findings):
-            found["audit"] = results.audit.findings.astype({"tier": int})
+            found["audit"] = results.audit.findings.astype({"tier": int, "regraded": str})
     return found
 
 
