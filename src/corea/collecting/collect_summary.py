@@ -31,8 +31,9 @@ LOG_WIDTH = 120
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per (dataset, split, tier, model) in order of appearance.
 
-    Columns: questions; pass@1 (an answer without a verdict is wrong; questions with an unreadable gold are left out); confidence (mean of those stated); ok (share with
-    that status); tokens (mean completion tokens); cost_usd (dollars per 1,000 answers). NaN where unknown.
+    Columns: questions; pass@1 (an answer without a verdict is wrong, but questions whose gold cannot be read are left
+    out); confidence (mean of the stated ones); ok (share with that status); tokens (mean completion tokens); cost_usd
+    (dollars per 1,000 answers). NaN where unknown.
     """
     lacking = {"split", "completion_tokens", "cost_usd", "outcome"} - set(rows.columns)
     frame = rows.reindex(columns=[*rows.columns, *lacking])
