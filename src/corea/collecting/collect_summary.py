@@ -1,4 +1,4 @@
-"""What was collected, in a few figures."""
+"""Summary table of the collected answers."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def show(table: pd.DataFrame) -> None:
-    """Print a summary of the test questions (of all, where there are no splits)."""
+    """Print the summary of the test questions, or of all questions if there are no splits."""
     shown = table[table["split"] == SHOWN_SPLIT] if (table["split"] == SHOWN_SPLIT).any() else table
     printed = Table(box=box.SIMPLE, collapse_padding=True, pad_edge=False)
     names = [name for name in HEADINGS if not shown[name].isna().all()]
     cells = [[_text(name, record[name]) for name in names] for record in shown.to_dict("records")]
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        words = name in WORDS  # a narrow terminal folds words and headings, never a number
+        words = name in WORDS  # a narrow terminal may fold words and headings, but no number
         printed.add_column(
             HEADINGS[name],
             justify="left" if words else "right",
@@ -80,7 +80,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def log_summary(table: pd.DataFrame, logger: Logger) -> None:
-    """The table, and its pass@1 and mean confidence as figures of the run."""
+    """Log the table, and pass@1, mean confidence and cost as figures of the run."""
     logger.table("collect/summary", table)
     figures = {}
     for record in table.to_dict("records"):
