@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from corea.app import TRAINING_EXTRAS
 from corea.composition import composer, jobs, typed, with_trainer
+from corea.config.messages import TRAINING_EXTRAS
 
 CHECKOUT = Path(__file__).parents[1]
 STUDIES = sorted(CHECKOUT.glob("experiments/*/README.md"))

@@ -37,6 +37,7 @@ COMMON = (
     "provenance",
     "logger",
     "prices",
+    "run_folder",
     "tabular",
     "user_code",
     "composition",
