@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from corea.provenance import cpu_name
+from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many, set_limits
-from corea.tasks.parsing import answer_in_prose
 
 
 def gsm8k(rng: random.Random) -> tuple[str, str]:
@@ -65,7 +65,7 @@ def measure_recorded(data: Path) -> None:
     with open(data / "gsm8k" / "gpt4_mixtral_responses.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     start = time.perf_counter()
-    answers = [answer_in_prose(row["gpt-4-1106-preview_response"]) for row in rows]
+    answers = [final_answer(row["gpt-4-1106-preview_response"], "numeric") for row in rows]
     verdicts = grade_many([golds[row["prompt"]] for row in rows], answers, grader="numeric")
     seconds = time.perf_counter() - start
     right = sum(bool(v.correct) for v in verdicts) / len(verdicts)

@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     """No answer was found, or the grader cannot read it."""
     TIMEOUT = "timeout"
     """Grading exceeded its time limit and was killed."""
+    UNREADABLE_GOLD = "unreadable_gold"
+    """The grader cannot read the gold answer, so nothing is known about this answer."""
     ERROR = "error"
     """The engine or the grader failed."""
 
@@ -44,7 +46,7 @@ class Verdict:
 
     outcome: Outcome
     correct: bool | None
-    """True for the outcome correct; None if there was nothing to grade (the engine failed); else False."""
+    """True for the outcome correct; None if the engine failed or the gold answer cannot be read; else False."""
     note: str = ""
     """The reason in one line, if the outcome does not give it."""
 

@@ -85,7 +85,7 @@ class FamilyConfig:
 
 @dataclass
 class GradingConfig:
-    """Limits of the processes that run the math grader and the user's own graders."""
+    """What counts as an answer, and limits of the processes that run the math grader and the user's own graders."""
 
     seconds: float = checked(3.0, above(0))
     """Processor time per answer; the limit in wall-clock time is twenty times that."""
@@ -93,6 +93,8 @@ class GradingConfig:
     """Private memory per process."""
     workers: int = checked(0, at_least(0))
     """Number of processes; 0: one per processor, at most 8."""
+    unevaluated: str = checked("wrong", one_of("wrong", "right"))
+    """Verdict of an answer that equals the gold but is not evaluated, e.g. 17*23 for 391, or an integral."""
 
     def __post_init__(self) -> None:
         check(self, "data.grading")

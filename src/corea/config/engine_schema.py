@@ -174,7 +174,10 @@ class ReplayEngineConfig(EngineConfig):
     dataset: str = "replay"
     """Name of the dataset in the answers table."""
     columns: dict[str, str] = field(default_factory=lambda: dict(RECORDED_COLUMNS))
-    """Field of a recorded answer -> its column in the tables of the tiers."""
+    """Field of a recorded answer -> its column in the tables of the tiers; a part of a nested column is named by dots:
+    response.0.text."""
+    confidence_scale: float = checked(1.0, above(0))
+    """Recorded confidence that means certain: 1, or 100 for percentages."""
     question_columns: dict[str, str] = field(default_factory=lambda: dict(QUESTION_COLUMNS))
     """Field of a question -> its column in the table of the questions."""
     grader: str = checked("math", GRADER)

@@ -15,7 +15,7 @@ from corea.evaluation.inputs import Inputs, read_inputs
 from corea.evaluation.question_sets import POOLED, QuestionSets, question_sets, with_splits
 from corea.evaluation.results import AnswersFile, Results, models_of
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
-from corea.tabular import file_hash
+from corea.tabular_arrow import file_hash
 
 
 def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Results:
