@@ -7,8 +7,8 @@ from typing import Any, Optional
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import GRADER
 from corea.config.checks import above, at_least, check, checked, nested, one_of, require, within
-from corea.config.choices import GRADER
 
 SPLITS = ("train", "calibration", "test")
 

@@ -7,8 +7,8 @@ from typing import Optional
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import one_of_or_own
 from corea.config.checks import Allowed, above, at_least, check, checked, nested, one_of, require, within
-from corea.config.choices import one_of_or_own
 
 BEST_BY = ("pass@1", "ece", "brier", "auroc", "cascade_area")
 """Validation figures that can choose the best checkpoint; for ece and brier smaller is better."""
