@@ -17,7 +17,7 @@ from corea.rl.rollout.advantage import advantages
 from corea.rl.rollout.groups import make_group
 from corea.rl.rollout.reward import distance, worst_distance
 from corea.rl.rollout.user_parts import check_user_parts
-from corea.tasks.mixes import family_questions
+from corea.tasks.held_out import family_questions
 from corea.tasks.prompts import PROMPTS, build_messages, get_prompt, prompt_hash
 from corea.types import Completion, Question
 from corea.user_code import load_file, load_function, load_object

@@ -72,6 +72,10 @@ class Question:
     """Further data for graders and plots, e.g. the reasoning-gym entry."""
 
 
+ROUNDING = 1e-9
+"""Rewards and advantages of one group that differ by less count as equal: sums of the same terms differ by about
+1e-16."""
+
 DISTRIBUTIONS, STATES = "distributions", "states"
 """Values of Sampling.record."""
 
@@ -151,6 +155,10 @@ class Rollout:
     reward: float = 0.0
     """Weighted total."""
     advantage: float = 0.0
+    """Advantage of the total reward."""
+    segment_advantages: tuple[float, float] | None = None
+    """With trainer.credit=segment and a stated confidence: advantages of the tokens up to the confidence, and of those
+    after. None: every token has `advantage`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -167,8 +175,9 @@ class Group:
 
     @property
     def degenerate(self) -> bool:
-        """True when every advantage is 0, so that the group carries no gradient."""
-        return all(r.advantage == 0.0 for r in self.rollouts)
+        """True if the advantage of every token is 0 up to rounding, so that the group carries no gradient."""
+        used = [a for r in self.rollouts for a in r.segment_advantages or (r.advantage,)]
+        return max(map(abs, used)) <= ROUNDING
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from corea.config.checks import above, at_least, one_of, require, within
 from corea.tasks.grading.names import allowed_graders, known_grader
 
-SPLITS = ("train", "calibration", "test")
+SPLITS = ("train", "validation", "calibration", "test")
 
 
 @dataclass
@@ -33,11 +33,15 @@ class SourceConfig:
     """Commit of the hub data set."""
     subset: Optional[str] = None
     """Name of its configuration."""
-    splits: dict[str, Optional[str]] = field(default_factory=lambda: dict.fromkeys(SPLITS, "train"))
-    """Which of the set's own splits serves train, calibration and test; null: none. Where one serves several, its
-    questions are divided by a hash of their text."""
+    splits: dict[str, Optional[str]] = field(
+        default_factory=lambda: dict.fromkeys(("train", "calibration", "test"), "train")
+    )
+    """Which of the set's own splits serves train, validation, calibration and test; null: none. Without
+    `validation`, it is the one for train. If one serves several, its questions are divided by a hash of their text,
+    so that no question belongs to two splits."""
     calibration_share: float = 0.2
-    """Part of a split that serves calibration and test (and not train) that goes to calibration."""
+    """Share that goes to calibration, of a split that serves calibration and test but not train; likewise to
+    validation."""
     limit: Optional[int] = None
     """At most so many questions for training, picked by a hash of their text."""
     grader: Optional[str] = None

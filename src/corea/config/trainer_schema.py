@@ -22,9 +22,11 @@ class LossConfig:
     kl: float = 0.0
     """Weight of the KL to the reference model; 0 keeps no reference."""
     kl_estimator: str = "k3"
-    kl_importance: bool = False
-    """Multiply the KL term by the ratio, which makes its gradient that of the reverse KL (arXiv 2512.02556, TRL's
-    use_bias_correction_kl)."""
+    kl_importance: bool = True
+    """Weight the KL term by the ratio to the policy that sampled the tokens, so that its gradient is that of the
+    reverse KL for every estimator (arXiv 2512.02556, TRL's use_bias_correction_kl). false: k2 has this gradient in
+    the first update of a batch, k3 has that of the forward KL (GRPO's original term), and k1, whose gradient is 0,
+    is refused."""
     aggregation: str = "token_mean"
     """token_mean (one global denominator), sequence_mean, constant (divide by rows x max_tokens)."""
     importance_cap: Optional[float] = 2.0
@@ -37,6 +39,12 @@ class LossConfig:
         above("trainer.loss.eps_high", self.eps_high, 0)
         at_least("trainer.loss.kl", self.kl, 0)
         one_of("trainer.loss.kl_estimator", self.kl_estimator, ("k1", "k2", "k3"))
+        require(
+            self.kl_estimator != "k1" or self.kl_importance,
+            "trainer.loss.kl_estimator",
+            self.kl_estimator,
+            "k2 or k3 with trainer.loss.kl_importance=false: the gradient of k1 is 0 in expectation",
+        )
         one_of("trainer.loss.aggregation", self.aggregation, ("token_mean", "sequence_mean", "constant"))
         above("trainer.loss.importance_cap", self.importance_cap, 0)
 
@@ -69,7 +77,7 @@ class OptimizerConfig:
 
 
 BEST_BY = ("pass@1", "ece", "brier", "auroc", "cascade_area")
-"""Figures of the panel that can choose the best checkpoint; ece and brier are best small."""
+"""Validation metrics that can select the best checkpoint; for ece and brier, smaller is better."""
 
 
 @dataclass
@@ -137,13 +145,15 @@ class TrainerConfig:
     sample_every: int = 10
     """Steps between the samples written to samples.parquet."""
     panel_every: int = 0
-    """Steps between two looks at held-out questions, answered greedily; 0: never."""
+    """Steps between two validations on held-out questions, answered greedily; 0: never."""
     panel_questions: int = 200
-    """Held-out questions of a look, of the families that training draws from; not those of the reported splits."""
+    """Questions of a validation, of the families in data.train: a split of their own, disjoint from training,
+    calibration and test. A data set that has fewer gives all of them."""
     best_by: Optional[str] = None
-    """pass@1, ece, brier, auroc or cascade_area of the panel: the checkpoint that is best by it is kept."""
+    """pass@1, ece, brier, auroc or cascade_area of the validation: the checkpoint that is best by it is kept and
+    becomes model/. A missing confidence counts as the worst one."""
     patience: Optional[int] = None
-    """Stop early after so many panels in a row that were no better than the best; None: never."""
+    """Stop early after so many validations in a row that were no better than the best; None: never."""
     max_skipped: int = 5
     """Stop after so many steps in a row whose loss or gradient was not finite; such steps change nothing."""
     threads: Optional[int] = None
@@ -153,6 +163,12 @@ class TrainerConfig:
         for key in ("steps", "questions", "minibatches", "epochs", "token_budget", "save_every", "keep_last"):
             at_least(f"trainer.{key}", getattr(self, key), 1)
         at_least("trainer.group_size", self.group_size, 2)
+        require(
+            self.minibatches <= self.questions,
+            "trainer.minibatches",
+            self.minibatches,
+            f"at most trainer.questions={self.questions}: each needs the completions of a question",
+        )
         above("trainer.temperature", self.temperature, 0)
         if not is_own(self.advantage):
             one_of("trainer.advantage", self.advantage, (*ADVANTAGES, "module:function", "file.py:function"))
