@@ -210,7 +210,8 @@ class Trainer:
             )
         self.policy.load(found.path)
         self.engine.sync(trained_weights(self.policy))
-        self.questions = SplitReport(**found.progress["questions"])
+        counts = found.progress["questions"]
+        self.questions = SplitReport(read=counts.get("read", counts.get("drawn", 0)), dropped=counts["dropped"])
         self.skipped_in_a_row = found.progress.get("skipped_in_a_row", 0)
         self.best.restore(found.progress.get("best", {}))
         return found.step
