@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from corea.answers.column_hints import mapping_hint
+from corea.answers.column_hints import mapping_hint, no_confidence
 from corea.answers.schema import write_answers
 from corea.answers.typed_columns import amounts, confidences, integers, texts, verdicts
 from corea.collecting.answer_rows import Answered, table_rows
@@ -27,11 +27,14 @@ from corea.errors import UserError
 from corea.tabular import Columns, read_columns
 from corea.tabular_arrow import file_hash
 from corea.tabular_text import refuse
-from corea.types import RETRIES, Completion, Question
+from corea.tasks.grading import unreadable_warning
+from corea.types import RETRIES, Completion, Outcome, Question
 
 JUDGED = ("text", "answer", "correct")
 """Columns of which a table of recorded answers needs one."""
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+TAIL = 40
+"""Last characters of a text in a message."""
 NAMED = 5
 """Ids that an error names before it only counts."""
 
@@ -62,6 +65,8 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
         _check_join(tier, questions, cfg.questions or cfg.tiers[0])
     if cfg.tokenizer:
         _count_tokens(cfg.tokenizer, tiers, {q.id: q.text for q in questions})
+    if warning := unreadable_warning(q for q in questions if q.gold):
+        print(warning, flush=True)
     rows = []
     for tier in tiers:
         answered: list[Answered] = []
@@ -69,9 +74,23 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
         for question in questions:
             for sample, completion in enumerate(engine.recorded(question.id, len(tier.samples[question.id]))):
                 answered.append(Answered(question=question, sample=sample, completion=completion))
-        rows += table_rows(tier, answered)
+        rows += _checked(tier, table_rows(tier, answered))
     write_answers(folder / "answers.parquet", rows, _describe(tiers))
     return pd.DataFrame(rows)
+
+
+def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows; one line where most texts hold no readable answer, and one where no confidence is there."""
+    unread = [r for r in rows if r["text"] and (r["answer"] is None or r["outcome"] == Outcome.UNPARSED.value)]
+    if 2 * len(unread) > len(rows):
+        first = f"first question {unread[0]['question_id']}: …{' '.join(unread[0]['text'].split())[-TAIL:]}"
+        what = "texts hold no answer that can be read and count as wrong"
+        print(
+            f"{tier.path}: {len(unread)} of {len(rows)} {what}; engine.columns.text, engine.grader? {first}", flush=True
+        )
+    if tier.tier == 0 and all(r["confidence"] is None for r in rows):
+        print(no_confidence(tier.path, "engine.columns"), flush=True)
+    return rows
 
 
 def _read_tier(path: str, names: dict[str, str]) -> Columns:
@@ -178,6 +197,7 @@ def _completions(table: Columns, model: str, scale: float) -> list[Completion]:
     retries = {key: column(key, amounts) for key in RETRIES}
     latency, cost = column("latency_s", amounts), column("cost_usd", amounts)
     known = {key for key in ("text", "answer", "correct", "confidence") if key in table.data}
+    free = {} if "answer" in table.data else {"free_text": True}
     completions = []
     for n in range(len(table)):
         recorded = {"answer": answer[n], "correct": correct[n], "confidence": confidence[n], "cost_usd": cost[n]}
@@ -191,7 +211,7 @@ def _completions(table: Columns, model: str, scale: float) -> list[Completion]:
                 **{key: int(tokens[key][n] or 0) for key in TOKENS},
                 latency_s=latency[n] or 0.0,
                 model=model,
-                extra={"recorded": recorded, "tokens": "recorded" if counted else "unknown", **again},
+                extra={"recorded": recorded, "tokens": "recorded" if counted else "unknown", **again, **free},
             )
         )
     return completions

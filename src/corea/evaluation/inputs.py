@@ -27,8 +27,8 @@ class Inputs:
     """With the recorded verdicts."""
     regraded: Answers | None
     """With the verdicts of `cfg.audit`."""
-    disagreements: pd.DataFrame | None
-    """Answers on which the two differ."""
+    findings: pd.DataFrame | None
+    """Answers on which the two differ, or that the grader could not judge."""
     training: pd.DataFrame | None
     """metrics.jsonl, one row per step."""
 
@@ -38,7 +38,7 @@ def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
     renamed = {ours: theirs for ours, theirs in cfg.columns.items() if ours != theirs}
     table = read_answers(cfg.answers, regrade is not None, names=renamed, confidence_scale=cfg.confidence_scale)
     recorded = priced(table, cfg.cascade.prices)
-    ours, disagreements = regraded(recorded, regrade) if regrade is not None else (None, None)
+    ours, findings = regraded(recorded, regrade) if regrade is not None else (None, None)
     answers = recorded
     if ours is not None and cfg.verdicts == "regraded":
         note = f"verdicts are those of the grader {cfg.audit}, not the recorded ones"
@@ -48,7 +48,7 @@ def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
         before=_read_before(cfg),
         recorded=recorded,
         regraded=ours,
-        disagreements=disagreements,
+        findings=findings,
         training=_read_training(cfg),
     )
 

@@ -93,7 +93,7 @@ def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, 
 
 def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | None:
     """Every dataset with both verdicts and the raw signal; None without an audit."""
-    if inputs.regraded is None or inputs.disagreements is None:
+    if inputs.regraded is None or inputs.findings is None:
         return None
     cascade = cfg.cascade
     now, old = (
@@ -110,7 +110,7 @@ def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | Non
     return Audit(
         grader=str(cfg.audit),
         graded=len(inputs.recorded.frame),
-        disagreements=inputs.disagreements,
+        findings=inputs.findings,
         evaluations=evaluations,
         moves=pd.concat(moved, ignore_index=True),
     )
