@@ -145,8 +145,8 @@ class TrainerConfig:
     """Questions per validation, of the families in data.train: a split of their own, disjoint from training,
     calibration and test. A data set that has fewer gives all of them."""
     best_by: Optional[str] = checked(None, one_of(*BEST_BY))
-    """Validation figure that chooses the best checkpoint, which becomes model/; needs trainer.validation_every. A missing
-    confidence counts as the worst one."""
+    """Validation figure that chooses the best checkpoint, which becomes model/; needs trainer.validation_every. A
+    missing confidence counts as the worst one."""
     patience: Optional[int] = checked(None, at_least(1))
     """Stop after this many validations in a row without a better figure; needs trainer.best_by. null: never."""
     max_skipped: int = checked(5, at_least(1))
