@@ -12,7 +12,8 @@ from corea.composition import compose
 from corea.config.data_schema import DataConfig, FamilyConfig, SourceConfig
 from corea.errors import UserError
 from corea.tasks.grading import grade_many
-from corea.tasks.mixes import TrainingStream, family_questions, mix_questions, training_sources
+from corea.tasks.held_out import family_questions
+from corea.tasks.mixes import TrainingStream, mix_questions, training_sources
 from corea.tasks.question_text import normalise, partition
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

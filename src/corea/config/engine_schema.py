@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import GRADER
 from corea.config.answer_columns import RECORDED_COLUMNS
 from corea.config.checks import above, at_least, check, checked, one_of, require, require_keys, within
-from corea.config.choices import GRADER
 from corea.config.price_schema import PriceConfig
 
 
