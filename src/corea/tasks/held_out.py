@@ -4,7 +4,7 @@ with training."""
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from corea.config.data_schema import DataConfig
@@ -138,7 +138,7 @@ class _Selection:
         """The selection in the order of places. Places of an exhausted source go to questions that are left over."""
         if self.size is None:
             return self.distinct
-        queues: dict[SourceKey, deque[Question]] = {key: deque() for key in self.places}
+        queues: dict[SourceKey, deque[Question]] = defaultdict(deque)
         for question in self.distinct:
             queues[question.dataset, question.source].append(question)
         filled = [queues[key].popleft() if queues[key] else None for key in self.places]
