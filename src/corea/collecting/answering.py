@@ -120,7 +120,7 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
         engine.close()
     if failed:
         named = "; ".join(f"{question}: {error}" for question, error in failed[:3])
-        print(f"{tier.name}: {len(failed)} questions failed and are asked again by the next run ({named})", flush=True)
+        print(f"{tier.name}: {len(failed)} questions failed and are asked again next time ({named})", flush=True)
 
 
 def _check_prompts(tier: Tier, questions: Sequence[Question], groups: Sequence[list[Completion]]) -> None:
