@@ -142,7 +142,7 @@ class _Selection:
         for question in self.distinct:
             queues[question.dataset, question.source].append(question)
         filled = [queues[key].popleft() if queues[key] else None for key in self.places]
-        left = (q for queue in queues.values() for q in queue)
+        left = iter([q for queue in queues.values() for q in queue])
         return [q for q in (q or next(left, None) for q in filled) if q is not None]
 
 
