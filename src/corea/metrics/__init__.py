@@ -1,0 +1,1 @@
+"""Calibration metrics of a confidence, and their intervals."""
