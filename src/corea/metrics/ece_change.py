@@ -1,9 +1,10 @@
 """Interval of the change of ECE between two models on the same questions.
 
-The change is theta_1 - theta_2 (true ECEs as in ece_interval.py). Its estimate is T_1 - T_2, T = sum of s_b f(gap_b / s_b)
-with the kernel f of ece_kernel.py that has the least bias, because the biases of the two models differ where only one of
-them is calibrated. The interval is estimate +- z standard errors. The covariance of T_1 and T_2 comes from the questions:
-first order from the influence of each question, higher orders from the correlation of the bins' gaps (Mehler's series).
+The change is theta_1 - theta_2 (true ECEs as in ece_interval.py), estimated by T_1 - T_2, where T is the sum of
+s_b f(gap_b / s_b) with the kernel f (ece_kernel.py) of least bias. The biases of the two models do not cancel where
+only one of them is calibrated; up to BIAS standard errors remain, so the interval is estimate +- the `level` quantile
+of |N(BIAS, 1)| standard errors (Armstrong and Kolesar, arXiv 1606.01200). The covariance of T_1 and T_2 comes from the
+questions: first order from the influence of each question, higher orders from the correlation of the bins' gaps.
 Legend: B bins, N questions.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from math import factorial
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import foldnorm
 
 from corea.metrics.ece_interval import Bins, Interval, bins_of_answers, share_variance, too_few, unit_gaps
 from corea.metrics.ece_kernel import ORDERS, Kernel, kernel
@@ -21,6 +22,8 @@ from corea.metrics.ece_kernel import ORDERS, Kernel, kernel
 Array = np.ndarray
 CHANGE_KERNEL = (1000.0, 3.0)
 """Precision and weight at 0 (ece_kernel.kernel)."""
+BIAS = 0.25
+"""Bias that the interval allows for, in standard errors of the change."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,8 +77,8 @@ def ece_change_interval(
         both = np.outer(of.derivative(first.scaled, k), of.derivative(second.scaled, k))
         shared += float((scale * correlation**k * both).sum()) / factorial(k)
     estimate = first.total - second.total
-    half = norm.ppf((1 + level) / 2) * np.sqrt(max(first.variance + second.variance - 2 * shared, 1e-12))
-    return Interval(estimate=estimate, low=max(estimate - half, -1.0), high=min(estimate + half, 1.0)), ""
+    half = foldnorm.ppf(level, BIAS) * np.sqrt(max(first.variance + second.variance - 2 * shared, 1e-12))
+    return Interval(estimate=estimate, low=max(estimate - float(half), -1.0), high=min(estimate + float(half), 1.0)), ""
 
 
 def _part(bins: Bins, confidence: Array, correct: Array, bin_of: Array, given: Array, of: Kernel) -> _Part:
