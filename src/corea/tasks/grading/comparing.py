@@ -64,9 +64,11 @@ def _expression(gold: Expression, answer: Form, terms: Terms) -> Finding:
 def _based(gold: Based, answer: Form) -> Finding:
     if isinstance(answer, Based):
         return YES if answer == gold else Finding(False, "other digits or another base than the gold")
-    if isinstance(answer, Number) and answer.places is None and answer.value.denominator == 1 and not answer.percent:
-        if str(answer.value) == gold.digits:
-            return YES
+    whole = (
+        isinstance(answer, Number) and answer.places is None and answer.value.denominator == 1 and not answer.percent
+    )
+    if whole and str(answer.value) == gold.digits:
+        return YES
     return Finding(False, f"not the gold's digits (base {gold.base})")
 
 

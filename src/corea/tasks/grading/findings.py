@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from corea.tasks.grading.asked import Asked
 from corea.tasks.grading.shapes import Based, Expression, Matrix, Number, Relation, Several, Text, Union, Words
@@ -12,7 +12,7 @@ from corea.tasks.grading.shapes import Based, Expression, Matrix, Number, Relati
 class Terms:
     """What a comparison depends on besides the two forms."""
 
-    asked: Asked = Asked()
+    asked: Asked = field(default_factory=Asked)
     unevaluated: str = "wrong"
 
 

@@ -156,7 +156,7 @@ def _complement(intervals: list[Interval]) -> list[Interval]:
         if _place(low) < _place(i.low) or (_place(low) == _place(i.low) and closed and not i.low_closed):
             found.append(Interval(low, i.low, closed, not i.low_closed))
         low, closed = i.high, not i.high_closed
-    if not is_infinite(low) == 1:
+    if is_infinite(low) != 1:
         found.append(Interval(low, INFINITY, closed, False))
     return found
 

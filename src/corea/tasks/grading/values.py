@@ -62,9 +62,7 @@ def _agree(one: Tree, other: Tree, point: dict[str, Fraction], complex_values: b
         b = evaluate(other, point, FINEST, complex_values)
         size = max(abs(a), abs(b))
         return size < FINEST.mpf(10) ** -350 or abs(a - b) <= CLOSE * size
-    if abs(a - b) > CLOSE * size:
-        return False
-    return True
+    return not abs(a - b) > CLOSE * size  # a NaN is no difference
 
 
 SPREAD = 97
