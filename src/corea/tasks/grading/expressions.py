@@ -8,40 +8,18 @@ Trees are tuples: ("num", Fraction), ("sym", name), ("const", "pi" | "e" | "i" |
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 
-from corea.tasks.grading.literals import read_literal
-from corea.tasks.grading.tokens import BIG, FUNCTIONS, GREEK, Unevaluated, Unread, tokens
+from corea.tasks.grading.cursor import Cursor
+from corea.tasks.grading.tokens import BIG, FUNCTIONS, GREEK, Unevaluated, Unread
+from corea.tasks.grading.trees import Tree, holds, symbols, times
 
-Tree = tuple
 MAX_DEPTH = 60
 _MODULO = {"mod", "bmod", "pmod", "equiv", "cong"}
 _OPAQUE = ("f", "g", "h")
 """Letters that name a function where a bracket follows."""
 
 
-class _Parser:
-    def __init__(self, text: str):
-        self.tokens = tokens(text)
-        self.place = 0
-        self.depth = 0
-        self.bars = 0
-
-    @property
-    def next(self) -> str:
-        return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
-
-    def ahead(self, n: int) -> str:
-        place = self.place + n
-        return self.tokens[place][0] if place < len(self.tokens) else ""
-
-    def take(self, wanted: str = "") -> str:
-        token = self.next
-        if not token or (wanted and token != wanted):
-            raise Unread(f"{wanted or 'more'!r} is missing")
-        self.place += 1
-        return token
-
+class _Parser(Cursor):
     def whole(self) -> Tree:
         tree = self.sum()
         if self.next:
@@ -66,14 +44,14 @@ class _Parser:
             token = self.next
             if token in ("\\cdot", "\\times", "*"):
                 self.take()
-                left = _times(left, self.signed())
+                left = times(left, self.signed())
             elif token in ("/", "\\div"):
                 self.take()
                 left = ("div", left, self.signed())
             elif self.starts_factor():
                 if token[0].isdigit() or token[0] == ".":
                     raise Unread("two numbers side by side")
-                left = _times(left, self.power())
+                left = times(left, self.power())
             elif token in ("%", "\\mod", "\\bmod", "\\pmod"):
                 raise Unread("a remainder")
             else:
@@ -172,35 +150,6 @@ class _Parser:
         if token[0] == "\\":
             return self.command(token[1:])
         raise Unread(f"{token!r}")
-
-    def number(self, token: str) -> Tree:
-        literal = read_literal(token)
-        if literal is None:
-            raise Unread(f"the number {token[:20]}")
-        whole = literal.places is None and token.isdigit()
-        if self.next == "_":
-            raise Unread("a number in another base within an expression")
-        if whole and self.next == "\\frac":
-            mixed = self.mixed(int(token))
-            if mixed is not None:
-                return mixed
-        if whole and self.next.isdigit() and self.ahead(1) == "/" and self.ahead(2).isdigit() and self.ahead(3) != "^":
-            above, below = int(self.next), int(self.ahead(2))
-            if 0 < above < below:
-                self.place += 3
-                return ("num", int(token) + Fraction(above, below))
-        return ("num", literal.value) if literal.places is None else ("num", literal.value, literal.places)
-
-    def mixed(self, whole: int) -> Tree | None:
-        """`1\\frac{1}{2}`: a proper fraction of integers right behind an integer."""
-        start = self.place
-        saved = list(self.tokens)
-        self.take()
-        above, below = self.group(), self.group()
-        if above[0] == below[0] == "num" and len(above) == len(below) == 2 and 0 < above[1] < below[1]:
-            return ("num", whole + above[1] / below[1])
-        self.place, self.tokens = start, saved
-        return None
 
     def subscript(self) -> str:
         if self.next != "_":
@@ -320,10 +269,6 @@ class _Parser:
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 
 
-def _times(left: Tree, right: Tree) -> Tree:
-    return ("mul", *left[1:], right) if left[0] == "mul" else ("mul", left, right)
-
-
 def read_expression(text: str) -> Tree:
     """The tree of an expression in normal form.
 
@@ -334,21 +279,6 @@ def read_expression(text: str) -> Tree:
     if not text.strip():
         raise Unread("nothing")
     return _Parser(text).whole()
-
-
-@lru_cache(maxsize=8192)
-def symbols(tree: Tree) -> frozenset[str]:
-    """Names of the variables."""
-    if tree[0] == "sym":
-        return frozenset((tree[1],))
-    return frozenset().union(*(symbols(t) for t in tree[1:] if isinstance(t, tuple)))
-
-
-def holds(tree: Tree, *kinds: str) -> bool:
-    """Whether a node of one of these kinds is in the tree; "i" stands for the imaginary unit."""
-    if tree[0] in kinds or (tree[0] == "const" and tree[1] in kinds):
-        return True
-    return any(holds(t, *kinds) for t in tree[1:] if isinstance(t, tuple))
 
 
 __all__ = ["Tree", "Unevaluated", "Unread", "holds", "read_expression", "symbols"]

@@ -117,19 +117,29 @@ def _single(word: str, spaced: bool) -> tuple[tuple[tuple[str, int], ...], float
 
 
 @lru_cache(maxsize=4096)
+def _without_brackets(text: str) -> str:
+    """The text of a unit without white space and one pair of brackets around it."""
+    text = text.strip()
+    return text[1:-1].strip() if text.startswith("(") and text.endswith(")") else text
+
+
+def _unit_tokens(text: str) -> list[str] | None:
+    """Words and signs of a unit; None if the text holds anything else."""
+    if not text or len(text) > 80:
+        return None
+    tokens = _WORDS.findall(text)
+    return tokens if "".join(tokens).replace(" ", "") == "".join(text.split()) else None
+
+
 def read_unit(text: str, spaced: bool = True) -> Unit | None:
     """The unit that the whole text is ("square feet", "km/h", "cm^2", "^{\\circ}"), or None.
 
     Args:
         spaced: it does not touch the number, so that a single letter may be a unit.
     """
-    text = text.strip()
-    if text.startswith("(") and text.endswith(")"):
-        text = text[1:-1].strip()
-    if not text or len(text) > 80:
-        return None
-    tokens = _WORDS.findall(text)
-    if "".join(tokens).replace(" ", "") != "".join(text.split()):
+    text = _without_brackets(text)
+    tokens = _unit_tokens(text)
+    if tokens is None:
         return None
     dimension: dict[str, int] = {}
     size, sign, pending, last = 1.0, 1, 0, None
