@@ -88,7 +88,7 @@ def test_sigterm_to_one_process_stops_all_and_they_go_on_to_the_same_bits(whole,
     code, out, err = finish(launch(tmp_path, "trainer.zero_stage=3"))
     assert (code, err) == (0, "")
     assert f"{newest} is damaged (state/{part.name} has 1000 bytes" in out
-    assert "going on after step 3" in out
+    assert "continuing after step 3" in out
     assert_equal_runs(tmp_path, whole[0], STEPS)
 
 

@@ -83,7 +83,7 @@ def test_interrupted_killed_and_resumed_it_ends_as_if_never_stopped(tmp_path):
     assert not (stopped / "model").exists()
     code, out, err = finish(start(stopped))
     assert (code, err) == (0, "")
-    assert "going on after step" in out
+    assert "continuing after step" in out
     assert finish(start(whole))[0] == 0
     assert_equal_runs(stopped, whole, STEPS)
 

@@ -9,15 +9,15 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from corea.engines.loading import (
-    begun_by,
     encode_prompt,
     eos_ids,
     eos_ids_of,
+    load_error,
     load_model,
     model_location,
     pick_dtype,
     require_attention,
-    why_not,
+    template_prefix,
 )
 from corea.errors import UserError
 from random_models import random_model
@@ -101,8 +101,8 @@ def test_the_hub_out_of_reach(monkeypatch):
 
 def test_a_licence_that_wants_a_click():
     error = OSError("You are trying to access a gated repo.\nMake sure to have access to it at ...")
-    assert why_not("meta/llama", "meta/llama", "abc", error) == (
-        "model.path=meta/llama: wants its licence accepted: do so at https://huggingface.co/meta/llama, log in with "
+    assert load_error("meta/llama", "meta/llama", "abc", error) == (
+        "model.path=meta/llama: requires accepting its licence: do so at https://huggingface.co/meta/llama, log in with "
         "`hf auth login`, and start again; or, with a copy made by `hf download meta/llama --revision abc --local-dir "
         "DIR`, model.path=DIR"
     )
@@ -150,9 +150,9 @@ class TestEncodePrompt:
         for template, begun in (({}, ""), ({"thinking": True}, "<think>"), ({"thinking": False}, "<think></think> ")):
             ids = encode_prompt(tokenizer, self.MESSAGES[1:], "m", template)
             assert tokenizer.decode(ids) == f"<|user|>3 + 4 =<|assistant|>{begun}"
-            assert begun_by(tokenizer, ids) == begun
+            assert template_prefix(tokenizer, ids) == begun
         about_tags = [{"role": "user", "content": "What closes <think>"}]
-        assert begun_by(tokenizer, encode_prompt(tokenizer, about_tags, "m")) == ""
+        assert template_prefix(tokenizer, encode_prompt(tokenizer, about_tags, "m")) == ""
 
 
 @pytest.mark.parametrize(

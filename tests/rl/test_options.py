@@ -38,7 +38,7 @@ def test_groups_without_advantage_are_replaced(tmp_path):
     assert lines[1]["resampled_groups"] > 0
     assert "resampled_groups" not in lines[0]
     assert lines[1]["pass@1"] == lines[0]["pass@1"]  # figures are of the first draw
-    assert lines[1]["questions/drawn"] > lines[0]["questions/drawn"]
+    assert lines[1]["questions/read"] > lines[0]["questions/read"]
 
 
 @pytest.fixture(scope="module")

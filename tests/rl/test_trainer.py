@@ -36,7 +36,7 @@ def test_a_run_folder(whole):
         assert line["reward"] == pytest.approx(
             line["reward/correct"] + 0.1 * line["reward/format"] + line["reward/calib"], abs=1e-9
         )
-        assert line["questions/drawn"] - line["questions/dropped"] == 4 * line["step"]
+        assert line["questions/read"] - line["questions/dropped"] == 4 * line["step"]
         assert math.isfinite(line["entropy"])
         assert line["entropy"] > 0
     assert sorted(p.name for p in (whole / "checkpoints").iterdir()) == ["step-000004", "step-000006"]

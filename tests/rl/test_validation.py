@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from corea.composition import compose
 from corea.logger import NoLogger, WandbLogger
 from corea.metrics.calibration import measure
-from corea.rl.run.best_checkpoint import Best
+from corea.rl.run.best_checkpoint import BestCheckpoint
+from corea.rl.run.validation_metrics import cascade_area, reliability_table, validation_metrics
 from corea.rl.trainer import Trainer
-from corea.rl.validation import cascade_area, panel_figures, reliability_table
 from corea.tasks.splits import partition
 from rl_runs import config, metrics
 from wandb_file import read_run
@@ -53,7 +53,7 @@ def test_area_is_that_of_the_deferral_curve(rows):
 
 
 def test_figures_by_hand():
-    figures = panel_figures(np.array([0.8, 0.8, 0.3, np.nan]), np.array([True, False, False, True]))
+    figures = validation_metrics(np.array([0.8, 0.8, 0.3, np.nan]), np.array([True, False, False, True]))
     assert figures["pass@1"] == 0.5
     assert figures["share/0.80"] == 0.5
     assert figures["share/0.30"] == figures["missing_confidence_share"] == 0.25
@@ -66,15 +66,15 @@ def test_figures_by_hand():
 
 
 def test_best_and_patience():
-    best = Best("ece", patience=2)
+    best = BestCheckpoint("ece", patience=2)
     looks = [best.update(step, {"ece": v}) for step, v in [(10, 0.3), (20, 0.2), (30, math.nan), (40, 0.1), (50, 0.1)]]
     assert looks == [True, True, False, True, False]
     assert (best.step, best.value, best.exhausted) == (40, 0.1, False)
-    again = Best("ece", patience=2)
+    again = BestCheckpoint("ece", patience=2)
     again.restore(json.loads(json.dumps(best.state())))
     assert not again.update(60, {"ece": 0.2})
     assert again.exhausted
-    other = Best("auroc")
+    other = BestCheckpoint("auroc")
     other.restore(best.state())  # another figure starts anew
     assert other.update(10, {"auroc": 0.4})
     assert not other.update(20, {"auroc": 0.3})
@@ -89,14 +89,19 @@ class Stopped(WandbLogger):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-PANEL = ["trainer.panel_every=2", "trainer.panel_questions=24", "trainer.best_by=cascade_area", "trainer.save_every=6"]
+VALIDATED = [
+    "trainer.validation_every=2",
+    "trainer.validation_questions=24",
+    "trainer.best_by=cascade_area",
+    "trainer.save_every=6",
+]
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
     """A run that was stopped once, and what lies in its W&B folders."""
     folder = tmp_path_factory.mktemp("watched")
-    cfg = config(*PANEL, "trainer.keep_last=1", "logger=wandb", "logger.mode=offline")
+    cfg = config(*VALIDATED, "trainer.keep_last=1", "logger=wandb", "logger.mode=offline")
     for kind in (Stopped, WandbLogger):
         logger = kind(run_dir=folder, config=asdict(cfg), mode="offline", job="train")
         Trainer(cfg, folder, logger).run()
@@ -107,18 +112,18 @@ def watched(tmp_path_factory):
 
 def test_looks_are_written(watched):
     folder, _ = watched
-    frame = pd.read_parquet(folder / "panel.parquet")
+    frame = pd.read_parquet(folder / "validation.parquet")
     assert frame.groupby("step").size().to_dict() == {2: 24, 4: 24, 6: 24}
     assert frame.groupby("step")["question_id"].nunique().tolist() == [24] * 3
     assert {partition(text) for text in frame["question"]} == {"calibration"}
     assert {"question", "completion", "answer", "confidence", "correct", "reward_calib"} <= set(frame.columns)
     for line in metrics(folder):
-        assert ("panel/pass@1" in line) == (line["step"] % 2 == 0)
+        assert ("validation/pass@1" in line) == (line["step"] % 2 == 0)
         if line["step"] % 2 == 0:
             mine = frame[frame["step"] == line["step"]]
-            assert line["panel/pass@1"] == pytest.approx(mine["correct"].mean())
-            shares = sum(v for k, v in line.items() if k.startswith("panel/share/"))
-            assert shares + line["panel/missing_confidence_share"] == pytest.approx(1)
+            assert line["validation/pass@1"] == pytest.approx(mine["correct"].mean())
+            shares = sum(v for k, v in line.items() if k.startswith("validation/share/"))
+            assert shares + line["validation/missing_confidence_share"] == pytest.approx(1)
 
 
 def test_looks_are_in_wandb(watched):
@@ -129,21 +134,30 @@ def test_looks_are_in_wandb(watched):
     rows = [row for row in run["history"] if "reward" in row]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     for row, line in zip(rows, metrics(folder), strict=True):
-        for name in ("reward", "panel/pass@1", "panel/ece", "panel/brier", "panel/auroc", "panel/cascade_area"):
+        for name in (
+            "reward",
+            "validation/pass@1",
+            "validation/ece",
+            "validation/brier",
+            "validation/auroc",
+            "validation/cascade_area",
+        ):
             assert row.get(name) == line.get(name)
-    assert run["axes"]["panel/ece"] == "step"
-    frame = pd.read_parquet(folder / "panel.parquet")
+    assert run["axes"]["validation/ece"] == "step"
+    frame = pd.read_parquet(folder / "validation.parquet")
     for step in (2, 4, 6):
         name = f"step-{step:06d}"
-        (table,) = [row[f"panel/answers/{name}"] for row in run["history"] if f"panel/answers/{name}" in row]
-        (picture,) = [row[f"panel/reliability/{name}"] for row in run["history"] if f"panel/reliability/{name}" in row]
+        (table,) = [row[f"validation/answers/{name}"] for row in run["history"] if f"validation/answers/{name}" in row]
+        (picture,) = [
+            row[f"validation/reliability/{name}"] for row in run["history"] if f"validation/reliability/{name}" in row
+        ]
         content = json.loads(media(run, table).read_text())
         shown = pd.DataFrame(content["data"], columns=content["columns"])
         mine = frame[frame["step"] == step].reset_index(drop=True)
         assert shown["completion"].tolist() == mine["completion"].tolist()
         assert shown["correct"].tolist() == mine["correct"].tolist()
         assert shown["reward_calib"].tolist() == pytest.approx(mine["reward_calib"].tolist())
-        assert media(run, picture).read_bytes() == (folder / "panel" / f"reliability-{name}.png").read_bytes()
+        assert media(run, picture).read_bytes() == (folder / "validation" / f"reliability-{name}.png").read_bytes()
 
 
 def media(run, entry):
@@ -154,7 +168,9 @@ def media(run, entry):
 
 def test_the_best_checkpoint_is_kept_beside_the_last(watched):
     folder, _ = watched
-    areas = {line["step"]: line["panel/cascade_area"] for line in metrics(folder) if "panel/cascade_area" in line}
+    areas = {
+        line["step"]: line["validation/cascade_area"] for line in metrics(folder) if "validation/cascade_area" in line
+    }
     best = json.loads((folder / "best.json").read_text())
     assert best["step"] == max(areas, key=lambda s: (areas[s], -s))
     assert best["value"] == pytest.approx(areas[best["step"]])
@@ -166,14 +182,14 @@ def test_the_best_checkpoint_is_kept_beside_the_last(watched):
 def test_looking_changes_nothing(watched, tmp_path):
     folder, _ = watched
     Trainer(config(), tmp_path, NoLogger()).run()
-    seen = [{k: v for k, v in line.items() if not k.startswith("panel/")} for line in metrics(folder)]
+    seen = [{k: v for k, v in line.items() if not k.startswith("validation/")} for line in metrics(folder)]
     assert seen == metrics(tmp_path)
     one, other = (load_file(f / "model" / "model.safetensors") for f in (folder, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
 def test_it_stops_early_and_stays_stopped(tmp_path):
-    cfg = config(*PANEL, "trainer.panel_every=1", "trainer.patience=1", "trainer.optimizer.lr=1e-9")
+    cfg = config(*VALIDATED, "trainer.validation_every=1", "trainer.patience=1", "trainer.optimizer.lr=1e-9")
     Trainer(cfg, tmp_path, NoLogger()).run()  # nothing is learned, so the second look is no better than the first
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
     assert (tmp_path / "model" / "model.safetensors").exists()
@@ -186,11 +202,11 @@ def test_looking_changes_nothing_in_the_preset_that_looks(tmp_path):
     small = ["trainer=tiny", "logger=none", "trainer.steps=3", "trainer.questions=4", "trainer.group_size=4"]
     folders = [tmp_path / "looks", tmp_path / "never"]
     for folder, every in zip(folders, (1, 0), strict=True):
-        cfg = compose("train", *small, f"trainer.panel_every={every}", "trainer.panel_questions=16")
+        cfg = compose("train", *small, f"trainer.validation_every={every}", "trainer.validation_questions=16")
         Trainer(cfg, folder, NoLogger()).run()
     looked, never = (metrics(folder) for folder in folders)
-    assert all("panel/ece" in line for line in looked)
-    assert [{k: v for k, v in line.items() if not k.startswith("panel/")} for line in looked] == never
+    assert all("validation/ece" in line for line in looked)
+    assert [{k: v for k, v in line.items() if not k.startswith("validation/")} for line in looked] == never
     one, other = (load_file(f / "model" / "model.safetensors") for f in folders)
     assert all(torch.equal(one[name], other[name]) for name in other)
-    assert compose("train").trainer.panel_every == 50
+    assert compose("train").trainer.validation_every == 50

@@ -66,7 +66,7 @@ def test_gsm8k(tmp_path):
     assert not {q.text for q in calibration} & {q.text for q in test}
     assert {q.split for q in test} == {"test"}
     stream = TrainingStream(data, split="train", seed=0, size=10)
-    drawn = [q for step in range(10) for q in stream(step)[0]]
+    drawn = [q for step in range(10) for q in stream.take(step)[0]]
     assert len({q.id for q in drawn}) == 100  # one whole epoch
     first = next(q for q in drawn if q.text.startswith("Ann has 7 eggs"))
     assert (first.gold, first.meta["solution"], first.grader) == ("9", "7+2=9", "numeric")
@@ -75,11 +75,11 @@ def test_gsm8k(tmp_path):
 def test_an_epoch_follows_the_other_in_another_order(tmp_path):
     path = write(tmp_path / "q.jsonl", gsm8k_rows(range(40)))
     data = mix(SourceConfig(name="s", path=str(path), splits={"train": "train"}))
-    first, second = ([q.id for q in TrainingStream(data, split="train", seed=0, size=40)(k)[0]] for k in (0, 1))
+    first, second = ([q.id for q in TrainingStream(data, split="train", seed=0, size=40).take(k)[0]] for k in (0, 1))
     assert sorted(first) == sorted(second)
     assert first != second
-    assert [q.id for q in TrainingStream(data, split="train", seed=0, size=40)(1)[0]] == second
-    assert [q.id for q in TrainingStream(data, split="train", seed=1, size=40)(0)[0]] != first
+    assert [q.id for q in TrainingStream(data, split="train", seed=0, size=40).take(1)[0]] == second
+    assert [q.id for q in TrainingStream(data, split="train", seed=1, size=40).take(0)[0]] != first
 
 
 def test_one_file_is_divided_by_the_text_alone(tmp_path):
@@ -221,11 +221,11 @@ def test_duplicates_and_contamination(tmp_path):
     ("content", "line"),
     [
         ('{"question": "a?"}\n', "q.jsonl, row 1: no column answer; there is question"),
-        ('{"question": "a?", "answer": "1"}\n{oops\n', "q.jsonl, line 2: not JSON ("),
+        ('{"question": "a?", "answer": "1"}\n{oops\n', "q.jsonl: line 2 is not JSON: "),
         ('{"question": " ", "answer": "1"}\n', "q.jsonl, row 1: column question is empty"),
         ('{"question": "a?", "answer": null}\n', "q.jsonl, row 1: column answer is empty"),
-        ("[1]\n", "q.jsonl, line 1: a JSON object is wanted"),
-        ("", "q.jsonl: no questions"),
+        ("[1]\n", "q.jsonl: line 1 is not a JSON object"),
+        ("", "q.jsonl: the file is empty"),
     ],
 )
 def test_mistakes_in_a_file_are_one_line(tmp_path, content, line):
@@ -237,12 +237,12 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
     assert fail(mix(SourceConfig(name="s", path=f"{tmp_path}/no.jsonl"))).endswith("no.jsonl: no such file or folder")
     assert "no file for split 'train': allowed is train.jsonl" in fail(mix(SourceConfig(name="s", path=str(tmp_path))))
     (tmp_path / "q.parquet").write_text("not parquet")
-    assert "q.parquet: not a parquet file (" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.parquet")))
+    assert "q.parquet: not a readable Parquet file" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.parquet")))
     (tmp_path / "q.pkl").write_bytes(b"\x80\x04.")
-    allowed = "q.pkl: allowed is a file that ends in .jsonl, .json, .parquet, .csv"
+    allowed = "q.pkl: allowed is a file that ends in .parquet, .jsonl, .ndjson, .json, .csv"
     assert fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.pkl"))).endswith(allowed)
     (tmp_path / "q.jsonl").write_bytes(b'{"question": "\xff"}')
-    assert "q.jsonl: not UTF-8 text" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.jsonl")))
+    assert "q.jsonl: line 1 is not UTF-8 text" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.jsonl")))
     rows = [{"question": f"{n}?", "answer": "1", "id": "same"} for n in range(2)]
     path = write(tmp_path / "ids.jsonl", rows)
     columns = {"question_id": "id"}

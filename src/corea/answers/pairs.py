@@ -55,6 +55,14 @@ class Pairs:
         names = [f.name for f in fields(self) if f.name != "unit"]
         return replace(self, **{name: getattr(self, name)[mask] for name in names})
 
+    def sha256(self) -> str:
+        """Hash of ids, confidences and verdicts."""
+        names = "\n".join(map("\0".join, zip(self.dataset, self.question_id, strict=True)))
+        digest = hashlib.sha256(names.encode())
+        for values in (self.confidence, self.slm_correct, self.llm_correct):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
 
 def cost_unit(answers: Answers) -> tuple[str, list[str]]:
     """("usd" or "llm_calls", remarks): dollars need a cost on every answer that is no error; nothing is invented."""

@@ -1,4 +1,4 @@
-"""The answers table: one row per (dataset, question, tier, sample), checked (DESIGN section 4).
+"""The answers table: one row per (dataset, question, tier, sample), checked.
 
 Decisions that the format leaves open:
 - the key is (dataset, question_id, tier, sample), so a question that stands in two splits is a duplicate;
@@ -19,21 +19,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corea.answers.reading import read_columns
-from corea.answers.typed_columns import Columns, floats, integers, one_of, texts, verdicts
+from corea.answers.schema import REQUIRED
+from corea.answers.typed_columns import TEXT, typed_frame
+from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.errors import UserError
-from corea.types import RETRIES, Status
-
-REQUIRED = ("question_id", "tier", "correct")
-TEXT = ("text", "answer", "question", "gold")
-TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", *RETRIES)
-UNGRADED = (Status.ERROR, Status.TRUNCATED, Status.UNPARSED_ANSWER)
-"""Statuses with which a null verdict counts as wrong."""
-DIGITS = 12
-"""Decimals of a confidence that are kept, so that a 0.7 that came out of some JSON reader or sum as 0.7000000000000001
-is the 0.7 that was stated."""
-ONE_DATASET = "all"
-"""Name of the dataset where the table has no such column."""
+from corea.tabular import Columns, read_columns
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,8 +64,7 @@ def read_answers(
     its dataset and that there are at least two; `names` maps our columns to the file's.
     Raises UserError that names file, column and rows.
     """
-    known = {"dataset", "split", "sample", "model", "status", "cost_usd", "latency_s", *REQUIRED, *TOKENS}
-    known |= set(TEXT) if text else set()
+    known = {name for name in ANSWER_COLUMNS if text or name not in TEXT}
     columns = read_columns(path, lambda name: name in known or name.startswith("confidence"), names)
     missing = [name for name in REQUIRED if name not in columns.data]
     if missing:
@@ -83,8 +72,7 @@ def read_answers(
             f"{path}: required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; if the file "
             f"calls it otherwise, give columns={{{missing[0]}:NAME}}"
         )
-    frame = _typed(columns, text)
-    frame = _keyed(columns, frame)
+    frame = _keyed(columns, typed_frame(columns))
     answers = Answers(path=str(path), frame=frame, datasets=list(frame["dataset"].cat.categories), meta=columns.meta)
     if tiers:
         _check_tiers(answers)
@@ -92,72 +80,6 @@ def read_answers(
     if ungraded:
         answers.notes.append(f"{ungraded} answers without a verdict (nothing to grade) count as wrong")
     return answers
-
-
-def _typed(columns: Columns, text: bool) -> pd.DataFrame:
-    """Every column checked on its own; rows in the order of the file."""
-    data, rows = columns.data, len(columns)
-    frame: dict[str, Any] = {"question_id": texts(columns, "question_id", required=True)}
-    frame["tier"] = integers(columns, "tier")
-    frame["sample"] = integers(columns, "sample", missing=0) if "sample" in data else np.zeros(rows, np.int64)
-    for name in ("dataset", "split", "model"):
-        if name in data:
-            frame[name] = _category(texts(columns, name, required=name == "dataset"))
-    if "dataset" not in data:
-        frame["dataset"] = pd.Categorical.from_codes(np.zeros(rows, np.int8), [ONE_DATASET])
-    if "status" in data:
-        frame["status"] = _category(one_of(columns, "status", [s.value for s in Status]))
-    correct = verdicts(columns, "correct")
-    frame["graded"] = ~np.isnan(correct)
-    _check_graded(columns, frame)
-    frame["correct"] = np.nan_to_num(correct)
-    for name in data:
-        if name.startswith("confidence"):
-            frame[name] = _confidence(columns, name)
-    for name in ("cost_usd", "latency_s", *TOKENS):
-        if name in data:
-            frame[name] = _amount(columns, name)
-    if text:
-        frame |= {name: texts(columns, name) for name in TEXT if name in data}
-    return pd.DataFrame({k: _series(v) for k, v in frame.items()})
-
-
-def _series(values: Any) -> Any:
-    return pd.Series(pd.arrays.ArrowStringArray(pa.chunked_array([values]))) if isinstance(values, pa.Array) else values
-
-
-def _category(array: pa.Array) -> pd.Categorical:
-    """Categories in order of appearance; null stays missing."""
-    encoded = pc.dictionary_encode(array)
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return pd.Categorical.from_codes(codes, encoded.dictionary.to_pylist())
-
-
-def _check_graded(columns: Columns, frame: dict[str, Any]) -> None:
-    """A null verdict needs a status that says why."""
-    excused = np.zeros(len(columns), bool)
-    if "status" in frame:
-        excused = np.isin(np.asarray(frame["status"].astype(object)), [s.value for s in UNGRADED])
-    bad = ~frame["graded"] & ~excused
-    if bad.any():
-        allowed = ", ".join(UNGRADED)
-        raise columns.fail("correct", bad, f"not graded; null is allowed with status {allowed}")
-
-
-def _confidence(columns: Columns, name: str) -> np.ndarray:
-    values = floats(columns, name)
-    bad = (values < 0) | (values > 1)
-    if bad.any():
-        raise columns.fail(name, bad, "outside [0, 1]")
-    return np.round(values, DIGITS) + 0.0  # -0.0 becomes 0.0
-
-
-def _amount(columns: Columns, name: str) -> np.ndarray:
-    values = floats(columns, name)
-    bad = (values < 0) | np.isinf(values)
-    if bad.any():
-        raise columns.fail(name, bad, "allowed is a finite number >= 0")
-    return values
 
 
 def _keyed(columns: Columns, frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,50 +6,28 @@ N is the number of rows. Rows are counted from 1, without a CSV file's header; J
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corea.errors import UserError
+from corea.tabular import Columns
+from corea.types import RETRIES, Status
 
+TEXT = ("text", "answer", "question", "gold")
+"""Columns that only an audit reads."""
+TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", *RETRIES)
+UNGRADED = (Status.ERROR, Status.TRUNCATED, Status.UNPARSED_ANSWER)
+"""Statuses with which a null verdict counts as wrong."""
+DIGITS = 12
+"""Decimals of a confidence that are kept, so that a 0.7 that came out of some JSON reader or sum as 0.7000000000000001
+is the 0.7 that was stated."""
+ONE_DATASET = "all"
+"""Name of the dataset where the table has no such column."""
 TRUTH = {"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}
-SHOWN = 5
-"""Rows that an error names before it only counts."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Columns:
-    """The columns of one file, as read."""
-
-    path: str
-    """File that they were read from, for messages."""
-    data: dict[str, pa.Array]
-    """Column name -> Arrow array [N]."""
-    meta: dict[str, Any]
-    """What the Parquet schema says under the key "corea"; empty for other files."""
-    names: dict[str, str] = field(default_factory=dict)
-    """Our name -> the file's, where they differ."""
-
-    def __len__(self) -> int:
-        return len(next(iter(self.data.values()))) if self.data else 0
-
-    def where(self, column: str) -> str:
-        """File and column as the file calls it, for messages."""
-        return f"{self.path}: column {self.names.get(column, column)}"
-
-    def fail(self, column: str, bad: np.ndarray, why: str) -> UserError:
-        """The error for the rows where `bad` [N] holds in `column`: file, column, reason, rows, first value."""
-        rows = np.flatnonzero(bad)
-        first = int(rows[0])
-        listed = ", ".join(str(r + 1) for r in rows[:SHOWN]) + (", …" if len(rows) > SHOWN else "")
-        rows_text = f"row {listed}" if len(rows) == 1 else f"{len(rows)} rows ({listed})"
-        ids = self.data.get("question_id")
-        owner = "" if ids is None or column == "question_id" else f" of question {ids[first].as_py()}"
-        value = self.data[column][first].as_py()
-        return UserError(f"{self.where(column)}: {why}: {rows_text}, first {value!r}{owner}")
 
 
 def floats(columns: Columns, name: str) -> np.ndarray:
@@ -149,3 +127,70 @@ def one_of(columns: Columns, name: str, allowed: Iterable[str]) -> pa.Array:
     if bad.any():
         raise columns.fail(name, bad, f"allowed is {', '.join(allowed)}")
     return array
+
+
+def typed_frame(columns: Columns) -> pd.DataFrame:
+    """The columns of an answers table, each checked on its own; rows in the order of the file."""
+    data, rows = columns.data, len(columns)
+    frame: dict[str, Any] = {"question_id": texts(columns, "question_id", required=True)}
+    frame["tier"] = integers(columns, "tier")
+    frame["sample"] = integers(columns, "sample", missing=0) if "sample" in data else np.zeros(rows, np.int64)
+    for name in ("dataset", "split", "model"):
+        if name in data:
+            frame[name] = _category(texts(columns, name, required=name == "dataset"))
+    if "dataset" not in data:
+        frame["dataset"] = pd.Categorical.from_codes(np.zeros(rows, np.int8), [ONE_DATASET])
+    if "status" in data:
+        frame["status"] = _category(one_of(columns, "status", [s.value for s in Status]))
+    correct = verdicts(columns, "correct")
+    frame["graded"] = ~np.isnan(correct)
+    _check_graded(columns, frame)
+    frame["correct"] = np.nan_to_num(correct)
+    for name in data:
+        if name.startswith("confidence"):
+            frame[name] = confidences(columns, name)
+    for name in ("cost_usd", "latency_s", *TOKENS):
+        if name in data:
+            frame[name] = amounts(columns, name)
+    frame |= {name: texts(columns, name) for name in TEXT if name in data}
+    return pd.DataFrame({k: _series(v) for k, v in frame.items()})
+
+
+def _series(values: Any) -> Any:
+    return pd.Series(pd.arrays.ArrowStringArray(pa.chunked_array([values]))) if isinstance(values, pa.Array) else values
+
+
+def _category(array: pa.Array) -> pd.Categorical:
+    """Categories in order of appearance; null stays missing."""
+    encoded = pc.dictionary_encode(array)
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return pd.Categorical.from_codes(codes, encoded.dictionary.to_pylist())
+
+
+def _check_graded(columns: Columns, frame: dict[str, Any]) -> None:
+    """A null verdict needs a status that says why."""
+    excused = np.zeros(len(columns), bool)
+    if "status" in frame:
+        excused = np.isin(np.asarray(frame["status"].astype(object)), [s.value for s in UNGRADED])
+    bad = ~frame["graded"] & ~excused
+    if bad.any():
+        allowed = ", ".join(UNGRADED)
+        raise columns.fail("correct", bad, f"not graded; null is allowed with status {allowed}")
+
+
+def confidences(columns: Columns, name: str) -> np.ndarray:
+    """Column as float64 [N] in [0, 1], NaN missing, rounded to DIGITS decimals."""
+    values = floats(columns, name)
+    bad = (values < 0) | (values > 1)
+    if bad.any():
+        raise columns.fail(name, bad, "outside [0, 1]")
+    return np.round(values, DIGITS) + 0.0  # -0.0 becomes 0.0
+
+
+def amounts(columns: Columns, name: str) -> np.ndarray:
+    """Column as finite float64 [N] >= 0, NaN missing."""
+    values = floats(columns, name)
+    bad = (values < 0) | np.isinf(values)
+    if bad.any():
+        raise columns.fail(name, bad, "allowed is a finite number >= 0")
+    return values

@@ -2,65 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corea.collecting.plan import Tier
 from corea.config import PriceConfig
 from corea.errors import UserError
 from corea.prices import cost_usd
-from corea.runtime import atomic_write
 from corea.tasks.grading import grade_many
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
 from corea.types import RETRIES, Completion, Parsed, Question, Status, Verdict
-
-COLUMNS: dict[str, pa.DataType] = {
-    "dataset": pa.string(),
-    "split": pa.string(),
-    "question_id": pa.string(),
-    "tier": pa.int64(),
-    "model": pa.string(),
-    "sample": pa.int64(),
-    "text": pa.string(),
-    "answer": pa.string(),
-    "correct": pa.bool_(),
-    "status": pa.string(),
-    "confidence": pa.float64(),
-    "prompt_tokens": pa.int64(),
-    "cached_tokens": pa.int64(),
-    "completion_tokens": pa.int64(),
-    **dict.fromkeys(RETRIES, pa.int64()),
-    "latency_s": pa.float64(),
-    "cost_usd": pa.float64(),
-    "source": pa.string(),
-    "question": pa.string(),
-    "gold": pa.string(),
-    "finish_reason": pa.string(),
-    "error": pa.string(),
-    "outcome": pa.string(),
-}
-"""Those of DESIGN section 4, then what a reader of single rows wants to see. Signals (confidence_<name>) come last."""
-OPTIONAL = (
-    "split",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    *RETRIES,
-    "latency_s",
-    "cost_usd",
-    "question",
-    "gold",
-    "error",
-    "outcome",
-)
-"""Left out where no row has a value."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -177,14 +130,3 @@ def describe(tiers: list[Tier]) -> dict[str, Any]:
         "prompts": {str(t.tier): {"name": t.prompt, "hash": prompt_hash(t.prompt)} for t in tiers},
         "prices": {str(t.tier): asdict(t.price) for t in tiers},
     }
-
-
-def write_table(path: Path, rows: list[dict[str, Any]], meta: dict[str, Any]) -> None:
-    """Write a Parquet file whole or not at all; `meta` goes to its schema under the key "corea"."""
-    signals = sorted({name for r in rows for name in r if name not in COLUMNS})
-    kinds = {**COLUMNS, **dict.fromkeys(signals, pa.float64())}
-    arrays = {name: pa.array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
-    kept = {name: a for name, a in arrays.items() if name not in OPTIONAL or a.null_count < len(a)}
-    table = pa.table(kept).replace_schema_metadata({"corea": json.dumps(meta)})
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")

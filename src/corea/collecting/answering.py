@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from corea.collecting.answer_rows import Answered, describe, table_rows, write_table
+from corea.answers.schema import write_answers
+from corea.collecting.answer_rows import Answered, describe, table_rows
 from corea.collecting.answer_store import Store
 from corea.collecting.confidence_signals import add_signals, note, to_record
 from corea.collecting.plan import Tier, held_out_questions, question_key
@@ -43,7 +44,7 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     for file, label in ((ANSWERS, "slm"), (BEFORE, "slm_before")):
         for small in (tier for tier in tiers if tier.label == label):
             rows = [row for tier in (small, *larger) for row in answered[tier.label]]
-            write_table(folder / file, rows, describe([small, *larger]))
+            write_answers(folder / file, rows, describe([small, *larger]))
     return pd.DataFrame([r for rows in answered.values() for r in rows])
 
 

@@ -6,9 +6,10 @@ vote      share of a question's samples whose answer is that of the sample in ha
 probe     logistic regression on the hidden state after the completion
 router    logistic regression on the words of the question, before anything is answered
 
-expected, avg_prob and the hidden state are taken while the model answers. Probe and router learn from the verdicts of
-all calibration questions. What they say of a calibration question comes from a fit without it (cross-validation), so
-thresholds may be chosen on the same questions; what they say of any other comes from the fit on all of them.
+expected, avg_prob and the hidden state are taken while the model answers. Probe and router are fitted on one half of
+the calibration questions (answers/fit_part.py). All other questions get scores from that one fit, so scores of the
+other half are exchangeable with those of new questions, and thresholds are chosen there. The questions of the fit get
+out-of-fold scores (cross-validation), for a stack of several signals to be fitted on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from corea.answers.fit_part import is_fit_part
 from corea.collecting.answer_rows import Answered
 from corea.collecting.plan import CALIBRATION, Tier
 from corea.errors import UserError
@@ -30,7 +32,7 @@ NEEDS = {"expected": ("tail", DISTRIBUTIONS), "probe": ("state", STATES)}
 """Signal -> what it needs in Completion.extra, and the name by which Sampling.record asks for it."""
 FOLDS = 5
 LEAST = 50
-"""Calibration questions that a probe or router is fitted on at least."""
+"""Least number of questions that a probe or router is fitted on."""
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse regularisation strengths that cross-validation chooses from."""
 
@@ -70,15 +72,17 @@ def add_signals(tier: Tier, answered: Sequence[Answered], rows: list[dict[str, A
     if "vote" in tier.signals:
         _add_votes(rows)
     first = [i for i, a in enumerate(answered) if a.sample == 0 and a.completion.finish_reason != "error"]
-    known = np.array([rows[i]["split"] == CALIBRATION for i in first], bool)
+    calibration = np.array([rows[i]["split"] == CALIBRATION for i in first], bool)
+    part = [is_fit_part(str(rows[i]["dataset"]), str(rows[i]["question_id"])) for i in first]
+    known = calibration & np.array(part, bool)
     right = np.array([bool(rows[i]["correct"]) for i in first], bool)
     for name in ("probe", "router"):
         if name not in tier.signals:
             continue
         if known.sum() < LEAST or len(np.unique(right[known])) < 2:
             raise UserError(
-                f"signals: {name} needs {LEAST} calibration questions, some right and some wrong; {tier.name} has "
-                f"{int(known.sum())} with {int(right[known].sum())} right"
+                f"signals: {name} needs {LEAST} questions to be fitted on, some right and some wrong, which is half of "
+                f"the calibration questions; {tier.name} has {int(known.sum())} with {int(right[known].sum())} right"
             )
         material = (
             np.stack([_state(answered[i].completion) for i in first])
@@ -110,7 +114,7 @@ def _plain(answer: str | None) -> str | None:
 
 
 def predicted(kind: str, material: np.ndarray, right: np.ndarray, known: np.ndarray, seed: int) -> np.ndarray:
-    """[N] probability of being right. Fitted where `known` [N] holds; there by cross-validation.
+    """[N] probability of being right: one fit on the questions of `known` [N]; theirs are out-of-fold.
 
     Args:
         material: hidden states [N, D] for "probe", question texts [N] for "router".

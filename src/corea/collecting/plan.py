@@ -24,9 +24,10 @@ from corea.config import (
     ModelConfig,
     PriceConfig,
 )
+from corea.config.deprecated import first_target
 from corea.config.messages import one_line
 from corea.config.model_schema import revision_of
-from corea.engines.build import chosen
+from corea.engines.build import resolve_engine
 from corea.errors import UserError
 from corea.tasks.mixes import family_questions
 from corea.tasks.prompts import get_prompt, prompt_hash
@@ -81,7 +82,8 @@ class Tier:
             **({"template": self.template} if self.template else {}),
             "revision": self.revision,
             "dtype": self.dtype,
-            "engine": self.engine._target_,
+            "engine": first_target(self.engine._target_),  # answers of earlier releases stay valid
+            **({"engine_params": params} if (params := getattr(self.engine, "params", None)) else {}),
             "prompt": prompt_hash(self.prompt),
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
@@ -141,22 +143,16 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
 
 def _small(cfg: CollectConfig) -> Tier:
     model = cfg.model
-    return Tier(
+    return _tier(
+        cfg,
+        model,
+        model.path,
+        cfg.engine,
         tier=0,
         label="slm",
-        name=model.name,
-        path=model.path,
-        engine=chosen(cfg.engine),
-        revision=revision_of(model.path, model.revision),
-        dtype=model.dtype,
-        prompt=model.prompt,
-        template=model.template,
         temperature=cfg.temperature,
         max_prompt_tokens=model.max_prompt_tokens,
-        max_tokens=model.max_tokens,
         samples=cfg.samples,
-        seed=cfg.seed,
-        price=model.price,
         expects_confidence=get_prompt(model.prompt).expects_confidence,
         signals=tuple(cfg.signals),
     )
@@ -164,27 +160,40 @@ def _small(cfg: CollectConfig) -> Tier:
 
 def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool) -> Tier:
     """A larger tier. One that others follow may state confidences; those that its engine cannot give are left out."""
-    able = {"verbalized"} | ({"expected", "avg_prob"} if isinstance(chosen(llm.engine), HFEngineConfig) else set())
+    able = {"verbalized"} | (
+        {"expected", "avg_prob"} if isinstance(resolve_engine(llm.engine), HFEngineConfig) else set()
+    )
     able |= {"vote"} if llm.temperature and cfg.samples > 1 else set()
-    return Tier(
+    return _tier(
+        cfg,
+        llm,
+        llm.model,
+        llm.engine,
         tier=tier,
         label=label,
-        name=llm.name,
-        path=llm.model,
-        engine=chosen(llm.engine),
-        revision=revision_of(llm.model, llm.revision),
-        dtype=llm.dtype,
-        prompt=llm.prompt,
-        template=llm.template,
         temperature=llm.temperature,
         max_prompt_tokens=None,
-        max_tokens=llm.max_tokens,
         samples=cfg.samples if llm.temperature else 1,
-        seed=cfg.seed,
-        price=llm.price,
         budget_usd=llm.budget_usd,
         expects_confidence=not last and get_prompt(llm.prompt).expects_confidence,
         signals=() if last else tuple(s for s in cfg.signals if s in able),
+    )
+
+
+def _tier(cfg: CollectConfig, model: ModelConfig | LLMConfig, path: str, engine: EngineConfig, **more: Any) -> Tier:
+    """A tier with what small and large models share."""
+    return Tier(
+        name=model.name,
+        path=path,
+        engine=resolve_engine(engine),
+        revision=revision_of(path, model.revision),
+        dtype=model.dtype,
+        prompt=model.prompt,
+        template=model.template,
+        max_tokens=model.max_tokens,
+        price=model.price,
+        seed=cfg.seed,
+        **more,
     )
 
 

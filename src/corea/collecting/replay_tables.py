@@ -13,16 +13,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from corea.answers.reading import read_columns
-from corea.answers.typed_columns import Columns, floats, integers, texts, verdicts
-from corea.collecting.answer_rows import Answered, table_rows, write_table
+from corea.answers.schema import write_answers
+from corea.answers.typed_columns import confidences, floats, integers, texts, verdicts
+from corea.collecting.answer_rows import Answered, table_rows
 from corea.config import PriceConfig
-from corea.config.engine_schema import RECORDED_COLUMNS, ReplayEngineConfig
+from corea.config.answer_columns import RECORDED_COLUMNS
+from corea.config.engine_schema import ReplayEngineConfig
 from corea.engines.replay import ReplayEngine
 from corea.errors import UserError
+from corea.tabular import Columns, read_columns
 from corea.types import RETRIES, Completion, Question
 
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
@@ -64,7 +65,7 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
             for sample, completion in enumerate(engine.recorded(question.id, len(tier.samples[question.id]))):
                 answered.append(Answered(question=question, sample=sample, completion=completion))
         rows += table_rows(tier, answered)
-    write_table(folder / "answers.parquet", rows, _describe(tiers))
+    write_answers(folder / "answers.parquet", rows, _describe(tiers))
     return pd.DataFrame(rows)
 
 
@@ -168,7 +169,7 @@ def _completions(table: Columns, names: dict[str, str], model: str) -> list[Comp
 
     text, answer = column("text", texts), column("answer", texts)
     correct = [None if v is None else bool(v) for v in column("correct", verdicts)]
-    confidence = column("confidence", _probabilities)
+    confidence = column("confidence", confidences)
     tokens = {key: column(key, floats) for key in TOKENS}
     retries = {key: column(key, floats) for key in RETRIES}
     latency, cost = column("latency_s", floats), column("cost_usd", floats)
@@ -190,14 +191,6 @@ def _completions(table: Columns, names: dict[str, str], model: str) -> list[Comp
             )
         )
     return completions
-
-
-def _probabilities(columns: Columns, name: str) -> np.ndarray:
-    values = floats(columns, name)
-    bad = (values < 0) | (values > 1)
-    if bad.any():
-        raise columns.fail(name, bad, "outside [0, 1]")
-    return values
 
 
 def _no_duplicates(path: str, ids: Iterable[str]) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from corea.errors import UserError
-from corea.tasks.grading import grade_many
-from corea.tasks.parsing import tag_contents
+from corea.tasks.grading import grade_many, tag_contents
 
 TEXTUAL = ("exact", "numeric", "choice", "math")
 """Graders that need nothing but the gold answer."""

@@ -1,8 +1,9 @@
-"""Everything that an evaluation finds out, as one object: plots, files, report and logger read it."""
+"""All results of an evaluation as one object."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -11,16 +12,28 @@ from corea.cascade.chains import TierResults
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.audit import Audit
 from corea.evaluation.dataset import Evaluation
+from corea.evaluation.question_sets import POOLED
 from corea.evaluation.signal_comparison import SignalRow
 
-POOLED = "pooled"
+
+@dataclass(slots=True, kw_only=True)
+class AnswersFile:
+    """The answers table that the results come from."""
+
+    path: str
+    sha256: str
+    rows: int
+    models: dict[int, list[str]]
+    """Tier -> names of the models that answered; empty where the table has no column model."""
+    meta: dict[str, Any]
+    """What the collector wrote beside the rows: models, prompts, prices."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """Everything that an evaluation found out; plots, files, report and logger draw on it."""
+    """Everything that an evaluation found; plots, files, report and logger read it."""
 
-    answers: Answers
+    answers: AnswersFile
     cfg: CascadeConfig
     datasets: dict[str, Evaluation]
     """By name, the primary one first."""
@@ -29,8 +42,6 @@ class Results:
     primary: str
     notes: list[str]
     """What a reader must know beside the figures."""
-    calibration_hash: dict[str, str] = field(default_factory=dict)
-    """Dataset -> SHA-256 of its calibration questions with their confidences and verdicts."""
     signals: dict[str, list[SignalRow]] = field(default_factory=dict)
     """Dataset (and "pooled") -> its signals compared, the configured one first; empty where there is one alone."""
     tiers: dict[str, TierResults] = field(default_factory=dict)

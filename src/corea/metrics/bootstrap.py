@@ -13,14 +13,46 @@ Two ways to draw the same distribution:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from corea.metrics.levels import Levels, Tally
+from corea.metrics.levels import Answered, Levels, Tally, coarsen, group
 
 EXACT = 50_000
 """Most questions that are drawn one by one."""
 CHUNK = 2_000_000
 """Draws held at once."""
+
+
+Measure = Callable[[Levels, Tally], dict[str, np.ndarray]]
+"""Figures of questions, from their levels and the counts per level: observed counts, or resampled ones [R, ...]."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sample:
+    """N questions grouped by confidence, with bootstrap resamples."""
+
+    exact: Levels
+    """One level per distinct confidence."""
+    coarse: Levels
+    """Few enough levels to resample; `exact` itself up to MAX_LEVELS distinct confidences."""
+    drawn: Tally
+    """R resamples of `coarse`."""
+
+    def centred(self, measure: Measure) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Exact values of `measure`, and its draws [R] shifted by what coarse levels change (0 up to MAX_LEVELS)."""
+        values, centre = measure(self.exact, self.exact.observed), measure(self.coarse, self.coarse.observed)
+        draws = measure(self.coarse, self.drawn)
+        return values, {name: draw + (values[name] - centre[name]) for name, draw in draws.items()}
+
+
+def draw_sample(questions: Answered, edges: np.ndarray, resamples: int, seed: int) -> Sample:
+    """Group `questions` and resample them; no coarse level spans one of `edges`."""
+    exact = group(questions)
+    coarse = coarsen(exact, edges=edges)
+    return Sample(exact=exact, coarse=coarse, drawn=resample(coarse, resamples, seed))
 
 
 def resample(levels: Levels, resamples: int, seed: int) -> Tally:

@@ -1,4 +1,4 @@
-"""Calibration metrics of a confidence (DESIGN section 6), as functions of counts per confidence level.
+"""Calibration metrics of a confidence, as functions of counts per confidence level.
 
 Legend: K levels with confidence `value` [K] ascending; `wrong` and `right` [..., K] count the answers of each level.
 Leading axes are bootstrap resamples, so a figure and its interval come from the same code. Counting per level makes
@@ -15,7 +15,10 @@ ECE bins, by name (`edges`):
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
+import pandas as pd
 
 Array = np.ndarray
 EDGES = ("lower", "upper", "linspace")
@@ -178,3 +181,54 @@ def measure(confidence: Array, correct: Array, bins: int = 10, edges: str = "low
     wrong = np.bincount(level, minlength=len(value)) - right
     figures = {name: float(v) for name, v in all_metrics(value, wrong, right, bins, edges).items()}
     return {"accuracy": float(correct.mean()) if len(correct) else float("nan"), **figures}
+
+
+def reliability(
+    value: Array, wrong: Array, right: Array, bins: int, edges: str = "lower", level: float = 0.95
+) -> pd.DataFrame:
+    """Reliability diagram as numbers, one row per bin that holds answers.
+
+    Columns: lower, upper, n, confidence, accuracy, low, high (Wilson interval of the accuracy at `level`).
+    """
+    bin_of = equal_width(value, bins, edges)
+    n, hits = (in_bins(x, bin_of, bins) for x in (wrong + right, right))
+    mean = in_bins((wrong + right) * value, bin_of, bins) / np.maximum(n, 1)
+    low, high = wilson(hits, n, level)
+    ends = np.arange(bins + 1) / bins
+    table = pd.DataFrame(
+        {
+            "lower": ends[:-1],
+            "upper": ends[1:],
+            "n": n.astype(int),
+            "confidence": mean,
+            "accuracy": hits / np.maximum(n, 1),
+            "low": low,
+            "high": high,
+        }
+    )
+    return table[table["n"] > 0].reset_index(drop=True)
+
+
+def wilson(right: Array, n: Array, level: float = 0.95) -> tuple[Array, Array]:
+    """Wilson score interval of a share; sensible where all or none are right."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    n = np.maximum(n, 1e-12)
+    share = right / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+
+
+def histogram(value: Array, wrong: Array, right: Array, most: int = 41) -> pd.DataFrame:
+    """Right and wrong answers by confidence: per value up to `most` values, else in `most` - 1 bins.
+
+    Columns: confidence, width, right, wrong.
+    """
+    if len(value) <= most:
+        gap = np.diff(value).min() if len(value) > 1 else 0.1
+        width = np.full(len(value), min(max(float(gap) * 0.9, 0.004), 0.08))
+        return pd.DataFrame({"confidence": value, "width": width, "right": right, "wrong": wrong})
+    bin_of = equal_width(value, most - 1)
+    right, total = (in_bins(x, bin_of, most - 1) for x in (right, wrong + right))
+    middle = (np.arange(most - 1) + 0.5) / (most - 1)
+    return pd.DataFrame({"confidence": middle, "width": 1 / (most - 1), "right": right, "wrong": total - right})

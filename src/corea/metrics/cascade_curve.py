@@ -82,24 +82,6 @@ def pareto(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     return on
 
 
-def areas(tally: Tally) -> dict[str, np.ndarray]:
-    """Areas under accuracy over deferral rate, [...] each.
-
-    "area": this cascade, straight between thresholds (ties deferred at random); "area_random": random deferral;
-    "area_oracle": the deferral that knows both verdicts; "area_gain": 0 is random, 1 is the oracle.
-    """
-    line = curve(tally)
-    step = np.diff(line.deferral_rate, axis=-1)
-    area = (step * (line.accuracy[..., 1:] + line.accuracy[..., :-1]) / 2).sum(-1)
-    random = (line.slm_accuracy + line.llm_accuracy) / 2
-    total = tally.count.sum((-1, -2))
-    gain, loss = (tally.count[..., kind].sum(-1) / total for kind in (LLM_ONLY, SLM_ONLY))
-    oracle = line.slm_accuracy + gain - gain**2 / 2 - loss**2 / 2
-    room = oracle - random
-    share = np.divide(area - random, room, out=np.full(np.shape(room), np.nan), where=room > 0)
-    return {"area": area, "area_random": random, "area_oracle": oracle, "area_gain": share}
-
-
 def oracle(levels: Levels, points: int = 200) -> pd.DataFrame:
     """The best any deferral could do: columns deferral_rate, cost, accuracy; at most about `points` rows.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,20 @@ class Figure:
     high: float
     n: int
     """Questions that it rests on."""
+
+    def as_json(self, level: float) -> dict[str, Any]:
+        """{"value", "ci95", "n"} with null for what is not defined; the middle key names the level."""
+        return {"value": finite(self.value), f"ci{100 * level:g}": [finite(self.low), finite(self.high)], "n": self.n}
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN: a number that is not finite becomes null."""
+    return float(value) if math.isfinite(value) else None
+
+
+def figures_json(figures: Mapping[str, Figure], unit: str, level: float) -> dict[str, Any]:
+    """Each figure as JSON; the name of the cost says its unit."""
+    return {(f"cost_{unit}" if name == "cost" else name): f.as_json(level) for name, f in figures.items()}
 
 
 def figures_of(

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import sentence as audit_sentence
-from corea.evaluation.results import Results, models_of
+from corea.evaluation.results import Results
 from corea.prices import USD
 from corea.report import html_tables, sentences
 from corea.report.chart_data import page_data
-from corea.report.result_files import file_hash
 from corea.runtime import atomic_write
 
 WEB = Path(__file__).parent / "web"
@@ -68,7 +67,7 @@ def render(results: Results) -> str:
         training=bool(data["training"]),
         signals=bool(results.signals),
         tiers=bool(results.tiers),
-        price_list=Markup(html_tables.price_list(results.answers)),
+        price_list=Markup(html_tables.price_list(results.answers.meta.get("prices") or {})),
         audit=audit_sentence(results.audit) if results.audit else "",
         disagreements=Markup(html_tables.disagreements_table(results.audit)) if results.audit else "",
         level=f"{100 * results.cfg.level:g}",
@@ -76,8 +75,8 @@ def render(results: Results) -> str:
         notes=results.notes,
         answers={
             "file": Path(results.answers.path).name,
-            "sha256": file_hash(results.answers.path),
-            "rows": f"{len(results.answers.frame):,}",
+            "sha256": results.answers.sha256,
+            "rows": f"{results.answers.rows:,}",
         },
         css=Markup((WEB / "report.css").read_text(encoding="utf-8")),
         js=Markup("".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)),
@@ -96,7 +95,7 @@ def _plotly() -> str:
 
 
 def _title(results: Results) -> str:
-    models = models_of(results.answers)
+    models = results.answers.models
     if len(models) < 2 or not all(models.values()):
         return "What this cascade saves"
     tiers = [" or ".join(models[tier]) for tier in sorted(models)]

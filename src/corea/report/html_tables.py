@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from html import escape
+from typing import Any
 
-from corea.answers.table import Answers
 from corea.cascade.chains import TierResults
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import Audit
@@ -164,10 +164,10 @@ def tiers_table(results: TierResults) -> str:
     return _table(("tiers", "thresholds", "pass@1", "points against the first pair", "cost, %"), rows)
 
 
-def price_list(answers: Answers) -> str:
+def price_list(prices: dict[str, dict[str, Any]]) -> str:
     """HTML table: what each tier costs, with source and date; empty where the table does not say."""
     rows = []
-    for tier, price in sorted((answers.meta.get("prices") or {}).items()):
+    for tier, price in sorted(prices.items()):
         own = price.get("gpu_hour") is not None
         cells = [
             f"{price[k]:g}" if price.get(k) is not None and not own else "–" for k in ("input", "cached", "output")

@@ -6,10 +6,13 @@ prices they are LLM calls per 100 questions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.results import Results
 from corea.prices import USD
 
 TRAINING = {
@@ -154,3 +157,39 @@ def prepare_training(metrics: pd.DataFrame | None) -> pd.DataFrame:
         parts.append(part)
     columns = ["panel", "step", "value", "smooth"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def prepare_signals(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
+    """Rows: signal, cost_percent, accuracy, deferral_rate at every threshold of every signal."""
+    parts = []
+    for row in results.signals.get(name, []):
+        line = thin(row.line)
+        parts.append(line.assign(signal=row.name, cost_percent=percent_of_llm(line["cost"], e)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def prepare_tiers(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
+    """Rows: chain, cost_percent, accuracy of the test questions along each chain's calibration frontier."""
+    table = results.tiers[name].frontier.sort_values("cost")
+    return table.assign(cost_percent=percent_of_llm(table["cost"], e))
+
+
+def prepare_audit(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
+    """Rows: verdicts (recorded, regraded), cost_percent, accuracy with its band."""
+    assert results.audit is not None, "an audit was made"
+    both = results.audit.evaluations[name]
+    parts = []
+    for label, sweep in (("recorded", both.before_sweep), ("regraded", both.sweep)):
+        assert sweep is not None, "evaluated with both verdicts"
+        parts.append(sweep.assign(verdicts=label, cost_percent=percent_of_llm(sweep["cost"], e)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def comparisons(results: Results, shown: Sequence[Evaluation]) -> dict[str, list[tuple[Evaluation, pd.DataFrame]]]:
+    """Tables of the figures that compare, one panel per dataset; figures without a panel are left out."""
+    figures = {
+        "signals": [(e, prepare_signals(results, e, e.name)) for e in shown if results.signals.get(e.name)],
+        "tiers": [(e, prepare_tiers(results, e, e.name)) for e in shown if e.name in results.tiers],
+        "audit": [(e, prepare_audit(results, e, e.name)) for e in shown if results.audit is not None],
+    }
+    return {name: panels for name, panels in figures.items() if panels}

@@ -13,8 +13,8 @@ import pandas as pd
 from corea.evaluation.dataset import Evaluation
 from corea.evaluation.results import Results
 from corea.report import plot_tables
-from corea.report.comparison_plots import DRAW, comparisons
-from corea.report.plot_tables import thin
+from corea.report.comparison_plots import DRAW
+from corea.report.plot_tables import comparisons, thin
 from corea.report.sentences import percent, points
 from corea.runtime import atomic_write
 

@@ -1,8 +1,7 @@
-"""The cold start: which examples corea.sft trains on, how it evaluates them, and what it writes.
+"""The cold start: the examples that corea.sft trains on, its evaluation, and the files it writes.
 
-Examples come from questions with a teacher (corea.sft.traces, or a data set's own solutions), or from a file of
-prompt/completion pairs.
-Step s of a run is a function of (configuration, s) alone.
+Examples come from questions and a teacher (corea.sft.traces, or the solutions in a data set), or from a file of
+prompt/completion pairs. The examples of step s are a function of (configuration, s).
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from typing import Any
 import torch
 
 from corea.config import SftConfig
-from corea.engines.loading import begun_by, encode_prompt, load_model, pick_device
+from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
+from corea.tabular import read_rows
 from corea.tasks.grading import grade_many
 from corea.tasks.mixes import TrainingStream, family_questions
 from corea.tasks.parsing import is_well_formed, parse_completion
@@ -32,11 +32,11 @@ from corea.tasks.splits import SplitReport
 from corea.types import Question, Sampling
 
 Teacher = Callable[[dict[str, Any], random.Random], str]
-"""(entry with "answer" and "metadata", random numbers of the question) -> completion."""
+"""(entry with "answer" and "metadata", random generator of the question) -> completion."""
 
 
 def written_solution(entry: dict[str, Any], rng: random.Random) -> str:
-    """The data set's own solution as the reasoning, and a confidence that carries no information."""
+    """The data set's solution as reasoning, and a random confidence."""
     confidence = rng.choice(traces.CONFIDENCE_GRID)
     return (
         f"<think>{entry['metadata']['solution']}</think> <answer>{entry['answer']}</answer> "
@@ -54,7 +54,7 @@ TEACHERS: dict[str, Teacher] = {
 
 
 class Encoder:
-    """Messages and completions to token ids."""
+    """Encodes messages and completions as token ids."""
 
     def __init__(self, tokenizer, prompt: str, max_prompt_tokens: int, template: dict[str, Any] | None = None):
         self.tokenizer = tokenizer
@@ -70,36 +70,38 @@ class Encoder:
         """
         ids = encode_prompt(self.tokenizer, messages, where, self.template)
         if len(ids) > self.max_prompt_tokens:
-            raise UserError(f"{where}: prompt of {len(ids)} tokens; model.max_prompt_tokens={self.max_prompt_tokens}")
-        completion = completion.removeprefix(begun_by(self.tokenizer, ids).rstrip())
+            raise UserError(
+                f"{where}: prompt of {len(ids)} tokens; allowed is model.max_prompt_tokens={self.max_prompt_tokens}"
+            )
+        completion = completion.removeprefix(template_prefix(self.tokenizer, ids).rstrip())
         answer = self.tokenizer(completion, add_special_tokens=False).input_ids
         return ids, [*answer, self.tokenizer.eos_token_id]
 
 
-def question_draw(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> Callable[[int], list[Example]]:
-    """Examples of step s: the training questions of that step with the teacher's completions.
+def question_examples(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> Callable[[int], list[Example]]:
+    """Step s -> its training questions with the teacher's completions.
 
     Raises:
-        UserError: the teacher has no completion for questions of such a source.
+        UserError: the teacher has no completion for a source.
     """
     stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
     for screening in stream.screenings:
         print(screening, flush=True)
     teacher = TEACHERS[cfg.teacher]
 
-    def draw(step: int) -> list[Example]:
-        questions, drawn = stream(step)
-        report.drawn += drawn.drawn
-        report.dropped += drawn.dropped
+    def examples(step: int) -> list[Example]:
+        questions, counts = stream.take(step)
+        report.read += counts.read
+        report.dropped += counts.dropped
         return [
-            encoder.example(build_messages(encoder.prompt, q), _taught(teacher, q, cfg.teacher), f"question {q.id}")
+            encoder.example(build_messages(encoder.prompt, q), _teach(teacher, q, cfg.teacher), f"question {q.id}")
             for q in questions
         ]
 
-    return draw
+    return examples
 
 
-def _taught(teacher: Teacher, question: Question, name: str) -> str:
+def _teach(teacher: Teacher, question: Question, name: str) -> str:
     entry = question.meta.get("entry") or {"answer": question.gold, "metadata": question.meta}
     try:
         return teacher(entry, random.Random(question.id))
@@ -116,26 +118,20 @@ def read_pairs(path: str) -> list[dict[str, Any]]:
     """
     file = Path(path)
     if not file.exists():
-        raise UserError(f"pairs={path}: no such file; a JSONL or Parquet file with prompt and completion is wanted")
-    if file.suffix == ".parquet":
-        import pandas as pd
-
-        rows = pd.read_parquet(file).to_dict("records")
-    else:
-        try:
-            rows = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
-        except json.JSONDecodeError as error:
-            raise UserError(f"pairs={path}: not JSONL: {error}") from error
+        raise UserError(
+            f"pairs={path}: no such file; allowed is a JSONL or Parquet file with columns prompt and completion"
+        )
+    rows = read_rows(file)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not {"prompt", "completion"} <= row.keys():
-            raise UserError(f"pairs={path}, row {number}: columns prompt and completion are wanted")
+            raise UserError(f"pairs={path}, row {number}: columns prompt and completion are required")
     if not rows:
         raise UserError(f"pairs={path}: no rows")
     return rows
 
 
-def pairs_draw(cfg: SftConfig, encoder: Encoder) -> Callable[[int], list[Example]]:
-    """Examples of step s from a file, each epoch in an order of its own."""
+def pair_examples(cfg: SftConfig, encoder: Encoder) -> Callable[[int], list[Example]]:
+    """Step s -> its examples from a file; each epoch has its own order."""
     assert cfg.pairs is not None
     rows = read_pairs(cfg.pairs)
     size = cfg.sft.batch_size
@@ -152,7 +148,7 @@ def pairs_draw(cfg: SftConfig, encoder: Encoder) -> Callable[[int], list[Example
 
 
 def scratch_model(cfg: SftConfig):
-    """A Llama decoder with random weights and the tiny tokenizer."""
+    """A Llama decoder with random weights, and the tiny tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from corea.sft.tiny_tokenizer import build_tokenizer
@@ -176,15 +172,15 @@ def scratch_model(cfg: SftConfig):
     return LlamaForCausalLM(config).to(pick_device(None)), tokenizer
 
 
-def test_figures(engine: HFEngine, questions: dict[str, list[Question]], cfg: SftConfig) -> dict[str, float]:
-    """Greedy pass@1 and share of readable answers on the test questions of every family."""
+def test_metrics(engine: HFEngine, questions: dict[str, list[Question]], cfg: SftConfig) -> dict[str, float]:
+    """Greedy pass@1 and shares of well-formed completions, answers and confidences on each family's test questions."""
     metrics: dict[str, float] = {}
     for family, rows in questions.items():
         prompts = [build_messages(cfg.model.prompt, q) for q in rows]
         answers = engine.generate(prompts, Sampling(temperature=0.0, max_tokens=cfg.model.max_tokens))
         parsed = [parse_completion(a[0].text, a[0].finish_reason, expect_confidence=False) for a in answers]
-        wanted = get_prompt(cfg.model.prompt).expects_confidence
-        formed = [a[0].finish_reason == "stop" and is_well_formed(a[0].text, wanted) for a in answers]
+        expected = get_prompt(cfg.model.prompt).expects_confidence
+        formed = [a[0].finish_reason == "stop" and is_well_formed(a[0].text, expected) for a in answers]
         right = [bool(v.correct) for v in grade_many(rows, parsed)]
         stated = [p.confidence is not None for p in parsed]
         metrics[f"{family}/pass@1"] = sum(right) / len(right)
@@ -208,7 +204,7 @@ class ColdStart:
             self.model, self.tokenizer = load_model(cfg.model.path, revision=cfg.model.revision, dtype=cfg.model.dtype)
         encoder = Encoder(self.tokenizer, cfg.model.prompt, cfg.model.max_prompt_tokens, cfg.model.template)
         self.report = SplitReport()
-        self.draw = pairs_draw(cfg, encoder) if cfg.pairs else question_draw(cfg, encoder, self.report)
+        self.examples = pair_examples(cfg, encoder) if cfg.pairs else question_examples(cfg, encoder, self.report)
         self.questions = {
             name: family_questions(replace(cfg.data, seed=0), name, "test", cfg.sft.eval_questions)
             for name in cfg.data.families
@@ -218,17 +214,17 @@ class ColdStart:
         self.checkpoint = run_dir / "checkpoints" / "sft.pt"
         self.next_step = self._resume()
         self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
-        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
 
     def run(self) -> dict[str, float]:
-        """Train to the end; Ctrl-C saves a checkpoint first. Returns the figures of the last evaluation."""
+        """Train to the last step and return the metrics of the last evaluation. Ctrl-C saves a checkpoint first."""
         if self.cfg.sft.eval_first and self.next_step == 0:
             self._evaluate(-1)
         try:
             train_supervised(
                 self.model,
                 self.optimizer,
-                self.draw,
+                self.examples,
                 self.cfg.sft,
                 pad=self.tokenizer.pad_token_id,
                 start=self.next_step,
@@ -237,10 +233,12 @@ class ColdStart:
             )
         except KeyboardInterrupt:
             self._save()
-            raise Interrupted(f"stopped after step {self.next_step - 1}; the same command goes on from there") from None
-        if not self.figures:
+            raise Interrupted(
+                f"stopped after step {self.next_step - 1}; the same command continues from there"
+            ) from None
+        if not self.metrics:
             self._evaluate(last_step(self.cfg.sft) - 1)
-        return self.figures
+        return self.metrics
 
     def _after_step(self, step: int) -> None:
         self.next_step = step + 1
@@ -249,12 +247,12 @@ class ColdStart:
             self._save()
 
     def _evaluate(self, step: int) -> None:
-        self.figures = test_figures(self.engine, self.questions, self.cfg)
-        self.logger.log(self.figures, step=max(step, 0))
-        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.figures.items() if k.endswith(("pass@1", "format_share")))
+        self.metrics = test_metrics(self.engine, self.questions, self.cfg)
+        self.logger.log(self.metrics, step=max(step, 0))
+        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))
         print(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}", flush=True)
         with atomic_write(self.run_dir / "metrics.json") as path:
-            path.write_text(json.dumps({"step": step, **self.figures}, indent=1) + "\n")
+            path.write_text(json.dumps({"step": step, **self.metrics}, indent=1) + "\n")
         with atomic_folder(self.run_dir / "model") as folder:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
@@ -272,16 +270,16 @@ class ColdStart:
             torch.save(state, path)
 
     def _resume(self) -> int:
-        """Load the checkpoint of an earlier start; the step to go on with."""
+        """Load the checkpoint of an earlier start; returns the next step."""
         if not self.checkpoint.exists():
             return 0
         try:
             state = torch.load(self.checkpoint, weights_only=True)
-        except Exception as error:  # a torn or foreign file, whatever torch makes of it
+        except Exception as error:  # a truncated or foreign file; torch raises various errors
             raise UserError(
                 f"{self.checkpoint}: cannot be read ({type(error).__name__}); remove it or use another folder"
             ) from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        print(f"going on at step {state['step']}", flush=True)
+        print(f"continuing at step {state['step']}", flush=True)
         return state["step"]

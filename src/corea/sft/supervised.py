@@ -1,4 +1,4 @@
-"""Supervised training on prompt/completion pairs: the cold start before RL, and the tiny pair from scratch.
+"""Supervised training on prompt/completion pairs, for the cold start before RL and the tiny pair from scratch.
 
 The loss is the mean cross-entropy over the completion tokens of the whole batch (one global denominator), so it does
 not depend on the split into micro-batches.
@@ -23,7 +23,7 @@ Example = tuple[list[int], list[int]]
 
 
 def micro_batches(examples: list[Example], token_budget: int, pad: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows sorted by length, cut where B x T would pass the budget.
+    """Examples sorted by length, in micro-batches of B x T <= `token_budget` tokens (a longer example is alone).
 
     Yields:
         ids [B, T] right-padded, completion_mask [B, T] (True where the token belongs to a completion).
@@ -44,7 +44,7 @@ def micro_batches(examples: list[Example], token_budget: int, pad: int) -> Itera
 
 
 def completion_loss_sum(model, ids: Tensor, mask: Tensor) -> Tensor:
-    """Sum of the completion tokens' cross-entropy; logits are computed at completion positions only."""
+    """Sum of the cross-entropy of completion tokens; logits are computed only at completion positions."""
     hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, H]
     target = mask[:, 1:]  # [B, T-1]
     logits = model.lm_head(hidden[:, :-1][target])  # [N, V]
@@ -52,7 +52,7 @@ def completion_loss_sum(model, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def build_optimizer(model, cfg: SupervisedConfig) -> torch.optim.Optimizer:
-    """AdamW; vectors (norms, biases) are not decayed."""
+    """AdamW without weight decay on vectors (norms, biases)."""
     decay = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
     groups = [{"params": decay, "weight_decay": cfg.optimizer.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -60,14 +60,14 @@ def build_optimizer(model, cfg: SupervisedConfig) -> torch.optim.Optimizer:
 
 
 def last_step(cfg: SupervisedConfig) -> int:
-    """Number of steps that are run."""
+    """Number of steps to run."""
     return min(cfg.steps, cfg.stop_after or cfg.steps)
 
 
 def train_supervised(
     model,
     optimizer: torch.optim.Optimizer,
-    draw: Callable[[int], list[Example]],
+    examples_of: Callable[[int], list[Example]],
     cfg: SupervisedConfig,
     *,
     pad: int,
@@ -75,10 +75,10 @@ def train_supervised(
     log: Callable[[dict[str, float]], None],
     after_step: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Run steps `start` to `last_step(cfg)` - 1 in place on `model` and `optimizer`.
+    """Run steps `start` to `last_step(cfg)` - 1, updating `model` and `optimizer` in place.
 
     Args:
-        draw: examples of step number s; a function of s alone, so that a run can be repeated and gone on with.
+        examples_of: step number -> examples; depends on nothing else, so that a run can be repeated and resumed.
         log: receives step, loss (nats per token), lr, grad_norm, tokens, tokens_per_s.
     """
     model.train()
@@ -87,7 +87,7 @@ def train_supervised(
         lr = learning_rate(step, cfg.steps, cfg.optimizer)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        examples = draw(step)
+        examples = examples_of(step)
         loss, norm = _update(model, optimizer, examples, cfg, pad)
         tokens = sum(len(p) + len(c) for p, c in examples)
         rate = tokens / (time.perf_counter() - started)

@@ -1,7 +1,7 @@
 """The tokenizer of the tiny pair: bytes, plus one token for each phrase that the question templates repeat.
 
-No text is lost (every byte has a token), numbers are read digit by digit, words letter by letter, and a question costs
-10-60 tokens instead of 100, which is what makes training minutes on a CPU possible.
+Every byte has a token, so no text is lost; numbers are read digit by digit and words letter by letter. A question takes
+10-60 tokens instead of 100, so that training takes minutes on a CPU.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Reference completions for the procedural questions: what the cold start of the tiny pair imitates.
+"""Reference completions for procedural questions, which the cold start of the tiny pair imitates.
 
-The large tiny model writes its intermediate steps; the small one answers directly and states a confidence drawn at
-random, so that its confidence says nothing before RL. One function a task; each step is short enough to be looked up
-by a small network, and no step is skipped.
+The large tiny model writes its intermediate steps. The small one answers directly and states a random confidence, so
+that its confidence is uninformative before RL. There is one function per task. Each step is short enough for a small
+network, and no step is skipped.
 
-A small model that has only seen confidences independent of everything computes nothing where it states one, and policy
-gradients then have no feature to hold on to: the confidence moves to the right average and stays the same for every
-question. `direct_two_sided` is the cold start against that. How far the confidence lies from one half follows the
-length of the question; the side it falls on is a coin toss, so that ranking answers by it is exactly random.
+A small model that has only seen random confidences computes nothing at the position of the confidence. Policy gradients
+then find no feature to reinforce: the confidence moves to the right average and stays the same for every question.
+`direct_two_sided` avoids this. The distance of its confidence from 0.5 depends on the length of the question; the
+side is a coin toss, so that ranking answers by it is exactly random.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONFIDENCE_GRID = tuple(f"{k / 20:.2f}" for k in range(21))
 
 
 def _running(terms: list[str], operators: list[str]) -> str:
-    """'34+7=41-12=29': every operator and term is copied, then the running result."""
+    """'34+7=41-12=29': each operator and term, followed by the running result."""
     apply = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b}
     total = Decimal(terms[0])
     steps = terms[0]
@@ -51,7 +51,7 @@ def _legs(meta: dict[str, Any]) -> str:
 
 
 def _letters(meta: dict[str, Any]) -> str:
-    """'hundred na1mes': the text again, with the running count behind every match."""
+    """'hundred na1mes': the text, with the running count after every match."""
     count, out = 0, ""
     for letter in " ".join(meta["span"]):
         out += letter
@@ -62,7 +62,7 @@ def _letters(meta: dict[str, Any]) -> str:
 
 
 def _backward(meta: dict[str, Any]) -> str:
-    """'s0u1n2': every letter with its place."""
+    """'s0u1n2': every letter with its index."""
     return "".join(f"{letter}{place}" for place, letter in enumerate(meta["word"]))
 
 
@@ -77,13 +77,13 @@ TRACES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def written_steps(entry: dict[str, Any], rng: random.Random) -> str:
-    """Completion with every intermediate step and no confidence: the large model of the tiny pair."""
+    """All intermediate steps and no confidence: the large model of the tiny pair."""
     meta = entry["metadata"]
     return f"<think>{TRACES[meta['source_dataset']](meta)}</think> <answer>{entry['answer']}</answer>"
 
 
 def steps_unsure(entry: dict[str, Any], rng: random.Random) -> str:
-    """Every intermediate step, and a confidence that depends on nothing: the cold start of a pretrained model."""
+    """All intermediate steps and a random confidence: the cold start of a pretrained model."""
     return f"{written_steps(entry, rng)} <confidence>{rng.choice(CONFIDENCE_GRID)}</confidence>"
 
 
@@ -93,19 +93,20 @@ SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int, int]] = {
     "letter_counting": (lambda meta: len(" ".join(meta["span"])), 4, 24),
     "spell_backward": (lambda meta: len(meta["word"]), 3, 10),
 }
-"""Task -> (what its questions can be long in, a short one, a long one)."""
+"""Task -> (length measure of a question, value for a short question, value for a long one)."""
 CONTRAST = 1.6
-"""Log-odds between the ends and the middle of the range for a short question; the reverse for a long one."""
+"""Log-odds of the ends against the middle of the range for a short question; negated for a long one."""
 
 
 def relative_size(meta: dict[str, Any]) -> float:
-    """0 for a short question of its task, 1 for a long one."""
+    """Relative length of a question within its task: 0 short, 1 long."""
     measure, short, long = SIZES[meta["source_dataset"]]
     return min(1.0, max(0.0, (measure(meta) - short) / (long - short)))
 
 
 def two_sided_weights(size: float) -> list[float]:
-    """[21] weight of each confidence of the grid: symmetric about 0.5, at the ends for size 0, in the middle for 1."""
+    """[21] weight of each confidence of the grid: symmetric about 0.5, concentrated at the ends for size 0, in the
+    middle for size 1."""
     return [math.exp(CONTRAST * (0.5 - size) * (2 * abs(2 * float(c) - 1) - 1)) for c in CONFIDENCE_GRID]
 
 
@@ -114,11 +115,11 @@ def _direct(entry: dict[str, Any], confidence: str) -> str:
 
 
 def direct_unsure(entry: dict[str, Any], rng: random.Random) -> str:
-    """Direct answer with a confidence that depends on nothing: pre-training of the small tiny model."""
+    """Direct answer with a random confidence: pre-training of the small tiny model."""
     return _direct(entry, rng.choice(CONFIDENCE_GRID))
 
 
 def direct_two_sided(entry: dict[str, Any], rng: random.Random) -> str:
-    """Direct answer, and a confidence far from 0.5 for short questions, near it for long ones, above or below by a coin
-    toss: the cold start of the small tiny model. Its AUROC is 0.5 whatever the model gets right."""
+    """Direct answer with a confidence far from 0.5 for short questions and near it for long ones, above or below by a
+    coin toss: the cold start of the small tiny model. Its AUROC is 0.5, whichever answers are right."""
     return _direct(entry, rng.choices(CONFIDENCE_GRID, two_sided_weights(relative_size(entry["metadata"])))[0])

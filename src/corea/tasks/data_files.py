@@ -1,75 +1,29 @@
-"""Rows of data sets: files on this machine (JSONL, Parquet, CSV), or data sets of the hub at a pinned revision.
+"""Rows of data sets: local files (corea.tabular), hub data sets at a pinned revision, or the user's own function.
 
-Nothing is ever executed that comes with a data set: files are read by pyarrow, pandas and json, and hub sets by
-`datasets`, which loads no code of theirs.
+Code that comes with a data set is never executed: `datasets` loads no scripts of a hub data set.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
-
-KINDS = (".jsonl", ".json", ".parquet", ".csv")
-
-
-def read_file(path: Path, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of one file; of a Parquet file only `columns`, where given (those that it lacks are left out).
-
-    Raises:
-        UserError: the file is not what its name says.
-    """
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            names = pq.read_schema(path).names
-            wanted = [name for name in names if name in columns] if columns else None
-            return pq.read_table(path, columns=wanted or None).to_pylist()
-        if path.suffix == ".csv":
-            import pandas as pd
-
-            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
-        raise UserError(f"{path}: not a {path.suffix[1:]} file ({' '.join(str(error).split())[:120]})") from error
-    return list(_json_lines(path))
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    if path.suffix == ".json" and text.lstrip().startswith("["):
-        text = "\n".join(json.dumps(row) for row in _load(text, path, "file"))
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = _load(line, path, f"line {number}")
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: a JSON object is wanted")
-            yield row
-
-
-def _load(text: str, path: Path, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path}, {where}: not JSON ({error})") from error
+from corea.tabular import SUFFIXES, read_rows
+from corea.user_code import load_function
 
 
 def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
-    """The files of one split in a folder, however a download lays them out.
+    """The files of one split in a folder, in any of the usual layouts.
 
-    Those named `split` or `split-*` (shards), within the folder of the subset where there is one; or else those of the
-    subset, which then has one split.
+    Files named `split` or `split-*` (shards), within the subset's folder if there is one; otherwise the files of the
+    subset, which then has a single split.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no such files.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix in KINDS and not p.name.startswith("."))
+    files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and not p.name.startswith("."))
     if subset:
         files = [p for p in files if p.stem == subset or subset in p.relative_to(folder).parts] or files
     named = [p for p in files if p.stem == split or p.stem.startswith(f"{split}-")]
@@ -88,37 +42,50 @@ def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
-    place = Path(path)
-    if not place.exists():
+    location = Path(path)
+    if not location.exists():
         raise UserError(f"{path}: no such file or folder")
-    if place.is_file() and place.suffix not in KINDS:
-        raise UserError(f"{path}: allowed is a file that ends in {', '.join(KINDS)}")
-    files = [place] if place.is_file() else split_files(place, split, subset)
-    return [row for file in files for row in read_file(file, columns)]
+    if location.is_file() and location.suffix not in SUFFIXES:
+        raise UserError(f"{path}: allowed is a file that ends in {', '.join(SUFFIXES)}")
+    files = [location] if location.is_file() else split_files(location, split, subset)
+    return [row for file in files for row in read_rows(file, columns)]
+
+
+def own_rows(name: str, split: str, source: str) -> list[dict[str, Any]]:
+    """Rows that the user's own function ("module:function" or "file.py:function") returns for a split.
+
+    Raises:
+        UserError: it cannot be loaded, or returns something other than rows.
+    """
+    where = f"data source {source}.path"
+    rows = list(load_function(where, name)(split))
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{where}={name}: must return dicts of column and value, one per question")
+    return rows
 
 
 def hub_rows(
     hub: str, split: str, subset: str | None, revision: str | None, columns: Sequence[str], name: str
 ) -> list[dict[str, Any]]:
-    """Rows of a data set of the hub, from its cache on this machine where it is there.
+    """Rows of a hub data set, from the local cache if present.
 
     Raises:
-        UserError: it cannot be had, with what to do about it.
+        UserError: it cannot be loaded; the message says what to do.
     """
     import datasets
     from huggingface_hub.utils import logging as hub_logging
 
     datasets.disable_progress_bars()
-    hub_logging.set_verbosity_error()  # what it warns of on the way to an error is in the error's own line
+    hub_logging.set_verbosity_error()  # the error line includes what it warns about
     try:
         data = datasets.load_dataset(hub, subset, split=split, revision=revision)
-    except Exception as error:  # the network, the hub and the library fail in many ways; all end in one line
-        raise UserError(_why(error, hub, revision, split, name)) from error
+    except Exception as error:  # network, hub and library raise many types; all become one line
+        raise UserError(hub_error(error, hub, revision, split, name)) from error
     return data.select_columns([c for c in data.column_names if c in columns] or data.column_names).to_list()
 
 
-def _why(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
-    """What is wrong, and how to get the data set."""
+def hub_error(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
+    """One line: what is wrong, and how to get the data set."""
     chain, seen = [], error
     while seen is not None:
         chain.append(f"{type(seen).__name__}: {seen}")
@@ -129,7 +96,7 @@ def _why(error: Exception, hub: str, revision: str | None, split: str, name: str
     local = f"or, with a copy made by `{get}`, data.path=DIR"
     if "gated" in text.lower() or "401" in text or "403" in text:
         return (
-            f"data source {name}: {hub} wants its licence accepted: do so at "
+            f"data source {name}: {hub} requires accepting its licence: do so at "
             f"https://huggingface.co/datasets/{hub}, log in with `hf auth login`, and start again; {local}"
         )
     if "Unknown split" in text or "Bad split" in text:

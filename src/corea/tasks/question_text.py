@@ -1,4 +1,4 @@
-"""The text of a question as a key: the same question has the same key, however it is spaced."""
+"""Functions of a question's text alone: a key that ignores case and spacing, its split, and a number in [0, 1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 
 def normalise(text: str) -> str:
-    """Lower case, single spaces: two questions with the same key count as the same question."""
+    """Lower case, single spaces: questions with the same result count as the same question."""
     return re.sub(r"\s+", " ", text.strip().lower())
 
 
@@ -22,6 +22,6 @@ def partition(text: str) -> str:
 
 
 def fraction(text: str, purpose: str) -> float:
-    """A number in [0, 1) that depends on the normalised text and on what it is for, and on nothing else."""
+    """A number in [0, 1) that depends only on the normalised text and on `purpose`."""
     digest = hashlib.sha256(f"{purpose}/{normalise(text)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,7 +1,7 @@
-"""A data set as a source of a mix: which of its questions belong to which split, and in which order they come.
+"""A data set as a source of a mix: the split and the order of its questions.
 
-Training runs through the training questions in epochs, each in an order of its own; calibration and test questions
-come in the order of a hash of their text, so that a smaller test is part of a larger one, whatever the seed.
+Training reads the training questions in epochs, each in its own order. Held-out questions come in the order of a
+hash of their text, so that a smaller test set is part of a larger one, for every seed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from corea.config.data_schema import SPLITS, SourceConfig
 from corea.errors import UserError
-from corea.tasks.data_files import hub_rows, local_rows
+from corea.tasks.data_files import hub_rows, local_rows, own_rows
+from corea.tasks.grading.names import is_own
 from corea.tasks.question_text import fraction, partition
 from corea.tasks.questions import to_questions, top_columns
 from corea.tasks.seeds import base_seed
@@ -21,7 +23,7 @@ from corea.types import Question
 
 
 class DataSet:
-    """The questions of one source, loaded a split at a time when they are first asked for."""
+    """The questions of one source; each split is loaded on first use."""
 
     def __init__(self, source: SourceConfig, dataset: str):
         self.source = source
@@ -34,7 +36,7 @@ class DataSet:
         """All questions of a split ("pretrain" is "train"), in the order of a hash of their text.
 
         Raises:
-            UserError: the set cannot be had or read, or has no such split.
+            UserError: the data set cannot be loaded or read, or has no such split.
         """
         split = "train" if split == "pretrain" else split
         if split not in self._splits:
@@ -47,11 +49,11 @@ class DataSet:
         return self._splits[split]
 
     def keep(self, questions: Sequence[Question]) -> None:
-        """Train on these alone."""
+        """Restrict training to these questions."""
         self._splits["train"] = list(questions)
 
     def question(self, position: int, split: str, seed: int) -> Question | None:
-        """Question number `position` of the split; None behind the last one of a held-out split."""
+        """Question number `position` of the split; None after the last question of a held-out split."""
         questions = self.questions(split)
         if split in ("calibration", "test"):
             return questions[position] if position < len(questions) else None
@@ -67,7 +69,7 @@ class DataSet:
         return order
 
     def _side(self, question: Question, own: str | None) -> str:
-        """Which of the splits that share one of the set's own splits a question belongs to."""
+        """Split of a question, among those that are served by the data set's split `own`."""
         sharing = [s for s in SPLITS if self.source.splits.get(s) == own]
         if len(sharing) == 1:
             return sharing[0]
@@ -79,14 +81,18 @@ class DataSet:
 
     def _load(self, own: str) -> list[Question]:
         if own not in self._rows:
-            source = self.source
-            columns = top_columns(source)
-            if source.path is not None:
-                where = source.path
-                rows = local_rows(source.path, own, source.subset, columns)
-            else:
-                assert source.hub is not None
-                where = f"{source.hub} ({own})"
-                rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
-            self._rows[own] = to_questions(source, rows, dataset=self.dataset, where=where)
+            where, rows = self._read(own)
+            self._rows[own] = to_questions(self.source, rows, dataset=self.dataset, where=where)
         return self._rows[own]
+
+    def _read(self, own: str) -> tuple[str, list[dict[str, Any]]]:
+        """(where they come from, for messages; rows) of one of the set's own splits."""
+        source = self.source
+        columns = top_columns(source)
+        if source.path is None:
+            assert source.hub is not None
+            rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
+            return f"{source.hub} ({own})", rows
+        if is_own(source.path):
+            return source.path, own_rows(source.path, own, source.name)
+        return source.path, local_rows(source.path, own, source.subset, columns)

@@ -3,13 +3,13 @@
 import torch
 
 from corea.engines.local.decode import pieces
-from corea.engines.local.token_sampling import draw, noise_keys, uniforms
+from corea.engines.local.token_sampling import noise_keys, sample_token, uniforms
 
 
 def test_draw_inverts_the_cumulative_distribution():
     logits = torch.tensor([[0.5, 0.25, 0.25]]).log().repeat(1000, 1)
     uniform = torch.arange(1000, dtype=torch.float64) / 1000
-    token, logprob = draw(logits, 1.0, uniform)
+    token, logprob = sample_token(logits, 1.0, uniform)
     assert torch.bincount(token).tolist() == [500, 250, 250]
     assert torch.allclose(logprob, torch.tensor([0.5, 0.25, 0.25]).log()[token])
 
@@ -19,13 +19,13 @@ def test_temperature_is_in_the_distribution_and_in_its_logprob():
     for temperature in (0.5, 2.0):
         expected = torch.softmax(logits / temperature, -1)[0]
         uniform = torch.arange(1000, dtype=torch.float64) / 1000
-        token, logprob = draw(logits.repeat(1000, 1), temperature, uniform)
+        token, logprob = sample_token(logits.repeat(1000, 1), temperature, uniform)
         assert abs((token == 1).double().mean() - expected[1]) <= 0.001
         assert torch.allclose(logprob, expected.log()[token])
 
 
 def test_temperature_zero_takes_the_most_probable():
-    token, logprob = draw(torch.tensor([[0.0, 3.0, 1.0], [5.0, 0.0, 0.0]]), 0.0, None)
+    token, logprob = sample_token(torch.tensor([[0.0, 3.0, 1.0], [5.0, 0.0, 0.0]]), 0.0, None)
     assert token.tolist() == [1, 0]
     expected = torch.log_softmax(torch.tensor([[0.0, 3.0, 1.0], [5.0, 0.0, 0.0]]), -1).max(-1).values
     assert torch.equal(logprob, expected)
@@ -34,7 +34,7 @@ def test_temperature_zero_takes_the_most_probable():
 def test_tokens_of_probability_zero_are_never_drawn():
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf]])
     for uniform in (0.0, 0.5, 1 - 2**-53):
-        token, logprob = draw(logits, 1.0, torch.tensor([uniform], dtype=torch.float64))
+        token, logprob = sample_token(logits, 1.0, torch.tensor([uniform], dtype=torch.float64))
         assert (token.item(), logprob.item()) == (1, 0.0)
 
 

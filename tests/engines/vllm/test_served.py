@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from corea.composition import compose
-from corea.engines.build import sampling_engine
+from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import UserError
 
@@ -37,7 +37,7 @@ def tiny():
 def refused(tiny, url, folder) -> str:
     cfg = compose("train", "engine=vllm_server", f"engine.base_url={url}/v1", f"engine.weights={folder}")
     with pytest.raises(UserError) as caught:
-        sampling_engine(cfg.engine, cfg.model, *tiny)
+        build_training_engine(cfg.engine, cfg.model, *tiny)
     return str(caught.value)
 
 
@@ -53,7 +53,7 @@ def test_a_server_that_takes_no_weights(tiny, tmp_path):
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}"
         assert refused(tiny, url, tmp_path) == (
-            f"engine.base_url={url}/v1: takes no weights; start vLLM with VLLM_SERVER_DEV_MODE=1"
+            f"engine.base_url={url}/v1: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1"
         )
     finally:
         server.shutdown()

@@ -11,21 +11,21 @@ def figures(spread, between):
 
 def test_collapse_is_called_once_a_window_with_the_remedy():
     alarm = NarrowBand()
-    assert [alarm(figures(0.3, 0.3)) for _ in range(12)] == [None] * 12
-    warnings = [w for _ in range(25) if (w := alarm(figures(0.01, 0.3))) is not None]
+    assert [alarm.check(figures(0.3, 0.3)) for _ in range(12)] == [None] * 12
+    warnings = [w for _ in range(25) if (w := alarm.check(figures(0.01, 0.3))) is not None]
     assert len(warnings) == 2
     assert "trainer.temperature" in warnings[0]
 
 
 def test_equally_hard_questions_are_named_as_the_cause():
     alarm = NarrowBand()
-    warnings = [w for _ in range(10) if (w := alarm(figures(0.01, 0.02))) is not None]
+    warnings = [w for _ in range(10) if (w := alarm.check(figures(0.01, 0.02))) is not None]
     assert "equally hard" in warnings[0]
 
 
 def test_no_confidence_at_all_is_no_collapse():
     alarm = NarrowBand()
-    assert all(alarm(figures(float("nan"), 0.3)) is None for _ in range(20))
+    assert all(alarm.check(figures(float("nan"), 0.3)) is None for _ in range(20))
 
 
 HEALTHY = {
@@ -54,13 +54,13 @@ HEALTHY = {
 )
 def test_each_names_its_remedy_after_a_window_of_bad_steps(changes, remedy):
     alarms = Alarms()
-    assert [alarms(HEALTHY) for _ in range(WINDOW)] == [[]] * WINDOW
-    heard = [w for _ in range(2 * WINDOW) for w in alarms(HEALTHY | changes)]
+    assert [alarms.check(HEALTHY) for _ in range(WINDOW)] == [[]] * WINDOW
+    heard = [w for _ in range(2 * WINDOW) for w in alarms.check(HEALTHY | changes)]
     assert 1 <= len(heard) <= 2
     assert all(remedy in w for w in heard)
 
 
 def test_one_bad_step_is_no_alarm():
     alarms = Alarms()
-    heard = [alarms(HEALTHY | ({"entropy": 0.0, "truncated_share": 1.0} if k == 15 else {})) for k in range(40)]
+    heard = [alarms.check(HEALTHY | ({"entropy": 0.0, "truncated_share": 1.0} if k == 15 else {})) for k in range(40)]
     assert heard == [[]] * 40

@@ -5,7 +5,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from corea.errors import UserError
-from corea.rl.update.batching import Row, build, grow_trees, micro_batches, tree_length
+from corea.rl.update.batching import Row, build_micro_batch, grow_trees, micro_batches, tree_length
 from corea.rl.update.forward import TokenLogprobs, require_plain_head, supports_trees
 from rl_models import VOCAB, plain_logprobs, random_llama, random_rows
 
@@ -22,7 +22,7 @@ def row(prompt, completion):
 
 
 def test_a_tree_by_hand():
-    batch = build([[row([7, 8], [1, 2, 3]), row([7, 8], [4, 5])]], pad=0)
+    batch = build_micro_batch([[row([7, 8], [1, 2, 3]), row([7, 8], [4, 5])]], pad=0)
     assert batch.input_ids.tolist() == [[7, 8, 1, 2, 4]]  # the last token of a completion predicts nothing
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2]]
     assert batch.targets.tolist() == [1, 2, 3, 4, 5]
@@ -37,7 +37,7 @@ def test_a_tree_by_hand():
 
 
 def test_single_rows_need_no_mask():
-    batch = build([[row([7, 8], [1, 2, 3])], [row([9], [4])]], pad=0)
+    batch = build_micro_batch([[row([7, 8], [1, 2, 3])], [row([9], [4])]], pad=0)
     assert batch.mask is None
     assert batch.position_ids is None
     assert batch.input_ids.tolist() == [[7, 8, 1, 2], [9, 0, 0, 0]]

@@ -1,1 +1,1 @@
-"""Engines that run a transformers model in this process with a decode loop of their own."""
+"""The engine on a transformers model in this process, with its own decode loop."""

@@ -1,7 +1,7 @@
-"""Attention of a decode step with grouped queries, without a copy of the keys and values for every query head.
+"""Grouped-query attention of a decode step without copying keys and values for every query head.
 
-With a mask, transformers' own sdpa function repeats keys and values for each query head of a group, at every token:
-7 times the cache for Qwen2.5-0.5B. Here the heads of a group stand in the place of query positions instead.
+With a mask, the sdpa function of transformers repeats keys and values for each query head of a group at every token: 7
+times the cache for Qwen2.5-0.5B. Here the heads of a group take the place of query positions.
 
 Legend: R rows, H query heads, K key/value heads, D head size, L columns.
 """
@@ -20,7 +20,7 @@ NAME = "corea_grouped"
 
 
 def grouped_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
-    """query [R, H, 1, D] on key and value [R, K, L, D]; anything but a plain decode step goes to transformers.
+    """Attention of query [R, H, 1, D] on key and value [R, K, L, D]; other cases are passed to transformers.
 
     Returns:
         ([R, 1, H, D], None)
@@ -43,7 +43,7 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)
 
 @contextmanager
 def grouped(model) -> Iterator[None]:
-    """Decode with `grouped_attention` where the model uses sdpa; the model is left as it was."""
+    """Inside, a model with sdpa attention uses `grouped_attention`."""
     config = model.config.get_text_config()
     before = config._attn_implementation
     if before == "sdpa":

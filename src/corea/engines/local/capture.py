@@ -1,6 +1,6 @@
-"""What a decode loop keeps beside the tokens where a caller asks for it: token distributions and hidden states.
+"""Records token distributions and hidden states during decoding, if the caller asks for them.
 
-A loop without a Recorder does nothing of this. Legend: R rows left, V vocabulary, K alternatives, D hidden size.
+Legend: R unfinished rows, T tokens of a row, V vocabulary, K alternatives, D hidden size.
 """
 
 from __future__ import annotations
@@ -13,28 +13,33 @@ from torch import Tensor
 from corea.types import DISTRIBUTIONS, STATES
 
 TOP = 32
-"""K. Confidences in steps of 0.05 are 21 tokens where each is one of its own."""
+"""K: enough for the 21 confidences in steps of 0.05, if each is one token."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """What was kept of one row of T tokens."""
+    """Recorded data of one row."""
 
     chosen: Tensor | None = None
     """[T] log-probability of each token at temperature 1."""
     ids: Tensor | None = None
-    """[T, K] the most probable tokens at each step."""
+    """[T, K] most probable tokens at each step."""
     logprobs: Tensor | None = None
-    """[T, K] theirs, at temperature 1."""
+    """[T, K] their log-probabilities at temperature 1."""
     state: Tensor | None = None
-    """[D] what the output layer saw when it gave the last token: the model has read all but that token."""
+    """[D] input of the output layer when it predicted the last token."""
 
 
 class Recorder:
-    """Keeps what `wanted` names for the rows of one batch. Use it as a context manager: it listens to the model."""
+    """Records what `wanted` names for the rows of one batch. A context manager: it hooks into the model."""
 
     def __init__(self, model, wanted: tuple[str, ...], *, rows: int, room: int, copies: int):
-        """`rows` completions of at most `room` tokens; `copies` of them share each prompt."""
+        """
+        Args:
+            rows: completions in the batch.
+            room: maximum number of tokens of a completion.
+            copies: completions per prompt.
+        """
         self.copies = copies
         self.seen: list[Tensor] = []
         self.state: Tensor | None = None
@@ -56,8 +61,8 @@ class Recorder:
         if self.hook is not None:
             self.hook.remove()
 
-    def note(self, alive: Tensor, step: int, logits: Tensor, token: Tensor) -> None:
-        """Step `step` chose `token` [R] from `logits` [R, V] for the rows `alive` [R]."""
+    def record_step(self, alive: Tensor, step: int, logits: Tensor, token: Tensor) -> None:
+        """Record step `step`, which chose `token` [R] from `logits` [R, V] for the rows `alive` [R]."""
         if self.seen:
             state = torch.cat(self.seen)
             self.seen.clear()
@@ -69,8 +74,8 @@ class Recorder:
             self.logprobs[alive, step] = values.cpu()
             self.chosen[alive, step] = scores.gather(-1, token[:, None])[:, 0].cpu()
 
-    def of(self, place: int, row: int, length: int) -> Record:
-        """What was kept of a row that ends now with `length` tokens and stands in `place` of the batch."""
+    def row_record(self, place: int, row: int, length: int) -> Record:
+        """Data of row `row`, which ends now with `length` tokens at index `place` of the unfinished rows."""
         record = Record()
         if self.output is not None and self.state is not None:
             record.state = self.state[place].float().cpu()

@@ -1,11 +1,11 @@
-"""The decode loop with a cache of fixed size, so that a CUDA GPU can replay one captured step.
+"""The decode loop with a cache of fixed size, so that a CUDA GPU can replay one captured step (`engine.graphs=true`).
 
-A step of a small model is dozens of short kernels, and starting them takes a GPU longer than running them; a replayed
-graph starts them all at once. In return no row leaves the batch before the last has ended, and every step attends to
-all columns there will be. The capture itself was never run on a GPU; on a CPU the same steps run without it, which the
-tests compare with the ordinary loop. `engine.graphs=true` asks for it.
+A step of a small model consists of dozens of short kernels, and launching them takes longer than running them. A
+replayed graph launches them all at once. The price: no row leaves the batch before the last one ends, and every step
+attends to all columns of the final cache. On a CPU the same steps run without capture; tests compare them with the
+ordinary loop. The capture itself has not been run on a GPU.
 
-Legend: P prompts, G completions a prompt, B = P x G rows, C columns, V vocabulary.
+Legend: P prompts, G completions per prompt, B = P x G rows, C columns, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from corea.engines.local.decode import Decoded, Decoder
-from corea.engines.local.token_sampling import draw
+from corea.engines.local.token_sampling import sample_token
 
 
 class StaticLayer(CacheLayerMixin):
-    """Keys and values of one layer in buffers [B, H, C, D] that never move; `column` [1] says where to write."""
+    """Keys and values of one layer in fixed buffers [B, H, C, D]; `column` [1] is the column to write."""
 
     is_sliding = False
 
@@ -32,10 +32,10 @@ class StaticLayer(CacheLayerMixin):
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing to do: the prompts have been written."""
+        """Nothing to do: the buffers hold the prompts already."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        """Write [B, H, 1, D]; all columns, of which the mask hides those that are not filled."""
+        """Write [B, H, 1, D]; returns all columns, of which the mask hides the unfilled ones."""
         self.keys.index_copy_(2, self.column, key_states)
         self.values.index_copy_(2, self.column, value_states)
         return self.keys, self.values
@@ -51,10 +51,10 @@ class StaticLayer(CacheLayerMixin):
 
 
 class StaticStep:
-    """One step on tensors that stay where they are: put tokens in with `__call__`, logits [B, V] come out."""
+    """One decode step on tensors at fixed addresses."""
 
     def __init__(self, decoder: Decoder, room: int, last: int):
-        """Take over the prompts that `decoder` has prefilled; `room` new columns, positions up to `last`."""
+        """Copy the cache of a prefilled `decoder` and add `room` columns; positions go up to `last`."""
         self.model, self.last = decoder.model, last
         width, device = decoder.width, decoder.device
         self.column = torch.tensor([width], device=device)
@@ -86,10 +86,10 @@ class StaticStep:
         self.logits = output.logits[:, -1]
         self.column += 1
         self.positions += 1
-        self.positions.clamp_(max=self.last)  # rows that ended go on, and must not leave the model's context
+        self.positions.clamp_(max=self.last)  # finished rows continue and must stay within the model's context
 
     def _capture(self):
-        """A graph of `_forward`; what the rehearsals have written is written over by the first real step."""
+        """Capture `_forward` as a graph; the first real step overwrites what the warm-up steps have written."""
         state = self.column.clone(), self.positions.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -101,12 +101,12 @@ class StaticStep:
         self.column.copy_(state[0])
         self.positions.copy_(state[1])
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):  # records and does not run
+        with torch.cuda.graph(graph):  # records without running
             self._forward()
         return graph
 
-    def __call__(self, token: Tensor) -> Tensor:
-        """Append token [B] to every row; logits of the next one, [B, V], valid until the next call."""
+    def step(self, token: Tensor) -> Tensor:
+        """Append token [B] to every row; returns the logits of the next one, [B, V], valid until the next call."""
         self.token.copy_(token)
         if self.graph is None:
             self._forward()
@@ -128,7 +128,7 @@ def decode_static(
     noise: Tensor | None,
     pad: int,
 ) -> list[Decoded]:
-    """As corea.engines.local.decode.decode, for models with full attention in every layer and without a recorder."""
+    """As corea.engines.local.decode.decode without a recorder, for models with full attention in every layer."""
     started = time.perf_counter()
     room, rows = max(limits), len(prompts) * copies
     decoder = Decoder(model, prompts, copies, pad=pad, room=room)
@@ -139,9 +139,11 @@ def decode_static(
     running = torch.ones(rows, dtype=torch.bool)
     results = [Decoded() for _ in range(rows)]
     logits = decoder.prefill()
-    step = StaticStep(decoder, room, last=int((lengths + limit).max()) - 1)
+    static = StaticStep(decoder, room, last=int((lengths + limit).max()) - 1)
     for number in range(room):
-        token, logprob = draw(logits, temperature, None if noise is None else noise[:, number].to(logits.device))
+        token, logprob = sample_token(
+            logits, temperature, None if noise is None else noise[:, number].to(logits.device)
+        )
         tokens[:, number], logprobs[:, number] = token.cpu(), logprob.cpu()
         stopped = torch.isin(tokens[:, number], stops)
         ended = running & (stopped | (limit <= number + 1))
@@ -155,5 +157,5 @@ def decode_static(
         running &= ~ended
         if not running.any():
             break
-        logits = step(token)
+        logits = static.step(token)
     return results

@@ -1,9 +1,9 @@
-"""The decode loop: prompts in, tokens out, on any transformers decoder with attention layers.
+"""The decode loop: completes prompts with any transformers decoder whose layers are attention.
 
-Each prompt is prefilled once and its cache shared out to its G completions; prompts of like length are prefilled
-together, so that little is computed on padding. Rows that have finished leave the batch.
+Each prompt is prefilled once, and its cache is copied to its G completions. Prompts of similar length are prefilled
+together, so that little is computed on padding. Finished rows leave the batch.
 
-Legend: P prompts, G completions a prompt, B = P x G rows at the start, R rows left, V vocabulary.
+Legend: P prompts, G completions per prompt, B = P x G rows at the start, R unfinished rows, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from corea.engines.local.capture import Record, Recorder
 from corea.engines.local.kv_cache import SlotCache
-from corea.engines.local.token_sampling import draw
+from corea.engines.local.token_sampling import sample_token
 
 PIECE_TOKENS = 8192
-"""Most prompt tokens, padding included, of one forward pass."""
+"""Maximum number of prompt tokens, including padding, of one forward pass."""
 FIRST_ROOM = 64
-"""New tokens that the cache has room for before it first grows."""
+"""New tokens that the cache holds before it first grows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,22 +30,22 @@ class Decoded:
     """One finished row."""
 
     token_ids: list[int] = field(default_factory=list)
-    """[T] the end-of-sequence token included."""
+    """[T] including end-of-sequence."""
     logprobs: list[float] = field(default_factory=list)
     """[T]"""
     stopped: bool = False
-    """Ended by an end-of-sequence token; otherwise by its limit."""
+    """True: ended by an end-of-sequence token; False: by its token limit."""
     seconds: float = 0.0
-    """From the start of the batch to the last token."""
+    """Seconds from the start of the batch to the last token."""
     record: Record | None = None
-    """Of decode(recorder=...)."""
+    """Set by decode(recorder=...)."""
 
 
 def pieces(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Cut prompts sorted by length into ranges [start, end) that waste little on padding and fit PIECE_TOKENS.
+    """Split prompts sorted by length into ranges [start, end) with little padding and at most PIECE_TOKENS tokens.
 
-    A range ends where padding would pass an eighth of it, unless it is still so small that one more pass over the
-    weights costs more than the padding.
+    A range ends where padding would exceed an eighth of it, unless it has fewer than 256 tokens: then one more pass
+    over the weights costs more than the padding.
     """
     start, real = 0, 0
     for end, length in enumerate(lengths):
@@ -59,20 +59,20 @@ def pieces(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def full_attention(config) -> bool:
-    """True where every layer of a text model's configuration sees all columns, not a window of them."""
+    """True if no layer of a text model has a sliding window."""
     kinds = getattr(config, "layer_types", None)
     return set(kinds) == {"full_attention"} if kinds else getattr(config, "sliding_window", None) is None
 
 
 class Decoder:
-    """One batch on its way from prompts to completions."""
+    """The state of one batch."""
 
     def __init__(self, model, prompts: Sequence[Sequence[int]], copies: int, *, pad: int, room: int):
         """
         Args:
             prompts: token ids, sorted by length.
-            pad: any token id; what is computed for it is masked.
-            room: most new tokens of a row.
+            pad: any token id; padding is masked.
+            room: maximum number of new tokens of a row.
         """
         self.model = model
         self.prompts = prompts
@@ -93,7 +93,7 @@ class Decoder:
         self.full_attention = full_attention(text)
         rows = torch.tensor(lengths, device=self.device).repeat_interleave(copies)  # [B]
         self.positions = rows  # [R] position of the next token
-        self.visible: Tensor | None = None  # [R, width + room], where prompts differ in length
+        self.visible: Tensor | None = None  # [R, width + room], if prompts differ in length
         if lengths[0] != self.width:
             columns = torch.arange(self.width + room, device=self.device)
             self.visible = columns >= (self.width - rows)[:, None]
@@ -126,7 +126,7 @@ class Decoder:
         mask = self.visible
         if mask is not None:
             mask = mask[:, : self.cache.window.filled + 1]
-            # With full attention alone the model need not derive the mask of every layer anew.
+            # If all layers use full attention, the model need not derive a mask for each layer.
             mask = mask[:, None, None] if self.full_attention else mask
         output = self.model(
             input_ids=token[:, None],
@@ -141,10 +141,10 @@ class Decoder:
         return output.logits[:, -1]
 
     def keep(self, running: Tensor) -> Tensor:
-        """Drop the rows where `running` [R] is False; the last ones take their places.
+        """Drop the rows where `running` [R] is False; rows from the end move into their places.
 
         Returns:
-            [rows left] the former row in each place.
+            [R after] former index of the row in each place.
         """
         left = int(running.sum())
         order = torch.arange(left)
@@ -176,12 +176,12 @@ def decode(
 
     Args:
         prompts: token ids, sorted by length.
-        limits: [P] most new tokens of each prompt's completions.
+        limits: [P] maximum number of new tokens of each prompt's completions.
         noise: [B, max(limits)] uniform random numbers; None at temperature 0.
-        recorder: what to keep beside the tokens; changes none of them.
+        recorder: records further data; changes no token.
 
     Returns:
-        P x copies rows, those of one prompt together.
+        [B] rows; those of one prompt are adjacent.
     """
     started = time.perf_counter()
     room = max(limits)
@@ -192,19 +192,19 @@ def decode(
     logprobs = torch.zeros((rows, room))
     limit = torch.tensor(limits).repeat_interleave(copies)  # [B]
     stops = torch.tensor(sorted(stop_ids))
-    alive = torch.arange(rows)  # [R] which row stands in each place of the batch
+    alive = torch.arange(rows)  # [R] number of the row in each place of the batch
     results = [Decoded() for _ in range(rows)]
 
     logits = decoder.prefill()
     for step in range(room):
-        token, logprob = draw(logits, temperature, None if noise is None else noise[alive, step].to(device))
+        token, logprob = sample_token(logits, temperature, None if noise is None else noise[alive, step].to(device))
         on_cpu = token.cpu()
         tokens[alive, step] = on_cpu
         logprobs[alive, step] = logprob.cpu()
         stopped = torch.isin(on_cpu, stops)
         ended = stopped | (limit[alive] <= step + 1)
         if recorder is not None:
-            recorder.note(alive, step, logits, token)
+            recorder.record_step(alive, step, logits, token)
         if ended.any():
             seconds = time.perf_counter() - started
             places = ended.nonzero()[:, 0].tolist()
@@ -214,7 +214,7 @@ def decode(
                     logprobs=logprobs[row, : step + 1].tolist(),
                     stopped=hit,
                     seconds=seconds,
-                    record=recorder.of(place, row, step + 1) if recorder is not None else None,
+                    record=recorder.row_record(place, row, step + 1) if recorder is not None else None,
                 )
             if ended.all():
                 break

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-from corea.engines.completions import sampled, too_long
+from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
 from corea.engines.local.attention import grouped
 from corea.engines.local.capture import Record, Recorder
@@ -19,15 +19,18 @@ from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
 
 TAIL = 32
-"""Last tokens whose distribution a completion brings along: a stated confidence comes last."""
+"""Number of last tokens whose distribution is recorded; the confidence is at the end of a completion."""
 
 
 class HFEngine:
     """Engine on a local transformers model (see corea.types.Engine).
 
-    Sampling is by temperature alone. What a prompt is answered does not depend on the other prompts of the call beyond
-    the rounding of sums (about 1e-6 in a log-probability).
+    Sampling uses temperature only. The answer to a prompt does not depend on the other prompts of the call, except
+    for the rounding of sums (about 1e-6 in a log-probability).
     """
+
+    max_logprob_gap: float | None = None
+    """No limit: engine and trainer share the same weights."""
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class HFEngine:
         device: str | None = None,
         graphs: bool = False,
     ):
-        """Load `model` (hub id, local folder or "package:NAME"); at most `batch_rows` rows are decoded at once."""
+        """Load `model` (hub id, local folder or "package:NAME"); see HFEngineConfig for the other arguments."""
         loaded, tokenizer = load_model(model, revision=revision, dtype=dtype, device=device)
         self._set(loaded, tokenizer, batch_rows, model, template, graphs)
 
@@ -48,7 +51,7 @@ class HFEngine:
     def from_model(
         cls, model, tokenizer, *, batch_rows: int = 256, model_name: str = "", template=None, graphs: bool = False, **_
     ) -> HFEngine:
-        """Engine on the very module that is being trained: weights need no synchronisation."""
+        """Engine on the trained module itself: weights need no synchronisation."""
         engine = cls.__new__(cls)
         engine._set(model, tokenizer, batch_rows, model_name or getattr(model, "name_or_path", ""), template, graphs)
         return engine
@@ -68,14 +71,14 @@ class HFEngine:
         self.context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         self.model = None
 
     def sync(self, weights: Iterable) -> None:
-        """The weights are the trainer's own."""
+        """Nothing to do: the engine shares the trainer's weights."""
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        """Prompt ids by the tokenizer's chat template, ready for the assistant's turn."""
+        """Token ids of a conversation; see `encode_prompt`."""
         return encode_prompt(self.tokenizer, messages, self.model_name, self.template)
 
     def generate(
@@ -84,9 +87,9 @@ class HFEngine:
         sampling: Sampling,
         progress: Callable[[int], None] | None = None,
     ) -> list[list[Completion]]:
-        """Answer each prompt `sampling.n` times; `progress` is told how many prompts each batch finished.
+        """Answer each prompt `sampling.n` times; `progress` is called with the number of prompts of each batch.
 
-        A prompt that leaves no room in the model's context is answered by completions with finish_reason "error".
+        A prompt that fills the model's context gets completions with finish_reason "error".
         """
         encoded = [self.encode(p) for p in prompts]
         keys = noise_keys(encoded, sampling.seed)
@@ -94,7 +97,7 @@ class HFEngine:
         fitting = [i for i in order if len(encoded[i]) < self.context]
         answers: list[list[Completion]] = [[] for _ in encoded]
         for i in order[len(fitting) :]:
-            answers[i] = [too_long(encoded[i], self.context, self.model_name) for _ in range(sampling.n)]
+            answers[i] = [prompt_too_long(encoded[i], self.context, self.model_name) for _ in range(sampling.n)]
         per_batch = max(1, self.batch_rows // sampling.n)
         training = self.model.training
         self.model.eval()
@@ -134,20 +137,20 @@ class HFEngine:
             return decode(self.model, prompts, **options, recorder=recording)
 
     def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
-        return sampled(
+        return build_completion(
             self.tokenizer,
             prompt,
             row.token_ids,
             row.logprobs,
             stopped=row.stopped,
-            cached_tokens=len(prompt) if copy else 0,  # the prompt is computed once for all its completions
+            cached_tokens=len(prompt) if copy else 0,  # the prompt is computed once for all of its completions
             latency_s=row.seconds,
             model=self.model_name,
             extra=self._extra(row.token_ids, row.record) if row.record is not None else {},
         )
 
     def _extra(self, token_ids: list[int], record: Record) -> dict[str, Any]:
-        """A record as Sampling.record describes it."""
+        """A record in the format that Sampling.record describes."""
         extra: dict[str, Any] = {}
         if record.ids is not None and record.logprobs is not None and record.chosen is not None:
             last = range(max(0, len(token_ids) - TAIL), len(token_ids))

@@ -1,6 +1,6 @@
-"""A key/value cache with room: written in place, rows dropped by moving others into their place.
+"""A preallocated key/value cache: written in place; rows are dropped by moving others into their places.
 
-Legend: R rows of the batch, H key/value heads, C capacity (columns), D head size, P prompts, G completions a prompt.
+Legend: R rows of the batch, H key/value heads, C capacity (columns), D head size, P prompts, G completions per prompt.
 Prompts are right-aligned: column `width` - 1 holds the last token of every prompt, column `width` the first new one.
 """
 
@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 @dataclass(slots=True)
 class Window:
-    """Where the next forward pass writes; shared by all layers of a cache."""
+    """Position of the next write; shared by all layers of a cache."""
 
     rows: int
     """Rows in the batch."""
@@ -23,11 +23,11 @@ class Window:
     shortest: int
     """Columns of the shortest prompt."""
     capacity: int
-    """Columns there is room for."""
+    """Allocated columns."""
     filled: int = 0
     """Columns written so far."""
     first: int = 0
-    """First prompt of the piece that is being prefilled."""
+    """First prompt of the range that is being prefilled."""
     copies: int = 1
     """G: prompt p fills the rows p x G to p x G + G - 1."""
     prefill: bool = True
@@ -43,8 +43,8 @@ class SlotLayer(CacheLayerMixin):
         self.window = window
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Make the buffers. Where prompts differ in length the columns before them are zeros, not garbage: a masked
-        column still meets a weight of 0, and 0 x nan is nan."""
+        """Allocate the buffers. Columns before a shorter prompt are set to zero: a masked column has weight 0, and
+        0 x NaN is NaN."""
         w = self.window
         self.keys = key_states.new_empty(w.rows, key_states.shape[1], w.capacity, key_states.shape[3])
         self.values = value_states.new_empty(w.rows, value_states.shape[1], w.capacity, value_states.shape[3])
@@ -54,7 +54,7 @@ class SlotLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        """Write [B, H, T, D] and return everything that the new tokens may attend to, as views."""
+        """Write [R, H, T, D] and return everything that the new tokens may attend to, as views."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         w = self.window
@@ -62,8 +62,8 @@ class SlotLayer(CacheLayerMixin):
             count, length = key_states.shape[0], key_states.shape[2]
             part = slice(w.first * w.copies, (w.first + count) * w.copies)
             for buffer, states in ((self.keys, key_states), (self.values, value_states)):
-                room = buffer[part, :, w.width - length : w.width].unflatten(0, (count, w.copies))
-                room.copy_(states[:, None].expand_as(room))
+                target = buffer[part, :, w.width - length : w.width].unflatten(0, (count, w.copies))
+                target.copy_(states[:, None].expand_as(target))
             return key_states, value_states
         end = w.filled + key_states.shape[2]
         self.keys[: w.rows, :, w.filled : end] = key_states
@@ -88,23 +88,23 @@ class SlotCache(Cache):
     """
 
     def __init__(self, layers: int, *, prompts: int, copies: int, shortest: int, width: int, room: int):
-        """Room for `prompts` x `copies` rows of `width` + `room` columns; more is made when it is needed."""
+        """Capacity for `prompts` x `copies` rows of `width` + `room` columns; it grows when needed."""
         self.window = Window(
             rows=prompts * copies, width=width, shortest=shortest, capacity=width + room, copies=copies
         )
         super().__init__(layers=[SlotLayer(self.window) for _ in range(layers)])
 
     def prefill(self, first: int) -> None:
-        """The next forward pass is over prompts from number `first` on."""
+        """Announce a forward pass over prompts from number `first` on."""
         self.window.first = first
 
     def decode(self) -> None:
-        """All prompts are in; from now on each forward pass adds one column."""
+        """End prefilling: from now on each forward pass adds one column."""
         self.window.prefill = False
         self.window.filled = self.window.width
 
     def make_room(self) -> None:
-        """Grow by half where the next column would not fit."""
+        """Grow by half (at least 64 columns) if the next column does not fit."""
         w = self.window
         if w.filled < w.capacity:
             return
@@ -117,11 +117,11 @@ class SlotCache(Cache):
                 setattr(layer, name, new)
 
     def advance(self) -> None:
-        """One column more is filled."""
+        """Count the column that the forward pass has filled."""
         self.window.filled += 1
 
     def move(self, sources: Tensor, targets: Tensor, rows: int) -> None:
-        """Copy rows `sources` over rows `targets` and keep the first `rows` rows: the others are dropped."""
+        """Copy rows `sources` to rows `targets` and keep only the first `rows` rows."""
         w = self.window
         if len(sources):
             for layer in self.layers:

@@ -1,7 +1,6 @@
-"""Drawing tokens: by temperature alone, with random numbers that belong to a prompt and not to its batch.
+"""Token sampling by temperature, with random numbers that depend on the prompt and not on its batch.
 
-Top-p and top-k do not exist here: they would make the log-probabilities that training relies on those of another
-distribution than the one that was sampled.
+There is no top-p or top-k: training compares the recorded log-probabilities with the model's full distribution.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from torch import Tensor
 
 
 def noise_keys(prompts: Sequence[Sequence[int]], seed: int) -> list[bytes]:
-    """One key a prompt, from the seed, its tokens and how often the same prompt came before it in this call.
+    """One key per prompt, from the seed, its tokens, and the number of equal prompts before it in this call.
 
-    A completion is thereby a function of (seed, prompt, weights): it does not change with the other prompts of the
-    call, their order or the size of the batch.
+    A completion is thus a function of (seed, prompt, weights): it does not depend on the other prompts of the call,
+    their order, or the batch size.
     """
     seen: Counter[bytes] = Counter()
     keys = []
@@ -30,14 +29,14 @@ def noise_keys(prompts: Sequence[Sequence[int]], seed: int) -> list[bytes]:
     return keys
 
 
-def seed_of(key: bytes, copy: int) -> int:
-    """A 63-bit seed for one completion, from the key of its prompt (noise_keys)."""
+def completion_seed(key: bytes, copy: int) -> int:
+    """63-bit seed of one completion, from the key of its prompt (noise_keys)."""
     digest = hashlib.sha256(key + copy.to_bytes(8, "little")).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
 def uniforms(keys: Sequence[bytes], copies: int, length: int) -> Tensor:
-    """[P x G, length] float64 in [0, 1): one stream for each copy of each prompt."""
+    """[P x G, length] float64 in [0, 1): one random stream per copy of each prompt."""
     rows = []
     for key in keys:
         for copy in range(copies):
@@ -47,13 +46,13 @@ def uniforms(keys: Sequence[bytes], copies: int, length: int) -> Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-def draw(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
-    """One token a row, and its log-probability under the very distribution it was drawn from.
+def sample_token(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Sample one token per row, with its log-probability under the distribution that was sampled from.
 
     Args:
         logits: [R, V].
-        temperature: 0 takes the most probable token and gives its log-probability at temperature 1.
-        uniform: [R] in [0, 1), unused at temperature 0. The token is the inverse of the cumulative distribution there.
+        temperature: 0 takes the most probable token, with its log-probability at temperature 1.
+        uniform: [R] in [0, 1), unused at temperature 0. The token is the inverse cumulative distribution at this value.
 
     Returns:
         token [R] int64, logprob [R] float32.
@@ -65,7 +64,7 @@ def draw(logits: Tensor, temperature: float, uniform: Tensor | None) -> tuple[Te
     assert uniform is not None, "sampling needs random numbers"
     cumulative = scores.exp().cumsum(-1, dtype=torch.float64)  # [R, V]
     total = cumulative[:, -1]
-    # Strictly below the total, so that the token found has a probability above 0.
+    # Strictly below the total, so that the token has a positive probability.
     target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     token = torch.searchsorted(cumulative, target[:, None], right=True)[:, 0]
     return token, scores.gather(-1, token[:, None])[:, 0]

@@ -1,4 +1,4 @@
-"""Chat completions as servers speak them: bodies of requests, and responses to completions."""
+"""OpenAI chat format: request bodies, and responses -> Completions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from corea.engines.remote.usage import usage_of
 from corea.types import Completion, Message, Sampling
 
 PER_MESSAGE = 16
-"""Tokens of a chat template around one message, at most."""
+"""Upper bound of the template tokens around one message."""
 PER_PROMPT = 256
-"""Tokens that templates and servers add to a conversation, at most."""
+"""Upper bound of the tokens that templates and servers add to a conversation."""
 NO_RETRIES: Mapping[str, int] = {}
 ENDS = {"stop": "stop", "eos": "stop", "end_turn": "stop", "length": "length", "max_tokens": "length"}
 
@@ -22,7 +22,7 @@ ENDS = {"stop": "stop", "eos": "stop", "end_turn": "stop", "length": "length", "
 def request_body(
     cfg: OpenAIEngineConfig, model: str, messages: Sequence[Message], sampling: Sampling, sample: int
 ) -> dict[str, Any]:
-    """Body of the call for one sample; `cfg.extra` has the last word, and its nulls leave fields out."""
+    """Body of the request for one completion. `cfg.extra` overrides fields; null removes them."""
     body: dict[str, Any] = {
         "model": model,
         "messages": [dict(m) for m in messages],
@@ -31,20 +31,20 @@ def request_body(
     }
     if cfg.send_seed:
         digest = hashlib.sha256(f"{sampling.seed}/{sample}".encode()).digest()
-        body["seed"] = int.from_bytes(digest[:4], "little") >> 1  # 31 bits, which every server takes
+        body["seed"] = int.from_bytes(digest[:4], "little") >> 1  # 31 bits, which every server accepts
     return {k: v for k, v in {**body, **cfg.extra}.items() if v is not None}
 
 
 def most_prompt_tokens(messages: Sequence[Message]) -> int:
-    """No byte-level tokenizer makes more tokens than bytes; templates add a bounded number."""
+    """Upper bound of the prompt tokens: one per byte, plus those of the chat template."""
     return PER_PROMPT + sum(PER_MESSAGE + len(m["content"].encode()) for m in messages)
 
 
 def require_answer(response: Any) -> dict[str, Any]:
-    """The response itself.
+    """Return a response that is a chat completion.
 
     Raises:
-        Failure: it is no chat completion.
+        Failure: it is none.
     """
     try:
         choice = response["choices"][0]
@@ -59,7 +59,7 @@ def require_answer(response: Any) -> dict[str, Any]:
 def completion_of(
     response: dict[str, Any], *, model: str, latency_s: float, retries: Mapping[str, int] = NO_RETRIES
 ) -> Completion:
-    """A response that `require_answer` has passed, as a completion. Without usage its tokens are unknown."""
+    """Completion of a response that passed `require_answer`. Without usage its tokens are unknown."""
     choice = response["choices"][0]
     reason = str(choice.get("finish_reason"))
     refused = ENDS.get(reason) is None and choice.get("finish_reason") is not None

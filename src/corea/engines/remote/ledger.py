@@ -1,9 +1,9 @@
-"""What calls have cost, and a budget that they cannot overrun.
+"""Expenses of calls, and a budget that they cannot exceed.
 
-Before each call the most that it may cost is reserved, and afterwards settled at what it did cost. The file holds one
-line for each of the two, so that a killed process's calls under way count in full when the next one starts: the server
-may have charged them. A call that failed although the server counted its tokens leaves them there too, by the request,
-so that the answer that comes in the end, perhaps after a restart, knows what its failed attempts have cost.
+Before each call its maximum cost is reserved; afterwards it is settled at the actual cost. The file holds one line for
+each. If a process is killed, its open reservations count in full at the next start, because the server may have charged
+for those calls. A failed call whose tokens the server counted is recorded with its request, so that the final answer,
+perhaps after a restart, includes the cost of its failed attempts.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from corea.types import RETRIES
 
 
 class BudgetReached(UserError):
-    """No further call fits the budget."""
+    """No further call fits into the budget."""
 
 
 class Ledger:
-    """Dollars spent and held. One process at a time has the file open."""
+    """Dollars spent and reserved. Only one process at a time can open the file."""
 
     def __init__(self, path: Path | None, budget: float | None = None):
-        """`path` None keeps the figures in memory alone; `budget` None is no limit."""
+        """`path` None: keep the amounts only in memory. `budget` None: no limit."""
         self.budget = budget
         self.spent = 0.0
-        """Settled, and whatever an earlier process left unsettled."""
+        """Settled amounts, and those that an earlier process left unsettled."""
         self.held = 0.0
-        """Reserved for calls under way."""
+        """Reserved for calls in progress."""
         self.open: dict[int, float] = {}
         self.lost: dict[str, tuple[int, int]] = {}
-        """Request -> (prompt tokens, completion tokens) of its failed attempts, where the server counted them."""
+        """Request -> (prompt tokens, completion tokens) of failed attempts that the server counted."""
         self.number = 0
         self.descriptor: int | None = None
         if path is not None:
@@ -49,7 +49,7 @@ class Ledger:
             self._read(path)
 
     def reserve(self, usd: float) -> int | None:
-        """A ticket for one call that costs at most `usd`; None where the budget has no room for it now."""
+        """Reserve a call of at most `usd` dollars; returns its ticket, or None if the budget does not allow it now."""
         if self.budget is not None and self.spent + self.held + usd > self.budget:
             return None
         self.number += 1
@@ -59,7 +59,7 @@ class Ledger:
         return self.number
 
     def settle(self, ticket: int, usd: float, request: str = "", lost: tuple[int, int] | None = None) -> None:
-        """The call of `ticket` has cost `usd`; `lost`: tokens of an attempt at `request` that failed, counted."""
+        """Record that the call of `ticket` cost `usd`; `lost`: counted tokens of a failed attempt at `request`."""
         entry: dict[str, Any] = {"ticket": ticket, "spent": usd}
         if lost is not None:
             self._lose(request, lost)
@@ -70,13 +70,13 @@ class Ledger:
         self.spent += usd
 
     def close(self) -> None:
-        """Let another process have the file."""
+        """Close the file, so that another process can open it."""
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
 
     def retries(self, request: str) -> dict[str, int]:
-        """What Completion.extra says of the failed attempts at `request`; empty where none has cost counted tokens."""
+        """Entries of Completion.extra about failed attempts at `request`; empty if none cost counted tokens."""
         return dict(zip(RETRIES, self.lost[request], strict=True)) if request in self.lost else {}
 
     def _lose(self, request: str, tokens: Sequence[int]) -> None:
@@ -88,14 +88,14 @@ class Ledger:
             os.write(self.descriptor, (json.dumps(entry) + "\n").encode())
 
     def _read(self, path: Path) -> None:
-        """Take in what earlier processes spent; their reservations without a settlement count in full."""
+        """Read the expenses of earlier processes; reservations without a settlement count in full."""
         assert self.descriptor is not None
         whole = 0
         reserved: dict[int, float] = {}
         with open(path, "rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
-                    break  # torn: the call had not begun
+                    break  # truncated: the call had not started
                 whole += len(line)
                 entry = _entry(line, path)
                 if "reserved" in entry:
@@ -113,7 +113,7 @@ class Ledger:
 
 
 KINDS = ({"ticket", "reserved"}, {"ticket", "spent"}, {"ticket", "spent", "request", "lost"})
-"""Keys of a line."""
+"""Keys that a line may have."""
 
 
 def _entry(line: bytes, path: Path) -> dict[str, Any]:
@@ -123,4 +123,4 @@ def _entry(line: bytes, path: Path) -> dict[str, Any]:
             return entry
     except (ValueError, AttributeError):
         pass
-    raise UserError(f"{path}: a damaged line, so what was spent is not known; mend it or use another folder")
+    raise UserError(f"{path}: a damaged line, so the amount spent is unknown; repair it or use another folder")

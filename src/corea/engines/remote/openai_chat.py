@@ -1,7 +1,7 @@
 """OpenAIEngine: answers from a server that speaks OpenAI's chat completions.
 
-One call an answer. A call is reserved in the ledger before it is made, and a response is on disk before anything else
-is done with it, so a process that is killed at any moment loses at most the calls under way, and those count as spent.
+One call per answer. A call is reserved in the ledger before it is made, and a response is written to disk first, so a
+killed process loses at most the calls in progress, and those count as spent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class OpenAIEngine:
     """Engine on a server (see corea.types.Engine)."""
 
     paid = True
-    """Takes a price, a budget and the file of its ledger."""
+    """See corea.engines.PaidEngine."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class OpenAIEngine:
     ):
         """
         Args:
-            model: the server's name of the model; `revision` and `dtype` are the server's affair.
-            template: variables of the chat template, for servers that know chat_template_kwargs.
-            price: None or without figures: costs are unknown, and no budget can be kept.
+            model: the server's name of the model; `revision` and `dtype` are ignored.
+            template: variables of the chat template, for servers that support chat_template_kwargs.
+            price: None or empty: costs are unknown, and no budget is possible.
             options: fields of OpenAIEngineConfig.
 
         Raises:
-            UserError: the key is not in the environment, or there is a budget without a price.
+            UserError: the environment has no key, or there is a budget without a price.
         """
         if template:
             options["extra"] = {"chat_template_kwargs": dict(template), **options.get("extra", {})}
@@ -61,19 +61,19 @@ class OpenAIEngine:
         self.price = price or PriceConfig()
         self.key = read_key(self.cfg)
         if budget_usd is not None and cost_usd(self.price, 1, 0, 1) is None:
-            raise UserError(f"llm.budget_usd={budget_usd}: needs llm.price.input and llm.price.output to be kept")
+            raise UserError(f"llm.budget_usd={budget_usd}: needs llm.price.input and llm.price.output")
         self.ledger = Ledger(ledger, budget_usd)
         self.cache = ResponseCache(self.cfg.cache)
         self.stopped: UserError | None = None
-        self.most_prompt = 1.0  # factor that grows where a server counts more prompt tokens than a bound of ours
+        self.most_prompt = 1.0  # factor that grows if a server counts more prompt tokens than our bound
 
     @property
     def spent_usd(self) -> float | None:
-        """Dollars spent so far by this run folder; None where prices are unknown."""
+        """Dollars spent so far by this run folder; None if prices are unknown."""
         return self.ledger.spent if cost_usd(self.price, 1, 0, 1) is not None else None
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         self.ledger.close()
 
     def generate(
@@ -82,25 +82,25 @@ class OpenAIEngine:
         sampling: Sampling,
         progress: Callable[[int], None] | None = None,
     ) -> list[list[Completion]]:
-        """Answer each prompt `sampling.n` times, at most cfg.concurrency calls at a time.
+        """Answer each prompt `sampling.n` times, with at most cfg.concurrency calls at a time.
 
-        Where no further call makes sense (the budget is reached, the server refuses the key or the model), `stopped`
-        says why, and what was not asked is answered by completions with finish_reason "error".
+        If no further call makes sense (the budget is reached, the server rejects the key or the model), `stopped` holds
+        the reason, and prompts that were not sent get completions with finish_reason "error".
         """
         return asyncio.run(_Batch(self, prompts, sampling, progress).run())
 
     def request(self, messages: Sequence[Message], sampling: Sampling, sample: int) -> dict[str, Any]:
-        """All that a response depends on."""
+        """Everything that a response depends on."""
         body = request_body(self.cfg, self.model_name, messages, sampling, sample)
         return {"url": self.cfg.base_url.rstrip("/"), "body": body, "sample": sample}
 
     def most_usd(self, messages: Sequence[Message], sampling: Sampling) -> float:
-        """The most that one call may cost; 0 where prices are unknown."""
+        """Maximum cost of one call; 0 if prices are unknown."""
         prompt = int(most_prompt_tokens(messages) * self.most_prompt)
         return cost_usd(self.price, prompt, 0, sampling.max_tokens) or 0.0
 
     def charge(self, usage: tuple[int, ...] | None, most: float, messages: Sequence[Message]) -> float:
-        """What a call has cost; `most` where the server does not say how many tokens it took."""
+        """Cost of a call; `most` if the server does not report its tokens."""
         if usage is None:
             return most
         self.most_prompt = max(self.most_prompt, usage[0] / most_prompt_tokens(messages))
@@ -108,7 +108,7 @@ class OpenAIEngine:
 
 
 def read_key(cfg: OpenAIEngineConfig) -> str:
-    """The key from the environment.
+    """The API key from the environment.
 
     Raises:
         UserError: the variable is not set.
@@ -119,7 +119,7 @@ def read_key(cfg: OpenAIEngineConfig) -> str:
     if not key:
         raise UserError(
             f"engine.key_env={cfg.key_env}: this environment variable is not set; export the server's key there, or "
-            "give key_env=null for a server that wants none"
+            "give key_env=null for a server without a key"
         )
     return key
 
@@ -133,9 +133,9 @@ class _Batch:
         self.answers: list[list[Completion | None]] = [[None] * sampling.n for _ in prompts]
         self.todo = [(i, k) for i in range(len(prompts)) for k in range(sampling.n)][::-1]
         self.calls: dict[str, asyncio.Future[Completion]] = {}
-        """Equal requests are made once."""
+        """Calls by request, so that equal requests are made once."""
         self.not_before = 0.0
-        """A server that asked for patience is given it by every call."""
+        """Time before which no call starts: when a server asks to wait, all calls wait."""
 
     async def run(self) -> list[list[Completion]]:
         from openai import AsyncOpenAI
@@ -145,7 +145,7 @@ class _Batch:
             api_key=self.engine.key, base_url=self.cfg.base_url, max_retries=0, timeout=self.cfg.timeout_s
         ) as self.client:
             workers = min(self.cfg.concurrency, len(self.todo))
-            # Every worker ends by itself: a call under way is paid for and is not thrown away for another's failure.
+            # Every worker finishes by itself: a call in progress is paid for and is not cancelled when another fails.
             outcomes = await asyncio.gather(*(self._work() for _ in range(workers)), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -178,13 +178,13 @@ class _Batch:
             completion = await self._persist(request, messages)
         except BaseException as error:
             future.set_exception(error)
-            future.exception()  # seen, also where no equal request waits for it
+            future.exception()  # mark as retrieved, also if no equal request waits
             raise
         future.set_result(completion)
         return completion
 
     async def _persist(self, request: dict[str, Any], messages: Sequence[Message]) -> Completion:
-        """Call until there is an answer or no hope of one."""
+        """Call until there is an answer, or no further attempt makes sense."""
         for tries in range(1, self.cfg.tries + 1):
             await asyncio.sleep(max(0.0, self.not_before - time.monotonic()))
             try:
@@ -207,7 +207,7 @@ class _Batch:
         most = engine.most_usd(messages, self.sampling)
         ticket = await self._reserve(most)
         key, lost = request_key(request), None
-        spent = most  # also where this is cancelled: the server may finish the answer and charge for it
+        spent = most  # also on cancellation: the server may finish the answer and charge for it
         try:
             response, latency = await self._call(request["body"])
             retries = engine.ledger.retries(key)
@@ -231,7 +231,7 @@ class _Batch:
                     raise BudgetReached(
                         f"llm.budget_usd={ledger.budget:g}: reached; {ledger.spent:.4f} dollars are spent and the next "
                         f"call may cost {most:.4f}. Answers so far are kept: the same command with a larger budget "
-                        "goes on"
+                        "continues"
                     )
                 await self.settled.wait()
         return ticket
@@ -243,7 +243,9 @@ class _Batch:
         rest = {k: v for k, v in body.items() if k not in ("model", "messages")}
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self.cfg.timeout_s):  # the client's own limit is one a read: a drip passes it
+            async with asyncio.timeout(
+                self.cfg.timeout_s
+            ):  # the client's own limit applies to each read, so a slow stream would pass it
                 raw = await self.client.chat.completions.with_raw_response.create(
                     model=body["model"], messages=body["messages"], extra_body=rest
                 )
@@ -280,7 +282,7 @@ class _Batch:
 
 
 def _body(text: str) -> Any:
-    """Of an error; None where it is not JSON."""
+    """Body of an error response; None if it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -288,7 +290,7 @@ def _body(text: str) -> Any:
 
 
 def _connection_failure(error: Exception) -> Failure:
-    """Refused connections cost nothing; one that broke may have."""
+    """The Failure of a connection. A refused connection costs nothing; a broken one may have."""
     cause = error.__cause__
     never = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
     return Failure(reason=f"connection failed ({type(cause or error).__name__})", charged=not never)

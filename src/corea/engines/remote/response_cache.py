@@ -1,4 +1,4 @@
-"""Responses of servers on disk, keyed by the whole request: nothing that was paid for is asked again."""
+"""Responses of servers on disk, keyed by the whole request, so that nothing is paid for twice."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from corea.runtime import atomic_write
 
 
 def request_key(request: dict[str, Any]) -> str:
-    """SHA-256 of a request: server, body and number of the sample. A key or header is no part of it."""
+    """SHA-256 of a request (server, body, number of the sample), without API key and headers."""
     return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 class ResponseCache:
-    """One file a response, written whole or not at all."""
+    """One file per response, written atomically."""
 
     def __init__(self, folder: str | None):
-        """`folder` None keeps nothing."""
+        """`folder` None: keep nothing."""
         self.folder = Path(folder).expanduser() if folder else None
 
     def get(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """The entry that was put for this very request; None where there is none, or a damaged one."""
+        """The entry of this request; None if there is none, or if it is damaged."""
         path = self._path(request)
         if path is None:
             return None
@@ -37,7 +37,7 @@ class ResponseCache:
     def put(
         self, request: dict[str, Any], response: dict[str, Any], latency_s: float, retries: dict[str, int] | None = None
     ) -> None:
-        """Keep a response before anything else is done with it; `retries`: tokens of failed attempts before it."""
+        """Store a response; `retries`: tokens of failed attempts before it."""
         path = self._path(request)
         if path is None:
             return

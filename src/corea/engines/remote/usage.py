@@ -1,4 +1,4 @@
-"""Tokens as servers count them."""
+"""Token counts in server responses."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any
 
 
 def usage_of(response: Any) -> tuple[int, int, int, int] | None:
-    """(prompt tokens, cached among them, completion tokens with reasoning, reasoning among them); None where the server
-    does not say.
+    """(prompt tokens, of these cached, completion tokens including reasoning, of these reasoning); None without counts.
 
-    Some servers count reasoning apart from completion_tokens; then total_tokens gives it away.
+    Some servers do not include reasoning in completion_tokens; total_tokens shows which.
     """
     usage = response.get("usage") if isinstance(response, dict) else None
     if not isinstance(usage, dict):

@@ -1,10 +1,10 @@
-"""VLLMEngine: vLLM in this process, for rollouts while training (colocated) and for collecting.
+"""VLLMEngine: vLLM in this process, for rollouts in training (colocated) and for collecting.
 
-vLLM keeps weights of its own, packed for the device. `sync` hands it the trainer's after each update and drops the
-prefix cache, which belongs to the weights before. Log-probabilities are those of the processed distribution, the one
-that is sampled from: temperature alone, no top-p, no top-k, and no sampling defaults of the model's own.
+vLLM keeps its own copy of the weights, packed for the device. `sync` replaces it after each update and resets the
+prefix cache, which belongs to the old weights. Log-probabilities are those of the distribution that is sampled from:
+temperature only, without top-p, top-k or the model's own sampling defaults.
 
-Seen working with vLLM 0.32 on CPU: one process, vLLM set up before DeepSpeed, both in the same torch.distributed world.
+Tested with vLLM 0.32 on a CPU: one process, vLLM set up before DeepSpeed, both in the same torch.distributed world.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from corea.config.engine_schema import VLLMEngineConfig
 from corea.config.model_schema import revision_of
-from corea.engines.completions import sampled, too_long
-from corea.engines.loading import encode_prompt, eos_ids_of, model_location, pick_device, pick_dtype, why_not
-from corea.engines.local.token_sampling import noise_keys, seed_of
+from corea.engines.completions import build_completion, prompt_too_long
+from corea.engines.loading import encode_prompt, eos_ids_of, load_error, model_location, pick_device, pick_dtype
+from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.errors import UserError
 from corea.types import Completion, Message, Sampling
 
@@ -35,7 +35,7 @@ class VLLMEngine:
         """Load `model` (hub id, local folder or "package:NAME"); `options` are fields of VLLMEngineConfig.
 
         Raises:
-            UserError: vLLM is not installed, or cannot load the model.
+            UserError: vLLM is not installed, or it cannot load the model.
         """
         self.cfg = VLLMEngineConfig(**options)
         self.model_name = model
@@ -45,7 +45,7 @@ class VLLMEngine:
         revision = revision_of(model, revision)
         set_vllm_environment(self.cfg)
         self.llm = _load(model, revision, pick_dtype(dtype, device), self.cfg, self.sleeps)
-        # After each update it would warn that rotary embeddings, which have no weights, were given none.
+        # Otherwise it warns after each update that rotary embeddings, which have no weights, received none.
         logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
         self.tokenizer = self.llm.get_tokenizer()
         self.context = self.llm.llm_engine.model_config.max_model_len
@@ -53,11 +53,11 @@ class VLLMEngine:
         self.asleep = False
         self.max_logprob_gap = self.cfg.max_logprob_gap
         self.owns_world = True
-        """Nothing else in this process uses torch.distributed."""
+        """True: nothing else in this process uses torch.distributed."""
 
     @classmethod
     def from_model(cls, model, tokenizer, *, path: str, revision: str | None, model_name: str, **options) -> VLLMEngine:
-        """A second copy of the model at `path` beside the one that is trained, in its number format."""
+        """Load a second copy of the model at `path`, in the number format of the trained one."""
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UserError("engine=vllm: trains in one process; start several with engine=hf")
         dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
@@ -68,7 +68,7 @@ class VLLMEngine:
         return engine
 
     def close(self) -> None:
-        """Let go of the model; another one can be loaded afterwards."""
+        """Release the model; another one can be loaded afterwards."""
         self.llm = None
         gc.collect()
         if self.owns_world:
@@ -77,7 +77,7 @@ class VLLMEngine:
             cleanup_dist_env_and_memory()
 
     def sync(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Take over weights by their Hugging Face names, and forget everything computed with those before."""
+        """Load weights by their Hugging Face names and reset everything computed with the old ones."""
         if self.asleep:
             self.llm.wake_up()
             self.asleep = False
@@ -93,15 +93,15 @@ class VLLMEngine:
     ) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times.
 
-        A completion is a function of (seed, prompt, weights) up to the rounding of sums, which may turn a near-tie. A
-        prompt that leaves no room in the model's context is answered by completions with finish_reason "error".
+        A completion is a function of (seed, prompt, weights), except for the rounding of sums, which may decide a
+        near-tie. A prompt that fills the model's context gets completions with finish_reason "error".
         """
         encoded = [encode_prompt(self.tokenizer, p, self.model_name, self.template) for p in prompts]
         answers: list[list[Completion]] = [[] for _ in encoded]
         rows = [i for i, ids in enumerate(encoded) for _ in range(sampling.n) if len(ids) < self.context]
         for i, ids in enumerate(encoded):
             if len(ids) >= self.context:
-                answers[i] = [too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
+                answers[i] = [prompt_too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
         if self.asleep:
             self.llm.wake_up()
             self.asleep = False
@@ -130,8 +130,8 @@ class VLLMEngine:
                 SamplingParams(
                     temperature=sampling.temperature,
                     max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
-                    seed=seed_of(keys[row], copy) if sampling.temperature else None,
-                    logprobs=0,  # of the sampled token alone
+                    seed=completion_seed(keys[row], copy) if sampling.temperature else None,
+                    logprobs=0,  # of the sampled token only
                     stop_token_ids=sorted(self.stop_ids),
                     detokenize=False,
                 )
@@ -141,7 +141,7 @@ class VLLMEngine:
     def _completion(self, prompt: list[int], output: Any, seconds: float) -> Completion:
         row = output.outputs[0]
         ids = list(row.token_ids)
-        return sampled(
+        return build_completion(
             self.tokenizer,
             prompt,
             ids,
@@ -154,9 +154,9 @@ class VLLMEngine:
 
 
 def set_vllm_environment(cfg: VLLMEngineConfig) -> None:
-    """Settings that vLLM reads from the environment alone; what is set already stands."""
+    """Set what vLLM reads only from the environment; variables that are already set are kept."""
     settings = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, where weights can be handed over
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, where weights can be passed on
         "VLLM_CPU_KVCACHE_SPACE": str(cfg.cpu_cache_gib),
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
@@ -180,7 +180,7 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
             dtype=str(dtype).removeprefix("torch."),
             load_format="safetensors",
             trust_remote_code=False,
-            generation_config="vllm",  # no sampling defaults of the model's own
+            generation_config="vllm",  # without the model's own sampling defaults
             logprobs_mode="processed_logprobs",
             max_model_len=cfg.max_model_len,
             max_num_seqs=cfg.max_rows,
@@ -191,4 +191,4 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
             **gpu,
         )
     except (OSError, ValueError) as error:
-        raise UserError(f"engine=vllm: {why_not(model, model_location(model), revision, error)}") from error
+        raise UserError(f"engine=vllm: {load_error(model, model_location(model), revision, error)}") from error

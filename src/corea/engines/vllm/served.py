@@ -1,10 +1,10 @@
-"""VLLMServer: a vLLM server run elsewhere.
+"""VLLMServer: a separate vLLM server.
 
-Collecting asks it as any server that speaks OpenAI's chat completions. In training it draws the rollouts: prompts go as
-tokens to its completions, and after each update it reads the trainer's weights from a file that both can see, through
-the endpoints that VLLM_SERVER_DEV_MODE=1 opens. Nothing but the path of that file is sent there.
+Collecting uses its OpenAI chat completions. In training it samples the rollouts: prompts are sent as tokens to its
+completions endpoint, and after each update it reads the trainer's weights from a shared file, through the endpoints
+that VLLM_SERVER_DEV_MODE=1 opens. Only the path of that file is sent.
 
-Seen working with vLLM 0.32 on CPU.
+Tested with vLLM 0.32 on a CPU.
 """
 
 from __future__ import annotations
@@ -22,38 +22,41 @@ import torch
 from torch import Tensor
 
 from corea.config.engine_schema import VLLMServerEngineConfig
-from corea.engines.completions import sampled, too_long
+from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids
-from corea.engines.local.token_sampling import noise_keys, seed_of
+from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.engines.remote.openai_chat import OpenAIEngine, read_key
 from corea.errors import UserError
-from corea.runtime import atomic_write, run_dir
+from corea.run_folder import run_dir
+from corea.runtime import atomic_write
 from corea.types import Completion, Message, Sampling
 
 
 class VLLMServer(OpenAIEngine):
-    """Engine on a vLLM server that serves what it was started with (see corea.types.Engine)."""
+    """Engine on a vLLM server with the model that it was started with (see corea.types.Engine)."""
 
     def __init__(self, model: str, *, weights: str | None = None, max_logprob_gap: float | None = None, **options: Any):
-        """As OpenAIEngine; the further two matter in training alone."""
+        """As OpenAIEngine; `weights` and `max_logprob_gap` are used only in training."""
         super().__init__(model, **options)
 
     @classmethod
-    def from_model(cls, model, tokenizer, *, template=None, model_name: str, path: str, revision, **options):
-        """The engine that draws rollouts from the model in training; the server holds its weights from here on."""
+    def from_model(
+        cls, model, tokenizer, *, template=None, model_name: str, path: str, revision, **options
+    ) -> ServedRollouts:
+        """The engine that samples from the model in training; from here on the server holds its weights."""
         return ServedRollouts(model, tokenizer, template, model_name, VLLMServerEngineConfig(**options))
 
 
 class ServedRollouts:
-    """Rollouts from a vLLM server that follows the weights of this process (see corea.types.Engine).
+    """Samples rollouts on a vLLM server that follows the trained weights (see corea.engines.TrainingEngine).
 
-    Several processes may share the server: each sends its own prompts, the first hands over the weights of all.
+    Several ranks may share the server: each sends its own prompts; rank 0 passes on the weights.
     """
 
     def __init__(self, model, tokenizer, template, model_name: str, cfg: VLLMServerEngineConfig):
         """
         Raises:
-            UserError: no server answers at cfg.base_url, or it takes no weights.
+            UserError: no server answers at cfg.base_url, or it does not accept weights.
         """
         self.cfg = cfg
         self.key = read_key(cfg)
@@ -65,24 +68,24 @@ class ServedRollouts:
         self.folder = Path(cfg.weights or run_dir() / "served_weights").expanduser().absolute()
         served = json.loads(self._call("v1/models"))["data"][0]
         self.served, self.context = served["id"], served["max_model_len"]
-        self.sync(model.named_parameters(remove_duplicate=False))  # whatever it held before
+        self.sync(model.named_parameters(remove_duplicate=False))  # the server may hold other weights
 
     def close(self) -> None:
-        """The server goes on by itself."""
+        """Nothing to do: the server keeps running."""
 
     def sync(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Hand weights over by their Hugging Face names, and have everything computed with those before forgotten."""
+        """Load weights by their Hugging Face names on the server and reset everything computed with the old ones."""
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         state = {}
-        for name, value in weights:  # every process draws them: under ZeRO-3 they are gathered from all
+        for name, value in weights:  # every rank reads them: under ZeRO-3 they are gathered from all
             if first:
                 state[name] = value.detach().to("cpu", copy=True).contiguous()
         if first and state:
-            self._hand_over(state)
+            self._load_on_server(state)
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             torch.distributed.barrier()
 
-    def _hand_over(self, state: dict[str, Tensor]) -> None:
+    def _load_on_server(self, state: dict[str, Tensor]) -> None:
         from safetensors.torch import save_file
 
         file = self.folder / "model.safetensors"
@@ -98,7 +101,7 @@ class ServedRollouts:
             )
 
     def _call(self, path: str, body: dict[str, Any] | None = None) -> str:
-        """GET, or POST with a body, beside the server's /v1. Raises UserError."""
+        """GET, or POST if there is a body, relative to the server's root. Raises UserError."""
         url = self.cfg.base_url.rstrip("/").removesuffix("/v1") + "/" + path
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
         request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
@@ -108,7 +111,7 @@ class ServedRollouts:
                 return response.read().decode()
         except urllib.error.HTTPError as error:
             if path == "collective_rpc" and error.code in (404, 405):
-                raise UserError(f"{where}: takes no weights; start vLLM with VLLM_SERVER_DEV_MODE=1") from None
+                raise UserError(f"{where}: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1") from None
             hint = f"; can it read engine.weights={self.folder}?" if path == "collective_rpc" else ""
             raise UserError(f"{where}: HTTP {error.code} from {url}{hint}") from None
         except OSError as error:
@@ -121,9 +124,9 @@ class ServedRollouts:
         sampling: Sampling,
         progress: Callable[[int], None] | None = None,
     ) -> list[list[Completion]]:
-        """Answer each prompt `sampling.n` times, at most cfg.concurrency prompts at a time.
+        """Answer each prompt `sampling.n` times, with at most cfg.concurrency prompts at a time.
 
-        A prompt that leaves no room in the model's context is answered by completions with finish_reason "error".
+        A prompt that fills the model's context gets completions with finish_reason "error".
 
         Raises:
             UserError: the server fails cfg.tries times in a row.
@@ -142,7 +145,7 @@ class ServedRollouts:
 
             async def answer(ids: list[int], key: bytes) -> list[Completion]:
                 if len(ids) >= self.context:
-                    return [too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
+                    return [prompt_too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
                 async with places:
                     found = await self._answer(client, ids, key, sampling)
                 if progress is not None:
@@ -162,9 +165,9 @@ class ServedRollouts:
                 n=sampling.n,
                 temperature=sampling.temperature,
                 max_tokens=min(sampling.max_tokens, self.context - len(ids)),
-                seed=seed_of(key, 0),  # the copies' seeds count up from it
-                logprobs=0,  # of the sampled token alone
-                top_p=1.0,  # none of the model's own sampling defaults
+                seed=completion_seed(key, 0),  # the server counts up from it for the other copies
+                logprobs=0,  # of the sampled token only
+                top_p=1.0,  # without the model's own sampling defaults
                 extra_body={
                     "top_k": 0,
                     "min_p": 0.0,
@@ -179,7 +182,7 @@ class ServedRollouts:
             raise UserError(f"engine.base_url={self.cfg.base_url}: {reason} after {self.cfg.tries} tries") from None
         seconds = time.perf_counter() - started
         return [
-            sampled(
+            build_completion(
                 self.tokenizer,
                 ids,
                 list(choice.token_ids),

@@ -1,9 +1,11 @@
-"""Which tokens get the credit for which part of the reward.
+"""Credit assignment: which tokens receive the advantage of which part of the reward.
 
 `whole` gives every token of a completion the advantage of the total reward, as GRPO does. `segment` gives the tokens up
-to and including the tag <confidence> the advantage of everything but calibration, and those behind it the advantage of
-calibration: whether the answer is right says nothing about the confidence that was drawn after it, and for the
-confidence token it is noise that is larger than the signal. Not in the paper.
+to and including the tag <confidence> the advantage of the reward without calibration, and the tokens after it the
+advantage of calibration. Whether the answer is right does not depend on the confidence sampled after it, so for the
+confidence tokens correctness is only noise, and larger than the signal. Not in the paper.
+
+Legend: G completions of one question, T tokens of a completion.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ TAG = "<confidence>"
 
 
 def confidence_start(completion: Completion, decode: Callable[[Sequence[int]], str]) -> int | None:
-    """Index of the first token behind the last opening tag; None where there is no tag. By bisection on prefixes."""
-    wanted = completion.text.count(TAG)
-    if not wanted:
+    """Index of the first token after the last opening tag, found by bisection on prefixes; None without a tag."""
+    tags = completion.text.count(TAG)
+    if not tags:
         return None
-    low, high = 1, len(completion.token_ids)  # decode(ids[:high]) has all tags
+    low, high = 1, len(completion.token_ids)  # decode(ids[:high]) contains all tags
     while low < high:
         middle = (low + high) // 2
-        if decode(completion.token_ids[:middle]).count(TAG) >= wanted:
+        if decode(completion.token_ids[:middle]).count(TAG) >= tags:
             high = middle
         else:
             low = middle + 1
@@ -36,7 +38,7 @@ def confidence_start(completion: Completion, decode: Callable[[Sequence[int]], s
 def token_advantages(
     group: Group, trainer: TrainerConfig, reward: RewardConfig, decode: Callable[[Sequence[int]], str]
 ) -> list[list[float]]:
-    """[G][T] advantages of every token of every rollout of a group."""
+    """[G][T] advantage of each token of each rollout of a group."""
     if trainer.credit == "whole":
         return [[r.advantage] * len(r.completion.token_ids) for r in group.rollouts]
     answer = [answer_reward(r.rewards, reward) for r in group.rollouts]

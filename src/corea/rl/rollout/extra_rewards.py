@@ -1,13 +1,13 @@
-"""Components of the reward that a user adds without touching corea.
+"""Reward components that a user adds without changing corea.
 
     reward:
       extra:
         brevity:
-          _target_: my_package.rewards.brevity
+          _target_: my_package.rewards.brevity  # or my_rewards.py:brevity
           weight: 0.1
           params: {limit: 200}
 
-with, anywhere on the Python path,
+with
 
     def brevity(rollouts, limit):
         return [float(r.completion.completion_tokens <= limit) for r in rollouts]
@@ -15,14 +15,12 @@ with, anywhere on the Python path,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
-from hydra.utils import get_method
-
 from corea.config import RewardConfig
-from corea.errors import UserError
+from corea.rl.rollout.advantage import finite_numbers
 from corea.types import Rollout
+from corea.user_code import load_function
 
 Component = Callable[[Sequence[Rollout]], Sequence[float]]
 
@@ -31,35 +29,24 @@ def load_extras(cfg: RewardConfig) -> dict[str, Component]:
     """The user's functions by name, with their parameters bound.
 
     Raises:
-        UserError: nothing that can be called is at `_target_`.
+        UserError: a `_target_` cannot be loaded or called.
     """
-    loaded = {}
-    for name, extra in cfg.extra.items():
-        try:
-            function = get_method(extra._target_)
-        except Exception as error:  # whatever importing the user's module raises
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"reward.extra.{name}._target_={extra._target_}: cannot be loaded: {reason}") from error
-        loaded[name] = _bound(name, function, extra.params)
-    return loaded
+    return {
+        name: _bind(f"reward.extra.{name}._target_", extra._target_, extra.params) for name, extra in cfg.extra.items()
+    }
 
 
-def _bound(name: str, function: Callable[..., Sequence[float]], params: dict) -> Component:
+def _bind(key: str, target: str, params: dict) -> Component:
+    function = load_function(key, target)
+
     def component(rollouts: Sequence[Rollout]) -> list[float]:
-        values = [float(value) for value in function(list(rollouts), **params)]
-        if len(values) != len(rollouts) or not all(map(math.isfinite, values)):
-            shown = ", ".join(f"{v:g}" for v in values[:5])
-            raise UserError(
-                f"reward.extra.{name}: {len(rollouts)} finite numbers are wanted, one a rollout; got {len(values)}: "
-                f"{shown}"
-            )
-        return values
+        return finite_numbers(key, target, function(list(rollouts), **params), len(rollouts))
 
     return component
 
 
 def add_extras(rollouts: Sequence[Rollout], extras: dict[str, Component]) -> None:
-    """Fill the user's components into `rewards` of the rollouts of one question."""
+    """Add the user's components to `rewards` of the rollouts of one question."""
     for name, component in extras.items():
         for rollout, value in zip(rollouts, component(rollouts), strict=True):
             rollout.rewards[name] = value

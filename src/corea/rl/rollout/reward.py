@@ -1,29 +1,42 @@
 """Reward: r = w_correct * correct + w_format * well_formed + w_calib * (-distance(confidence, target)).
 
-The paper (arXiv 2603.03752) holds the confidence against the mean correctness of all rollouts of the question (group
+The paper (arXiv 2603.03752) compares the confidence with the mean correctness of all rollouts of the question (group
 target, L1). Here the distance is also defined for missing confidences and malformed completions: they get its worst
-value, so leaving the confidence out never pays. Pure functions; imports no torch. A user's own components: extra.py.
+value, so that omitting the confidence never pays. Pure functions; imports no torch. The user's own components:
+extra_rewards.py.
+
+Legend: G completions of one question.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from corea.config import RewardConfig
+from corea.errors import UserError
 from corea.types import Parsed
+from corea.user_code import load_function
+
+DISTANCES = ("l1", "l2", "kl", "log")
+GRID = [k / 20 for k in range(21)]
+"""Confidences and targets at which the worst value of the user's own distance is looked for."""
 
 
 def distance(confidence: float, target: float, kind: str, eps: float) -> float:
     """Distance between a confidence c and a probability p, both in [0, 1].
 
-    l1: |c - p|; l2: (c - p)^2; kl: KL(Bern(p) || Bern(c)); log: -[p ln c + (1 - p) ln(1 - c)], p being 0 or 1.
-    In kl and log the arguments of the logarithms are clamped to [eps, 1 - eps].
+    l1: |c - p|; l2: (c - p)^2; kl: KL(Bern(p) || Bern(c)); log: -[p ln c + (1 - p) ln(1 - c)] with p 0 or 1.
+    In kl and log the arguments of the logarithms are clamped to [eps, 1 - eps]. Any other kind names the user's own
+    function of (c, p).
     """
     if kind == "l1":
         return abs(confidence - target)
     if kind == "l2":
         return (confidence - target) ** 2
+    if kind not in DISTANCES:
+        return own_distance(kind)(confidence, target)
     c = min(max(confidence, eps), 1 - eps)
     if kind == "log":
         return -(target * math.log(c) + (1 - target) * math.log(1 - c))
@@ -32,16 +45,44 @@ def distance(confidence: float, target: float, kind: str, eps: float) -> float:
 
 
 def worst_distance(kind: str, eps: float) -> float:
-    """The largest value `distance` takes over all confidences and targets."""
+    """Largest value of `distance` over all confidences and targets; of the user's own, over a grid in steps of 0.05."""
     if kind in ("l1", "l2"):
         return 1.0
     if kind == "log":
         return -math.log(eps)
+    if kind not in DISTANCES:
+        return _worst_own(kind)
     return (1 - 2 * eps) * math.log((1 - eps) / eps)
 
 
+def own_distance(name: str) -> Callable[[float, float], float]:
+    """The user's own distance: (confidence, target) -> finite number, smaller is better.
+
+    Raises:
+        UserError: it cannot be loaded, or returns something else.
+    """
+    function = load_function("reward.distance", name, allowed=", ".join(DISTANCES))
+
+    def checked(confidence: float, target: float) -> float:
+        value = float(function(confidence, target))
+        if not math.isfinite(value):
+            raise UserError(
+                f"reward.distance={name}: must return a finite number for every confidence and target in [0, 1]; "
+                f"got {value:g} for ({confidence:g}, {target:g})"
+            )
+        return value
+
+    return checked
+
+
+@lru_cache(maxsize=16)
+def _worst_own(name: str) -> float:
+    function = own_distance(name)
+    return max(function(confidence, target) for confidence in GRID for target in GRID)
+
+
 def targets(correct: Sequence[float], kind: str) -> list[float]:
-    """What each confidence of a group is held against.
+    """[G] calibration target of each rollout, from the correctness of all.
 
     sample: own correctness; group: mean of all; group_loo: mean of the others.
     """
@@ -57,7 +98,7 @@ def group_rewards(parsed: Sequence[Parsed], correct: Sequence[float], cfg: Rewar
     """Unweighted components of every rollout of one question, in order.
 
     Args:
-        parsed: [G] completions taken apart.
+        parsed: [G] parsed completions.
         correct: [G] 1.0 or 0.0.
 
     Returns:
@@ -75,23 +116,23 @@ def group_rewards(parsed: Sequence[Parsed], correct: Sequence[float], cfg: Rewar
 
 
 def answer_reward(parts: dict[str, float], cfg: RewardConfig) -> float:
-    """Weighted sum of the components that do not speak of the confidence."""
+    """Weighted sum without the calibration term."""
     own = cfg.correct * parts["correct"] + cfg.format * parts["format"]
     return own + sum(extra.weight * parts[name] for name, extra in cfg.extra.items())
 
 
 def total_reward(parts: dict[str, float], cfg: RewardConfig) -> float:
-    """Weighted sum of the components."""
+    """Weighted sum of all components."""
     return answer_reward(parts, cfg) + cfg.calib * parts["calib"]
 
 
 def reward_warnings(cfg: RewardConfig, group_size: int | None = None) -> list[str]:
-    """What a user should know about this reward before spending a run on it.
+    """Warnings about a reward that is not a proper scoring rule.
 
-    A rule is proper where the expected reward is largest at the true probability. Squared, KL and log distances are
-    best at the mean of their target, which is that probability for all targets; L1 is best at the median, which for
-    the share of right answers in a group lies within ln 2 / n of it (n answers; Hamza 1995 bounds mean - median of a
-    binomial by ln 2).
+    A rule is proper if the expected reward is largest at the true probability of being right. Squared, KL and log
+    distances are smallest at the mean of their target, which is that probability for every target. L1 is smallest at
+    the median. For the share of right answers among n, the median lies within ln 2 / n of the mean (Hamza 1995: mean
+    and median of a binomial differ by at most ln 2).
     """
     if not cfg.calib or cfg.distance != "l1":
         return []

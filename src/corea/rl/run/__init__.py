@@ -1,1 +1,1 @@
-"""What surrounds the loop: checkpoints, processes, alarms, progress, figures of a step."""
+"""Around the loop: checkpoints, processes, alarms, progress, metrics, and the files that a run writes."""

@@ -1,7 +1,7 @@
-"""Alarms of a run that is going wrong, each with its remedy (DESIGN section 5). Pure; imports no torch.
+"""Warnings about a run that is going wrong, each with a remedy. Pure; imports no torch.
 
-An alarm looks at the mean of a figure over its last steps and is silent for as many steps after it has sounded. After a
-resume the windows start anew: alarms are messages, nothing is computed from them.
+An alarm compares the mean of a metric over the last WINDOW steps with a limit. After a warning it is silent for WINDOW
+steps. A resumed run starts with empty windows: alarms only print, nothing is computed from them.
 """
 
 from __future__ import annotations
@@ -10,66 +10,68 @@ from collections import deque
 from collections.abc import Mapping
 
 WINDOW = 10
-"""Steps a figure is averaged over."""
+"""Steps in the mean."""
 MISSING = float("nan")
 
 
-class Mean:
-    """Mean of the last WINDOW values; NaN before there are as many, and where one is NaN."""
+class MovingMean:
+    """Mean of the last WINDOW values; NaN if there are fewer, or if one of them is NaN."""
 
     def __init__(self) -> None:
         self.values: deque[float] = deque(maxlen=WINDOW)
 
-    def __call__(self, value: float) -> float:
+    def add(self, value: float) -> float:
+        """Add a value and return the mean."""
         self.values.append(value)
         return sum(self.values) / WINDOW if len(self.values) == WINDOW else MISSING
 
     def clear(self) -> None:
-        """Start again."""
+        """Forget all values."""
         self.values.clear()
 
 
 class Alarm:
-    """One figure; subclasses say which, when it is too much and what to do."""
+    """Watches one metric; subclasses define which, its limit and the message."""
 
     def __init__(self) -> None:
-        self.mean = Mean()
+        self.mean = MovingMean()
 
-    def __call__(self, metrics: Mapping[str, float]) -> str | None:
-        """The warning, or None. `metrics` are those of one step."""
-        mean = self.mean(self.figure(metrics))
-        if not self.bad(mean):
+    def check(self, metrics: Mapping[str, float]) -> str | None:
+        """The warning after a step with these metrics, or None."""
+        mean = self.mean.add(self.watched(metrics))
+        if not self.exceeded(mean):
             return None
         self.mean.clear()
         return self.message(mean, metrics)
 
-    def figure(self, metrics: Mapping[str, float]) -> float:
-        """What is watched."""
+    def watched(self, metrics: Mapping[str, float]) -> float:
+        """The watched metric of a step."""
         raise NotImplementedError
 
-    def bad(self, mean: float) -> bool:
-        """Whether it sounds; False for NaN."""
+    def exceeded(self, mean: float) -> bool:
+        """Whether the mean calls for a warning; False for NaN."""
         raise NotImplementedError
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
-        """What has happened and what helps."""
+        """What has happened, and the remedy."""
         raise NotImplementedError
 
 
 class NarrowBand(Alarm):
-    """Confidences have crowded together although questions differ in how hard they are.
+    """Confidences have collapsed to a narrow band although questions differ in difficulty.
 
-    RLCR (arXiv 2507.16806) saw this with equally hard questions; temperature, prompt and a mix of difficulties help.
+    RLCR (arXiv 2507.16806) reports this for equally hard questions; a higher temperature, another prompt or a mix of
+    difficulties helps.
     """
 
-    narrow = 0.05
-    """Standard deviation."""
+    limit = 0.05
+    """Smallest healthy standard deviation."""
 
-    def figure(self, metrics: Mapping[str, float]) -> float:
+    def watched(self, metrics: Mapping[str, float]) -> float:
         return metrics.get("confidence/std", MISSING)
 
-    def bad(self, mean: float) -> bool:
-        return mean < self.narrow
+    def exceeded(self, mean: float) -> bool:
+        return mean < self.limit
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         cause = (
@@ -84,13 +86,13 @@ class NarrowBand(Alarm):
 
 
 class OneValue(Alarm):
-    """Nearly all answers state the same confidence, a few others hide it from the standard deviation."""
+    """Nearly all answers state the same confidence; a few others keep the standard deviation up."""
 
-    def figure(self, metrics: Mapping[str, float]) -> float:
-        narrow = metrics.get("confidence/std", MISSING) < NarrowBand.narrow  # said already
+    def watched(self, metrics: Mapping[str, float]) -> float:
+        narrow = metrics.get("confidence/std", MISSING) < NarrowBand.limit  # NarrowBand warns already
         return 0.0 if narrow else metrics.get("confidence/top_share", MISSING)
 
-    def bad(self, mean: float) -> bool:
+    def exceeded(self, mean: float) -> bool:
         return mean > 0.95
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
@@ -101,12 +103,12 @@ class OneValue(Alarm):
 
 
 class Extremes(Alarm):
-    """Only 0 and 1 are left."""
+    """Nearly all confidences are 0 or 1."""
 
-    def figure(self, metrics: Mapping[str, float]) -> float:
+    def watched(self, metrics: Mapping[str, float]) -> float:
         return metrics.get("confidence/share_0", MISSING) + metrics.get("confidence/share_1", MISSING)
 
-    def bad(self, mean: float) -> bool:
+    def exceeded(self, mean: float) -> bool:
         return mean > 0.95
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
@@ -117,22 +119,22 @@ class Extremes(Alarm):
 
 
 class LowEntropy(Alarm):
-    """The policy has become nearly deterministic: groups agree, and there is nothing to learn from."""
+    """The policy is nearly deterministic: the rollouts of a group agree, and there is nothing to learn from."""
 
-    share = 0.05
-    """Of the entropy at the start."""
+    limit = 0.05
+    """Smallest healthy share of the entropy at the start."""
 
     def __init__(self) -> None:
         super().__init__()
         self.start: float | None = None
 
-    def figure(self, metrics: Mapping[str, float]) -> float:
+    def watched(self, metrics: Mapping[str, float]) -> float:
         return metrics.get("entropy", MISSING)
 
-    def bad(self, mean: float) -> bool:
+    def exceeded(self, mean: float) -> bool:
         if self.start is None and mean == mean:
             self.start = mean
-        return self.start is not None and mean < self.share * self.start
+        return self.start is not None and mean < self.limit * self.start
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
@@ -142,12 +144,12 @@ class LowEntropy(Alarm):
 
 
 class Truncated(Alarm):
-    """Most completions hit the limit."""
+    """Most completions reach the token limit."""
 
-    def figure(self, metrics: Mapping[str, float]) -> float:
+    def watched(self, metrics: Mapping[str, float]) -> float:
         return metrics.get("truncated_share", MISSING)
 
-    def bad(self, mean: float) -> bool:
+    def exceeded(self, mean: float) -> bool:
         return mean > 0.5
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
@@ -158,12 +160,12 @@ class Truncated(Alarm):
 
 
 class NoConfidence(Alarm):
-    """Most completions state none that can be read."""
+    """Most completions have no readable confidence."""
 
-    def figure(self, metrics: Mapping[str, float]) -> float:
+    def watched(self, metrics: Mapping[str, float]) -> float:
         return metrics.get("missing_confidence_share", MISSING)
 
-    def bad(self, mean: float) -> bool:
+    def exceeded(self, mean: float) -> bool:
         return mean > 0.5
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
@@ -174,11 +176,11 @@ class NoConfidence(Alarm):
 
 
 class Alarms:
-    """All of them."""
+    """All alarms of a run."""
 
     def __init__(self) -> None:
         self.alarms = [NarrowBand(), OneValue(), Extremes(), LowEntropy(), Truncated(), NoConfidence()]
 
-    def __call__(self, metrics: Mapping[str, float]) -> list[str]:
-        """Warnings about one step."""
-        return [warning for alarm in self.alarms if (warning := alarm(metrics)) is not None]
+    def check(self, metrics: Mapping[str, float]) -> list[str]:
+        """Warnings after a step with these metrics."""
+        return [warning for alarm in self.alarms if (warning := alarm.check(metrics)) is not None]

@@ -1,4 +1,4 @@
-"""Which checkpoint is best by a figure of the panel, and when to stop because none gets better."""
+"""Which checkpoint is best by a validation metric, and when to stop because none improves."""
 
 from __future__ import annotations
 
@@ -7,46 +7,47 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SMALL_IS_GOOD = ("ece", "brier")
+LOWER_IS_BETTER = ("ece", "brier")
 
 
 @dataclass(slots=True)
-class Best:
-    """The best look so far. Part of every checkpoint, so a resumed run decides as the uninterrupted one."""
+class BestCheckpoint:
+    """The best validation so far. Part of every checkpoint, so that a resumed run decides as an uninterrupted one."""
 
     by: str | None
-    """Figure of the panel; None: nothing is chosen."""
+    """Validation metric; None: no checkpoint is selected."""
     patience: int | None = None
-    """Looks in a row without a better one after which to stop; None: never."""
+    """Validations in a row without improvement after which training stops; None: never."""
     step: int = 0
-    """Step of the best look; 0: there was none."""
+    """Step of the best validation; 0: none yet."""
     value: float | None = None
+    """Its metric."""
     worse: int = 0
-    """Looks since."""
+    """Validations since then."""
 
-    def update(self, step: int, figures: Mapping[str, float]) -> bool:
-        """True where this look is better than all before; a figure that is not a number never is."""
+    def update(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """Take in the validation after step `step`; True if it is better than all before. NaN never is."""
         if self.by is None:
             return False
-        value = float(figures[self.by])
-        sign = -1.0 if self.by in SMALL_IS_GOOD else 1.0
-        better = math.isfinite(value) and (self.value is None or sign * value > sign * self.value)
-        if better:
+        value = float(metrics[self.by])
+        sign = -1.0 if self.by in LOWER_IS_BETTER else 1.0
+        improved = math.isfinite(value) and (self.value is None or sign * value > sign * self.value)
+        if improved:
             self.step, self.value, self.worse = step, value, 0
         else:
             self.worse += 1
-        return better
+        return improved
 
     @property
     def exhausted(self) -> bool:
-        """Time to stop early."""
+        """True when training should stop early."""
         return self.patience is not None and self.worse >= self.patience
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The part that a checkpoint stores."""
         return asdict(self)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what a checkpoint kept; another figure starts anew."""
+        """Restore `state()`; ignored if it belongs to another metric."""
         if state.get("by") == self.by:
             self.step, self.value, self.worse = state["step"], state["value"], state["worse"]

@@ -1,13 +1,13 @@
-"""Checkpoints that are whole or not there.
+"""Atomic, checksummed checkpoints.
 
 checkpoints/step-000050/
-    state/          weights and optimizer, DeepSpeed's format
-    model/          weights as safetensors with tokenizer, Hugging Face format
-    progress.json   step, processes, counts of the data stream
+    state/          weights and optimizer state in DeepSpeed's format
+    model/          weights (safetensors) and tokenizer in Hugging Face format
+    progress.json   step, number of processes, counts of questions, best validation
     manifest.json   size and SHA-256 of each of these files
 
-A checkpoint is written into a hidden folder beside, flushed, and renamed. It counts only while every file agrees with
-the manifest; DeepSpeed's files are pickles and are not opened before.
+A checkpoint is written to a hidden folder in the same place, flushed to disk and renamed. It is valid only if every
+file agrees with the manifest. This is checked first, because DeepSpeed's files are pickles.
 """
 
 from __future__ import annotations
@@ -34,31 +34,33 @@ PROGRESS = "progress.json"
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """One that was found whole."""
+    """An intact checkpoint."""
 
     step: int
-    """Optimizer steps of the loop that it holds."""
+    """Completed steps of the loop."""
     path: Path
     progress: dict[str, Any]
 
 
 class Checkpoints:
-    """The folder checkpoints/ of a run. Every process calls every method; the first one touches the disk."""
+    """The folder checkpoints/ of a run. Every rank calls every method; rank 0 creates, reads and deletes folders."""
 
     def __init__(self, folder: Path, keep_last: int):
         self.folder = folder
         self.keep_last = keep_last
         if rank() == 0:
-            for left_over in folder.glob(".step-*"):  # of a process that was killed while it wrote
+            for left_over in folder.glob(".step-*"):  # from a process that was killed while it was writing
                 shutil.rmtree(left_over, ignore_errors=True)
         barrier()
 
     def save(self, step: int, progress: dict[str, Any], write: Callable[[Path], None], best: int = 0) -> Path:
-        """Write a checkpoint by `write(folder)` and drop the oldest ones but that of step `best`.
+        """Write a checkpoint and delete the oldest ones, except that of step `best`.
+
+        Args:
+            write: writes state/ and model/ into a folder; called on every rank.
 
         Raises:
-            UserError: the disk is full, or a process does not see the first one's folder; the checkpoints before are
-                untouched.
+            UserError: the disk is full, or a rank does not see rank 0's folder. Earlier checkpoints are untouched.
         """
         path = self.folder / f"step-{step:06d}"
         if rank() != 0:
@@ -78,16 +80,16 @@ class Checkpoints:
         for old in self._paths()[self.keep_last :]:
             if old.name == f"step-{best:06d}":
                 continue
-            hidden = old.with_name(f".{old.name}.old")  # a name that no search finds half deleted
+            hidden = old.with_name(f".{old.name}.old")  # hidden, so that no search finds it half deleted
             os.replace(old, hidden)
             shutil.rmtree(hidden)
         return path
 
     def latest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; damaged newer ones are named in the log. None where nothing was saved yet.
+        """The newest intact checkpoint; newer damaged ones are logged. None if nothing was saved yet.
 
         Raises:
-            UserError: all are damaged; starting anew would throw away what the run has reached.
+            UserError: all checkpoints are damaged. Starting over silently would discard the run's progress.
         """
         paths = self._paths()
         found = None
@@ -96,31 +98,31 @@ class Checkpoints:
         found = gather(found)[0]
         if found is None and paths:
             raise UserError(
-                f"{paths[0]}: damaged, and no older checkpoint is whole; remove {self.folder} to start anew, or use "
+                f"{paths[0]}: damaged, and no older checkpoint is intact; remove {self.folder} to start over, or use "
                 "another run folder"
             )
         return found
 
     def _paths(self) -> list[Path]:
-        """Newest first."""
+        """Checkpoint folders, newest first."""
         return sorted(self.folder.glob("step-*"), reverse=True)
 
     def _read(self, path: Path) -> Checkpoint | None:
         damage = find_damage(path)
         if damage is not None:
-            log.warning("checkpoint %s is damaged (%s) and passed over", path, damage)
+            log.warning("checkpoint %s is damaged (%s) and is skipped", path, damage)
             return None
         progress = json.loads((path / PROGRESS).read_text())
         return Checkpoint(step=progress["step"], path=path, progress=progress)
 
 
 def _require_shared(folder: Path) -> None:
-    """Every process writes a part, those of other machines too."""
+    """Check that every rank sees the folder: each writes a part, also on other machines."""
     blind = [number for number, seen in enumerate(gather(folder.is_dir())) if not seen]
     if blind:
         raise UserError(
-            f"{folder.parent}: process {blind[0]} does not see this folder of the first one; several machines need "
-            "hydra.run.dir on a file system that they share"
+            f"{folder.parent}: process {blind[0]} does not see this folder of process 0; several machines need "
+            "hydra.run.dir on a shared file system"
         )
 
 
@@ -131,7 +133,7 @@ def manifest(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, in words; None where nothing is."""
+    """What is wrong with a checkpoint, in words; None if it is intact."""
     try:
         expected = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
@@ -145,7 +147,7 @@ def find_damage(folder: Path) -> str | None:
         if file.stat().st_size != entry["bytes"]:
             return f"{name} has {file.stat().st_size} bytes, {entry['bytes']} were written"
         if sha256(file) != entry["sha256"]:
-            return f"{name} does not have the checksum it was written with"
+            return f"{name} differs from its checksum"
     return None
 
 
@@ -156,7 +158,7 @@ def sha256(path: Path) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power cut; not every file system can."""
+    """Flush a folder, so that renames in it survive a power failure; a no-op where the system cannot."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

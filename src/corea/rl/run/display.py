@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping
 
 EVERY_SECONDS = 5.0
-"""Least time between two plain lines; the first and the last step always get one."""
+"""Minimum time between two plain lines; the first and the last step are always printed."""
 BAR = 16
 BAR_AND_COUNTS = BAR + 33
-"""Characters of the live line before its figures: "train", the bar, up to 9,999 steps, the time that remains."""
+"""Characters of the live line before its metrics: "train", the bar, up to 9,999 steps, remaining time."""
 
 
-def line(metrics: Mapping[str, float]) -> str:
-    """The figures that matter most, in one line."""
+def metrics_line(metrics: Mapping[str, float]) -> str:
+    """The main metrics in one line."""
     return (
         f"reward {metrics['reward']:.3f}  pass@1 {metrics['pass@1']:.3f}  ECE {metrics['ece']:.3f}  "
         f"AUROC {metrics['auroc']:.3f}  confidence {metrics['confidence/mean']:.2f}±{metrics['confidence/std']:.2f}  "
@@ -23,15 +23,15 @@ def line(metrics: Mapping[str, float]) -> str:
     )
 
 
-def shortened(text: str, width: int) -> str:
-    """As many figures of `text`, from the left, as fit into `width` characters."""
+def shorten(text: str, width: int) -> str:
+    """Drop metrics at the end of `text` until it fits into `width` characters."""
     while len(text) > width and "  " in text:
         text = text.rpartition("  ")[0]
     return text
 
 
 class PlainDisplay:
-    """One line now and then."""
+    """Prints one line every EVERY_SECONDS."""
 
     def __init__(self, steps: int):
         self.steps = steps
@@ -41,18 +41,18 @@ class PlainDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to clean up."""
+        """Nothing to close."""
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """`step` steps are done."""
+        """Show the metrics of step `step` (from 1)."""
         now = time.monotonic()
         if now - self.last >= EVERY_SECONDS or step == self.steps:
             self.last = now
-            print(f"step {step}/{self.steps}  {line(metrics)}", flush=True)
+            print(f"step {step}/{self.steps}  {metrics_line(metrics)}", flush=True)
 
 
 class LiveDisplay:
-    """A bar that stays in place, with the figures beside it; log lines appear above it."""
+    """A progress bar with metrics beside it; log lines appear above it."""
 
     def __init__(self, steps: int, done: int):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -62,15 +62,15 @@ class LiveDisplay:
             BarColumn(bar_width=BAR),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
         )
         self.handlers: list[logging.StreamHandler] = []
-        self.task = self.progress.add_task("train", total=steps, completed=done, figures="")
+        self.task = self.progress.add_task("train", total=steps, completed=done, metrics="")
 
     def __enter__(self) -> LiveDisplay:
         handlers = [h for h in logging.getLogger().handlers if getattr(h, "stream", None) is sys.stdout]
         self.progress.start()
-        for handler in handlers:  # log lines go through the bar's own stream, above it
+        for handler in handlers:  # log lines go through the bar's stream, which prints above it
             handler.setStream(sys.stdout)
         self.handlers = handlers
         return self
@@ -81,20 +81,20 @@ class LiveDisplay:
             handler.setStream(sys.stdout)
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """`step` steps are done."""
-        room = self.progress.console.width - BAR_AND_COUNTS
-        self.progress.update(self.task, completed=step, figures=shortened(line(metrics), room))
+        """Show the metrics of step `step` (from 1)."""
+        width = self.progress.console.width - BAR_AND_COUNTS
+        self.progress.update(self.task, completed=step, metrics=shorten(metrics_line(metrics), width))
 
 
 class NoDisplay(PlainDisplay):
-    """For the processes that stay silent."""
+    """Prints nothing: for all ranks but 0."""
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Says nothing."""
+        """Prints nothing."""
 
 
 def build_display(steps: int, done: int, *, silent: bool) -> PlainDisplay | LiveDisplay:
-    """The display that fits where the output goes."""
+    """A live bar on a terminal, plain lines elsewhere, nothing if `silent`."""
     if silent:
         return NoDisplay(steps)
     return LiveDisplay(steps, done) if sys.stdout.isatty() else PlainDisplay(steps)

@@ -1,4 +1,4 @@
-"""Processes of a run. One process needs no launcher; torchrun and the deepspeed launcher set what several need."""
+"""The processes of a run. A single process needs no launcher; several are started by torchrun or deepspeed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NEEDED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def set_environment() -> None:
-    """Describe a single process where no launcher has: without these DeepSpeed looks for MPI. Then take this process's
-    own GPU, or all of a machine would load their model onto the first."""
+    """Set the launcher's variables for a single process, because DeepSpeed looks for MPI without them. Then select this
+    process's GPU; otherwise all processes of a machine would load their model onto the first."""
     if "WORLD_SIZE" not in os.environ:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -29,20 +29,20 @@ def set_environment() -> None:
         os.environ.update({key: str(value) for key, value in alone.items()})
     missing = [key for key in NEEDED if key not in os.environ]
     if missing:
-        raise UserError(f"WORLD_SIZE is set but {', '.join(missing)} not: start several processes with torchrun")
+        raise UserError(f"WORLD_SIZE is set, but {', '.join(missing)} is not: start several processes with torchrun")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
-def launched() -> tuple[int, int]:
-    """(number of this process, number of processes) by what the launcher says, before they have joined."""
+def launcher_ranks() -> tuple[int, int]:
+    """(rank, number of processes) from the launcher's environment, before the process group exists."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def import_deepspeed():
-    """DeepSpeed without its start-up noise.
+    """Import DeepSpeed without its start-up messages.
 
-    On a CPU it would compile a shared-memory all-reduce (a minute, and a compiler); gloo does the same work.
+    On a CPU it would compile a shared-memory all-reduce, which takes a minute and a compiler; gloo is used instead.
     """
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -58,7 +58,8 @@ def import_deepspeed():
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No INFO lines: DeepSpeed tries out compilers while it starts, and Python's build tools log every attempt."""
+    """Suppress INFO lines: DeepSpeed tests for compilers while it starts, and Python's build tools log every
+    attempt."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:
@@ -68,32 +69,32 @@ def quiet() -> Iterator[None]:
 
 
 def rank() -> int:
-    """Number of this process."""
+    """Rank of this process; 0 without a process group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Number of processes."""
+    """Number of processes; 1 without a process group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
-def left_at_the_end() -> Iterator[None]:
-    """Part from the other processes when the work is done or the user stops it, all at one time.
+def shutdown_together() -> Iterator[None]:
+    """Destroy the process group on all ranks together when the work is done or the user stops it.
 
-    A process that ends with its connections open is sometimes aborted while its threads still serve them, and its
-    launcher then calls a finished run a failure. After an error the others may still wait for this process, and a
-    parting for them.
+    A process that exits with open connections is sometimes aborted by its library threads, and the launcher then
+    reports a finished run as failed. After any other error the group is left alone: the other ranks may be waiting
+    elsewhere, and a barrier would hang.
     """
     try:
         yield
     except Interrupted:
-        _leave()
+        _destroy_process_group()
         raise
-    _leave()
+    _destroy_process_group()
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     barrier()
     if dist.is_initialized():
         import deepspeed
@@ -108,7 +109,7 @@ def barrier() -> None:
 
 
 def gather(value: Any) -> list[Any]:
-    """The value of every process, in order of rank; values are small Python objects."""
+    """The values of all ranks, in order of rank. Values are small picklable objects."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as wishes that the loop grants at the next safe point."""
+"""Stop on SIGINT or SIGTERM at the next safe point."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from corea.rl.run.distributed import gather
 
 
 class StopRequest:
-    """While active, the first SIGINT or SIGTERM is remembered; a second SIGINT interrupts at once."""
+    """While active, remembers the first SIGINT or SIGTERM; a second SIGINT interrupts immediately."""
 
     def __init__(self) -> None:
         self.received: int | None = None
+        """Number of the signal that this process received."""
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -31,6 +32,6 @@ class StopRequest:
             raise KeyboardInterrupt
         self.received = number
 
-    def agreed(self) -> int | None:
-        """The signal that any process has received; the same answer in all of them."""
+    def received_by_any(self) -> int | None:
+        """The signal that any process has received; every process gets the same answer."""
         return next((number for number in gather(self.received) if number is not None), None)

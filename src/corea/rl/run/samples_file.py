@@ -1,7 +1,7 @@
-"""samples.parquet: what was asked, answered, parsed, graded and rewarded. A folder with one part a logged step.
+"""samples.parquet: the rollouts of logged steps, parsed, graded and rewarded. A folder with one file per step.
 
-`pandas.read_parquet("samples.parquet")` reads all parts as one table. A resumed run writes a step's part anew with
-the same contents; no part is ever changed by another step.
+`pandas.read_parquet("samples.parquet")` reads all files as one table. A resumed run writes the file of a repeated step
+again with the same contents; other steps never change it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from corea.types import Group
 
 
 def samples_frame(step: int, groups: Sequence[Group]) -> pd.DataFrame:
-    """One row a rollout."""
+    """One row per rollout of step `step` (from 1)."""
     return pd.DataFrame(
         {
             "step": step,
@@ -44,13 +44,13 @@ def samples_frame(step: int, groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def write_samples(folder: Path, step: int, frame: pd.DataFrame) -> None:
-    """Write one part."""
+    """Write the file of one step."""
     with atomic_write(folder / f"step-{step:06d}.parquet") as path:
         frame.to_parquet(path, index=False)
 
 
 def write_broken(folder: Path, step: int, groups: Sequence[Group]) -> None:
-    """One part with what the update of a step was given: tokens and log-probabilities beside the samples."""
+    """Write one step with tokens and log-probabilities beside the samples: the whole input of its update."""
     frame = samples_frame(step, groups)
     completions = [r.completion for g in groups for r in g.rollouts]
     frame["prompt_ids"] = [c.prompt_ids for c in completions]

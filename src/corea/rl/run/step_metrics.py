@@ -1,4 +1,4 @@
-"""Figures of one step. Pure; imports no torch.
+"""Metrics of one step. Pure; imports no torch.
 
 Legend: B rollouts of a step.
 """
@@ -16,7 +16,7 @@ Columns = dict[str, list[float]]
 
 
 def columns(groups: Sequence[Group]) -> Columns:
-    """One entry a rollout and column; small enough to be sent between processes."""
+    """Columns with one entry per rollout; small enough to be sent between processes."""
     rollouts = [r for g in groups for r in g.rollouts]
     missing = float("nan")
     return {
@@ -37,12 +37,13 @@ def columns(groups: Sequence[Group]) -> Columns:
 
 
 def joined(parts: Sequence[Columns]) -> dict[str, np.ndarray]:
-    """Columns of all processes, [B] each."""
+    """Columns of all ranks, [B] each."""
     return {name: np.concatenate([np.asarray(p[name], np.float64) for p in parts]) for name in parts[0]}
 
 
 def batch_metrics(table: dict[str, np.ndarray]) -> dict[str, float]:
-    """Figures of a step. `*_share` are shares of all rollouts; confidence/* are over those that have a confidence."""
+    """Metrics of a step. `*_share` are shares of all rollouts; confidence/* cover the rollouts that have a
+    confidence."""
     confidence, correct = table["confidence"], table["correct"]
     calibration = measure(confidence, correct)
     return {
@@ -67,7 +68,7 @@ def batch_metrics(table: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def confidence_metrics(values: np.ndarray) -> dict[str, float]:
-    """Mean, spread and concentration of the stated confidences; NaN where there are none."""
+    """Mean, spread and concentration of the stated confidences; NaN if there are none."""
     if not len(values):
         names = ("mean", "std", "top_share", "share_0", "share_1")
         return {"confidence/distinct": 0.0, **{f"confidence/{n}": float("nan") for n in names}}

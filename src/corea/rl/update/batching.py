@@ -1,8 +1,8 @@
 """Rollouts -> micro-batches of a bounded number of tokens.
 
-Completions of one question share their prompt: a tree is the prompt followed by several of them, and an attention mask
-lets each see the prompt and itself alone. A prompt is thus computed once, not G times. The last token of a completion
-predicts nothing and is left out of the input. Trees are sorted by length and padded on the right.
+Completions of one question share their prompt. A tree is the prompt followed by several completions; an attention mask
+lets each completion see only the prompt and itself. A prompt is thus computed once instead of G times. The last
+token of a completion predicts nothing and is not part of the input. Trees are sorted by length and padded on the right.
 
 Legend: B trees of a micro-batch, L input tokens of the longest, N completion tokens (flat, without padding).
 """
@@ -16,36 +16,36 @@ import torch
 from torch import Tensor
 
 TREE_TOKENS = 1024
-"""A tree is not grown beyond this: its mask has length^2 entries, and attention is computed over all of it."""
+"""Maximum length of a tree with several rows: its mask has length^2 entries, and attention computes all of them."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """One completion as the update needs it."""
+    """What the update needs of one completion."""
 
     prompt_ids: list[int]
     token_ids: list[int]
-    """[T]"""
+    """[T] tokens of the completion, the end-of-sequence token included."""
     rollout_logprobs: list[float]
-    """[T] of the sampler."""
+    """[T] log-probabilities under the engine that sampled them."""
     advantages: list[float]
-    """[T] one a token, so that parts of a completion can be credited apart."""
+    """[T] one per token, so that parts of a completion can be credited separately."""
     weight: float
-    """Of each of its tokens in the loss (loss.aggregation_weights)."""
+    """Weight of each token in the loss (loss.aggregation_weights)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class MicroBatch:
-    """What one forward and backward takes."""
+    """The tensors of one forward and backward pass."""
 
     input_ids: Tensor
     """[B, L]"""
     position_ids: Tensor | None
     """[B, L]; None: 0..L-1 in every row."""
     mask: Tensor | None
-    """[B, 1, L, L] bool, True where a query (dim 2) sees a key (dim 3); None: causal."""
+    """[B, 1, L, L] bool, True where query (dim 2) sees key (dim 3); None: causal."""
     source: Tensor
-    """[N] position in the flattened [B * L] input whose output predicts the token."""
+    """[N] position in the flattened [B * L] input whose output predicts each token."""
     targets: Tensor
     """[N] the completion tokens."""
     rollout_logprobs: Tensor
@@ -55,12 +55,12 @@ class MicroBatch:
     weights: Tensor
     """[N]"""
     old_logprobs: Tensor | None = None
-    """[N] filled before the first of several updates on the batch."""
+    """[N] set before the first of several updates on the batch."""
     ref_logprobs: Tensor | None = None
-    """[N] filled where the loss has a KL term."""
+    """[N] set if the loss has a KL term."""
 
     def to(self, device: torch.device) -> MicroBatch:
-        """The same on a device."""
+        """A copy on `device`."""
         moved = {k: getattr(self, k) for k in self.__slots__}
         return replace(self, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
 
@@ -70,12 +70,12 @@ Tree = list[Row]
 
 
 def tree_length(tree: Tree) -> int:
-    """Input tokens: the prompt once, each completion without its last token."""
+    """Input tokens of a tree: the prompt once, each completion without its last token."""
     return len(tree[0].prompt_ids) + sum(len(r.token_ids) - 1 for r in tree)
 
 
 def grow_trees(rows: Sequence[Row], limit: int, share_prompt: bool) -> list[Tree]:
-    """Join neighbouring rows with the same prompt into trees of at most `limit` tokens (a single row may be longer)."""
+    """Join adjacent rows with the same prompt into trees of at most `limit` tokens (a single row may be longer)."""
     trees: list[Tree] = []
     for row in rows:
         last = trees[-1] if trees else None
@@ -88,14 +88,14 @@ def grow_trees(rows: Sequence[Row], limit: int, share_prompt: bool) -> list[Tree
 
 
 def micro_batches(rows: Sequence[Row], token_budget: int, *, pad: int, share_prompt: bool = True) -> list[MicroBatch]:
-    """Cut rows into micro-batches of at most `token_budget` padded tokens (one tree may exceed it).
+    """Split rows into micro-batches of at most `token_budget` padded tokens (a single tree may exceed it).
 
     Args:
-        rows: completions of one question stand together.
-        pad: any token id; what stands there influences nothing.
+        rows: completions of one question are adjacent.
+        pad: any token id; padding does not influence the result.
     """
     trees = grow_trees(rows, min(token_budget, TREE_TOKENS), share_prompt)
-    return [build(part, pad) for part in _cut(sorted(trees, key=tree_length, reverse=True), token_budget)]
+    return [build_micro_batch(part, pad) for part in _cut(sorted(trees, key=tree_length, reverse=True), token_budget)]
 
 
 def _cut(trees: list[Tree], token_budget: int) -> Iterator[list[Tree]]:
@@ -106,8 +106,8 @@ def _cut(trees: list[Tree], token_budget: int) -> Iterator[list[Tree]]:
         start += count
 
 
-def build(trees: list[Tree], pad: int) -> MicroBatch:
-    """Tensors of one micro-batch; the tokens N stand tree by tree, row by row."""
+def build_micro_batch(trees: list[Tree], pad: int) -> MicroBatch:
+    """Tensors of one micro-batch; the N tokens are ordered by tree, then by row."""
     length = max(tree_length(t) for t in trees)
     ids: list[list[int]] = []
     positions: list[list[int]] = []
@@ -141,9 +141,10 @@ def build(trees: list[Tree], pad: int) -> MicroBatch:
 
 
 def _tree_mask(segment: Tensor) -> Tensor:
-    """[B, L] segment numbers -> [B, 1, L, L]: a query sees earlier keys of the prompt and of its own segment.
+    """[B, L] segment numbers -> [B, 1, L, L] mask: a query sees earlier keys of the prompt and of its own segment.
 
-    Padding (-1) sees the prompt and earlier padding, so that no row of the softmax is empty; nothing sees it.
+    Padding (-1) sees the prompt and earlier padding, so that no row of the softmax is empty; no completion sees
+    padding.
     """
     length = segment.shape[1]
     earlier = torch.ones((length, length), dtype=torch.bool).tril()
@@ -152,6 +153,6 @@ def _tree_mask(segment: Tensor) -> Tensor:
 
 
 def empty_micro_batch(pad: int) -> MicroBatch:
-    """One token of weight 0: what a rank computes while others still have micro-batches."""
+    """One token of weight 0, which a rank computes while other ranks still have micro-batches."""
     row = Row(prompt_ids=[pad], token_ids=[pad], rollout_logprobs=[0.0], advantages=[0.0], weight=0.0)
-    return build([[row]], pad)
+    return build_micro_batch([[row]], pad)

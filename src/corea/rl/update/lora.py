@@ -1,4 +1,4 @@
-"""Low-rank adapters (peft) inside the model that is trained, and the weights with the adapters merged in."""
+"""Low-rank adapters (peft) in the trained model, and weights with the adapters merged."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ ADAPTER = "default"
 
 
 def add_adapters(model: nn.Module, cfg: LoraConfig) -> nn.Module:
-    """Put adapters into `model` in place and freeze everything else; the wrapper that can save them alone.
+    """Insert adapters into `model` in place and freeze all other weights.
+
+    Returns:
+        The peft wrapper, which can save the adapters alone.
 
     Raises:
-        UserError: peft is missing, or no layer has one of the names.
+        UserError: peft is not installed, or no layer has one of the names.
     """
     try:
         import peft
@@ -36,14 +39,14 @@ def add_adapters(model: nn.Module, cfg: LoraConfig) -> nn.Module:
 
 @contextmanager
 def adapters_off(wrapper: nn.Module) -> Iterator[None]:
-    """Inside, the model computes as the one that training started from: the reference of a KL term."""
+    """Inside, the model computes as it did before training: the reference of a KL term."""
     with wrapper.disable_adapter():
         yield
 
 
 @torch.no_grad()
 def merged_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """Weights of the plain architecture: base + update. The model is left as it is, to the last bit."""
+    """Weights of the plain architecture, base + update. The model is not changed, to the last bit."""
     from peft.tuners.lora import LoraLayer
 
     merged = {}

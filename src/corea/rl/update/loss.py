@@ -1,7 +1,7 @@
-"""Policy loss: PPO clip, truncated importance weight, KL to a reference, and how tokens are averaged.
+"""Policy loss: PPO clipping, truncated importance weights, KL to a reference, and the weights that average tokens.
 
-Every average over the batch is written as a sum with weights that are fixed before the first backward
-(`aggregation_weights`), so the loss and its gradients do not depend on the split into micro-batches or over ranks.
+Every average over the batch is a sum with weights that are fixed before the first backward pass
+(`aggregation_weights`), so the loss and its gradients do not depend on the split into micro-batches or ranks.
 
 Legend: R completions, N completion tokens of a micro-batch (flat, without padding).
 """
@@ -17,10 +17,10 @@ from corea.config import LossConfig
 
 
 def aggregation_weights(lengths: Sequence[int], kind: str, max_tokens: int) -> list[float]:
-    """Weight of each token of each completion of the whole batch, so that the loss is sum(weight * token loss).
+    """[R] weight of each token of each completion of the whole batch; the loss is sum(weight * token loss).
 
     Args:
-        lengths: [R] completion tokens, over all ranks; those left out of the loss are not in it.
+        lengths: [R] tokens of the completions that are in the loss, of all ranks.
         kind: token_mean 1 / sum(lengths); sequence_mean 1 / (R * own length); constant 1 / (R * max_tokens)
             (Dr. GRPO, arXiv 2503.20783).
     """
@@ -58,17 +58,17 @@ def policy_loss(
     """PPO's clipped objective (arXiv 1707.06347, equation 7), with separate bounds as in DAPO (arXiv 2503.14476).
 
     Args:
-        logprobs: [N] of the policy being updated, with gradient.
-        old_logprobs: [N] of the trainer before the first update on this batch; None: `logprobs` itself (one update
-            a batch), so the ratio is 1.
-        rollout_logprobs: [N] of the sampler.
+        logprobs: [N] under the policy being updated, with gradient.
+        old_logprobs: [N] under the trainer's policy before the first update on this batch; None: `logprobs` itself (one
+            update per batch), so the ratio is 1.
+        rollout_logprobs: [N] under the engine that sampled the tokens.
         advantages: [N] of each token.
         weights: [N] from `aggregation_weights`; 0 leaves a token out.
-        ref_logprobs: [N] of the reference model; needed where cfg.kl > 0.
+        ref_logprobs: [N] under the reference model; required if cfg.kl > 0.
 
     Returns:
-        (loss, sums): a scalar whose sum over the micro-batches is the loss of the batch; `sums` over the tokens of
-        nonzero weight: tokens, clipped, kl, gap (|trainer - sampler| log-probability), capped; and gap_max.
+        (loss, sums): a scalar whose sum over micro-batches is the loss of the batch; sums over tokens of nonzero
+        weight: tokens, clipped, kl, gap (|trainer - engine| log-probability), capped; and the maximum gap_max.
     """
     before = logprobs.detach() if old_logprobs is None else old_logprobs
     ratio = torch.exp(logprobs - before)

@@ -1,9 +1,10 @@
-"""Hidden states -> log-probabilities of chosen tokens, without the logits of a whole batch: 64 x 1024 x 152k are 40 GB.
+"""Hidden states -> log-probabilities of given tokens, without holding the logits of a whole batch (64 x 1024 x 152k
+float32 are 40 GB).
 
-Chunks of rows go through the output layer one after another, and again in the backward pass, where every chunk adds to
-one gradient of the layer: nothing of [N, V] or a second [V, H] is held.
+The output layer is applied to one chunk of rows after another. The backward pass computes each chunk again and adds to
+one gradient of the layer, so neither an [N, V] tensor nor a second [V, H] gradient is held.
 
-Legend: N tokens, n of them in a chunk, H hidden size, V vocabulary.
+Legend: N tokens, n of them in a chunk, H hidden size, V vocabulary. Functions that end in _ overwrite their input.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 CHUNK_LOGITS = 1 << 24
-"""Logits that are computed at one time, 64 MiB of float32. Each chunk reads the output matrix anew, so smaller ones are
-slower."""
+"""Logits per chunk (64 MiB of float32). Each chunk reads the whole output matrix, so smaller chunks are slower."""
 BLOCK = {"cpu": 1 << 20, "cuda": 1 << 23}
-"""Of them, those that several passes in a row go over: as many as a processor's cache holds; on a GPU, whose cache is
-smaller than the work of one launch, enough to keep it busy."""
+"""Logits per block that several passes run over before the next block: as many as fit a processor's cache; on a GPU,
+enough to keep it busy, because one launch exceeds its cache anyway."""
 
 
 def token_scores(
     layer: nn.Module, hidden: Tensor, targets: Tensor, temperature: float, chunk: int
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of `targets` and the entropy of the distributions they are drawn from.
+    """Log-probabilities of `targets`, and the entropy of their distributions.
 
     Args:
-        layer: from hidden states to logits; its module is called, unless it is a linear layer that is wholly here.
+        layer: hidden states to logits. The module is called, unless it is a plain linear layer that this rank holds
+        whole.
         hidden: [N, H]
         targets: [N] token ids.
         temperature: logits are divided by it.
-        chunk: rows that are computed at one time.
+        chunk: rows per chunk.
 
     Returns:
         ([N], [N]) float32; the entropy without gradient.
@@ -50,7 +51,7 @@ def token_scores(
 
 
 def is_plain(layer: nn.Module) -> bool:
-    """True for a matrix that this process holds whole: no adapter, no bias, not in parts over processes (ZeRO-3)."""
+    """True for a linear layer that this rank holds whole: no adapter, no bias, not partitioned by ZeRO-3."""
     return type(layer) is nn.Linear and layer.bias is None and not hasattr(layer.weight, "ds_id")
 
 
@@ -59,9 +60,11 @@ def _score(layer: nn.Module, hidden: Tensor, targets: Tensor, temperature: float
 
 
 class _Scores(torch.autograd.Function):
-    """Temperature, log_softmax, gather and entropy with one tensor of [n, V], where torch's own functions hold four at
-    one time: the logits are overwritten, and in the backward pass, which can be taken once, once more. The kernels are
-    torch's, and so are the figures; they go row by row and read a value before they write it."""
+    """Temperature, log_softmax, gather and entropy with a single [n, V] tensor; torch's functions hold four at once.
+
+    The logits are overwritten in the forward pass and again in the backward pass, which can therefore run only once.
+    The kernels are torch's own, with the same results; they process a row at a time and read a value before writing it.
+    """
 
     @staticmethod
     def forward(ctx, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -75,11 +78,11 @@ class _Scores(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         scores, targets = ctx.saved_tensors
-        return _slope_(scores, targets, grad, ctx.temperature), None, None
+        return _logits_gradient_(scores, targets, grad, ctx.temperature), None, None
 
 
 class _Chunked(torch.autograd.Function):
-    """All chunks of a linear layer."""
+    """`_Scores` over the chunks of a linear layer."""
 
     @staticmethod
     def forward(
@@ -100,35 +103,35 @@ class _Chunked(torch.autograd.Function):
         hidden_grad = torch.empty_like(hidden) if to_hidden else None
         weight_grad = torch.zeros_like(weight) if to_weight else None
         for rows, scores in _chunks(hidden, weight, ctx.temperature, ctx.chunk):
-            slope = _slope_(scores, targets[rows], grad[rows], ctx.temperature).to(hidden.dtype)
+            logits_gradient = _logits_gradient_(scores, targets[rows], grad[rows], ctx.temperature).to(hidden.dtype)
             if hidden_grad is not None:
-                torch.mm(slope, weight, out=hidden_grad[rows])
+                torch.mm(logits_gradient, weight, out=hidden_grad[rows])
             if weight_grad is not None:
-                weight_grad.addmm_(slope.t(), hidden[rows])
+                weight_grad.addmm_(logits_gradient.t(), hidden[rows])
         return hidden_grad, weight_grad, None, None, None
 
 
 def _chunks(hidden: Tensor, weight: Tensor, temperature: float, chunk: int) -> Iterator[tuple[slice, Tensor]]:
-    """(rows, their log-probabilities [n, V] float32); what the matrix gives stands in the same room every time."""
-    room = weight.new_empty(chunk, len(weight))
+    """(rows, their log-probabilities [n, V] float32) of each chunk; all chunks share one buffer."""
+    buffer = weight.new_empty(chunk, len(weight))
     for start in range(0, len(hidden), chunk):
         rows = slice(start, start + chunk)
-        logits = torch.mm(hidden[rows], weight.t(), out=room[: len(hidden[rows])])
+        logits = torch.mm(hidden[rows], weight.t(), out=buffer[: len(hidden[rows])])
         yield rows, _log_softmax_(logits.float(), temperature)
 
 
 def _log_softmax_(logits: Tensor, temperature: float) -> Tensor:
-    """[n, V], overwritten."""
+    """[n, V] logits -> log-probabilities at `temperature`."""
     scaled = logits if temperature == 1 else logits.div_(temperature)
     return torch.ops.aten._log_softmax.out(scaled, -1, False, out=scaled)
 
 
-def _slope_(scores: Tensor, targets: Tensor, grad: Tensor, temperature: float) -> Tensor:
-    """[n, V] log-probabilities, overwritten by the gradient of sum(grad * the chosen ones) by the logits."""
+def _logits_gradient_(scores: Tensor, targets: Tensor, grad: Tensor, temperature: float) -> Tensor:
+    """[n, V] log-probabilities -> gradient of sum(grad * log-probability of targets) with respect to the logits."""
     parts = _blocks(scores)
-    room = torch.zeros_like(parts[0])
-    for part, *chosen in zip(parts, *(t[:, None].split(len(room)) for t in (targets, grad)), strict=True):
-        dense = room[: len(part)].scatter_(-1, *chosen)
+    buffer = torch.zeros_like(parts[0])
+    for part, *chosen in zip(parts, *(t[:, None].split(len(buffer)) for t in (targets, grad)), strict=True):
+        dense = buffer[: len(part)].scatter_(-1, *chosen)
         torch.ops.aten._log_softmax_backward_data.out(dense, part, -1, part.dtype, out=part)
         dense.scatter_(-1, chosen[0], 0.0)
     return scores if temperature == 1 else scores.div_(temperature)
@@ -139,13 +142,13 @@ def _chosen(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def _entropy(scores: Tensor) -> Tensor:
-    """[n, V] log-probabilities -> [n]."""
+    """[n, V] log-probabilities -> entropy [n]."""
     parts = _blocks(scores)
-    room = torch.empty_like(parts[0])  # one for all: the heap would grow with every new one
-    products = (torch.exp(part, out=room[: len(part)]).mul_(part) for part in parts)
+    buffer = torch.empty_like(parts[0])  # shared: a new tensor per block would grow the heap
+    products = (torch.exp(part, out=buffer[: len(part)]).mul_(part) for part in parts)
     return -torch.cat([product.sum(-1) for product in products])
 
 
 def _blocks(scores: Tensor) -> tuple[Tensor, ...]:
-    """[n, V] in groups of rows that are gone over together; views."""
+    """[n, V] -> views of BLOCK logits each."""
     return scores.split(max(1, BLOCK.get(scores.device.type, BLOCK["cuda"]) // scores.shape[1]))

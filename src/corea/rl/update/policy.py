@@ -1,8 +1,8 @@
 """The policy: the trained model on a DeepSpeed engine, and one update of it.
 
-DeepSpeed averages gradients over ranks and divides by its own accumulation steps. Neither may touch a loss whose
-weights already are those of the whole batch: accumulation is driven here (its own count stays 1) and the loss is
-multiplied by the number of ranks.
+DeepSpeed averages gradients over ranks and divides by its count of accumulation steps. The weights of this loss already
+refer to the whole batch, so both are undone: accumulation is controlled here (DeepSpeed's count stays 1), and the
+loss is multiplied by the number of ranks.
 
 Legend: N completion tokens of a micro-batch.
 """
@@ -29,11 +29,11 @@ from corea.rl.update.loss import policy_loss
 
 Sums = dict[str, float]
 TAG = "state"
-"""Folder of DeepSpeed's files inside a checkpoint."""
+"""Folder of DeepSpeed's files in a checkpoint."""
 
 
 class Policy:
-    """A model that can be updated, saved and restored. `model` is shared with the engine that samples from it."""
+    """A model that can be updated, saved and restored. The engine that samples may share `model`."""
 
     def __init__(self, model: nn.Module, cfg: TrainerConfig, *, pad: int):
         self.model = model
@@ -67,9 +67,9 @@ class Policy:
 
     @torch.no_grad()
     def fill_logprobs(self, batches: Sequence[MicroBatch], *, old: bool) -> list[MicroBatch]:
-        """The micro-batches with old_logprobs (where `old`) and ref_logprobs (where there is a reference)."""
+        """Copies of the micro-batches with old_logprobs (if `old`) and ref_logprobs (if there is a reference)."""
         filled = []
-        for batch in self._as_many_everywhere(batches):
+        for batch in self._pad_to_same_count(batches):
             batch = batch.to(self.device)
             if old:
                 batch.old_logprobs = self.engine(batch)[0]
@@ -81,16 +81,17 @@ class Policy:
             filled.append(batch)
         return filled
 
-    def _as_many_everywhere(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
-        """Empty ones behind, so that every rank runs forward as often: ZeRO 3 gathers weights from all of them. At
-        least one: DeepSpeed cannot step without a backward pass, and a batch may hold nothing but degenerate groups.
+    def _pad_to_same_count(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
+        """Pad with empty micro-batches so that all ranks run the same number of forward passes: ZeRO-3 gathers weights
+        from all ranks. At least one, because DeepSpeed cannot step without a backward pass, and a batch may hold only
+        degenerate groups.
         """
         count = max(1, *distributed.gather(len(batches)))
         return [*batches, *[empty_micro_batch(self.pad)] * (count - len(batches))]
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
-        """Inside, every rank holds all weights and can run the plain model by itself, as sampling does (ZeRO 3)."""
+        """Inside, every rank holds all weights, so that it can run the plain model alone, as sampling does (ZeRO-3)."""
         if self.cfg.zero_stage < 3:
             yield
             return
@@ -100,7 +101,7 @@ class Policy:
         with deepspeed.zero.GatheredParameters(list(self.model.parameters())):
             for parameter in self.model.parameters():
                 parameter.ds_active_sub_modules.clear()
-            for hook in (*offload.forward_hooks, *offload.backward_hooks):  # they would share the weights out again
+            for hook in (*offload.forward_hooks, *offload.backward_hooks):  # they would partition the weights again
                 hook.remove()
             offload.forward_hooks.clear()
             offload.backward_hooks.clear()
@@ -113,16 +114,16 @@ class Policy:
         """One optimizer step on all micro-batches of all ranks.
 
         Returns:
-            loss, grad_norm before clipping, skipped (1 where loss or gradient was not finite and nothing was
-            changed), and over this rank's tokens the sums of policy_loss and of the entropy.
+            loss; grad_norm before clipping; skipped, 1 if loss or gradient was not finite and nothing was changed; and
+            over this rank's tokens, the sums of policy_loss and of the entropy.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        everywhere = self._as_many_everywhere(batches)
+        padded = self._pad_to_same_count(batches)
         total: Sums = {"loss": 0.0}
         self.engine.train()
-        for number, batch in enumerate(everywhere, 1):
-            self.engine.set_gradient_accumulation_boundary(number == len(everywhere))
+        for number, batch in enumerate(padded, 1):
+            self.engine.set_gradient_accumulation_boundary(number == len(padded))
             _add(total, self._accumulate(batch.to(self.device)))
         finite = all(math.isfinite(loss) for loss in distributed.gather(total["loss"]))
         norm = self._step(finite)
@@ -139,14 +140,14 @@ class Policy:
             cfg=self.cfg.loss,
             ref_logprobs=batch.ref_logprobs,
         )
-        # What is not finite spoils the whole gradient, which DeepSpeed then throws away by itself on every rank.
+        # A NaN makes the whole gradient NaN, which DeepSpeed then discards on every rank.
         scale = distributed.world_size() if math.isfinite(loss.item()) else float("nan")
         self.engine.backward(loss * scale)
         sums["entropy"] = ((batch.weights != 0) * entropy).sum()
         return {"loss": loss.item(), **{name: value.item() for name, value in sums.items()}}
 
     def _step(self, finite: bool) -> float:
-        """Clip and step; the norm of the whole gradient before clipping, NaN where the step was skipped."""
+        """Clip and step; returns the gradient norm before clipping, NaN if the step was skipped."""
         if self.clips_itself:
             norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.optimizer.max_grad_norm))
             if not (finite and math.isfinite(norm)):
@@ -159,21 +160,21 @@ class Policy:
         return float("nan") if self.optimizer.overflow else norm
 
     def save(self, folder: Path) -> None:
-        """Weights and optimizer state of all ranks, in DeepSpeed's format. Every rank calls this."""
+        """Write weights and optimizer state of all ranks in DeepSpeed's format. Every rank calls this."""
         self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
 
     def load(self, folder: Path) -> None:
-        """Restore what `save` wrote. The files are pickles: only after their checksums were verified.
+        """Restore what `save` wrote. The files are pickles: verify their checksums first.
 
         Raises:
-            ValueError: they belong to another number of processes or ZeRO stage.
+            ValueError: the files belong to another number of processes or ZeRO stage.
         """
         path, _ = self.engine.load_checkpoint(str(folder), tag=TAG)
         if path is None:
-            raise ValueError(f"{folder}: DeepSpeed found no state that it can load")
+            raise ValueError(f"{folder}: DeepSpeed finds no state that it can load")
 
     def save_model(self, folder: Path, tokenizer) -> None:
-        """Weights as safetensors, configuration and tokenizer. Every rank calls this, the first one writes."""
+        """Write weights (safetensors), configuration and tokenizer. Every rank calls this; rank 0 writes."""
         state = self.engine._zero3_consolidated_16bit_state_dict() if self.cfg.zero_stage == 3 else None
         if distributed.rank() != 0:
             return
@@ -187,7 +188,7 @@ class Policy:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """What is trained, in two groups: biases and norms (vectors) do not decay."""
+    """Trained parameters in two groups: weight decay does not apply to biases and norms (vectors)."""
     trained = [p for p in model.parameters() if p.requires_grad]
     dims = [getattr(p, "ds_shape", p.shape) for p in trained]
     decay = [p for p, shape in zip(trained, dims, strict=True) if len(shape) >= 2]
@@ -197,7 +198,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def deepspeed_config(cfg: TrainerConfig, dtype: torch.dtype, *, clip: bool) -> dict[str, Any]:
-    """DeepSpeed's configuration. `torch_adam`: else it compiles an optimizer of its own."""
+    """DeepSpeed's configuration. `torch_adam` keeps it from compiling its own optimizer."""
     zero: dict[str, Any] = {"stage": cfg.zero_stage}
     if cfg.offload:
         zero["offload_optimizer"] = {"device": "cpu"}
@@ -221,7 +222,7 @@ def deepspeed_config(cfg: TrainerConfig, dtype: torch.dtype, *, clip: bool) -> d
             },
         },
         "zero_optimization": zero,
-        "zero_force_ds_cpu_optimizer": False,  # torch's own runs on the CPU too, and need not be compiled
+        "zero_force_ds_cpu_optimizer": False,  # torch's optimizer also runs on the CPU and needs no compilation
         "bf16": {"enabled": dtype == torch.bfloat16},
         "fp16": {"enabled": dtype == torch.float16},
         "steps_per_print": None,

@@ -1,4 +1,4 @@
-"""Learning rate as a function of the step alone, so that a resumed run needs no scheduler state."""
+"""Learning rate as a function of the step, so that a resumed run needs no scheduler state."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from corea.config import OptimizerConfig
 
 
 def learning_rate(step: int, steps: int, cfg: OptimizerConfig) -> float:
-    """Rate of step number `step` (from 0) of `steps`: linear warm-up, then constant, or linear or cosine to 0.
+    """Learning rate of step number `step` (from 0) of `steps`: linear warm-up, then constant, linear or cosine.
 
-    The ramp has warmup * steps steps and reaches cfg.lr on the last of them; a decay would reach 0 on the step after
-    the last.
+    The warm-up takes warmup * steps steps and reaches cfg.lr at its last step. A decay would reach 0 one step after the
+    last.
     """
     ramp = int(cfg.warmup * steps)
     if step < ramp:

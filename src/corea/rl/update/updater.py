@@ -1,49 +1,48 @@
-"""All updates on one batch: minibatches, epochs, and what they report."""
+"""All updates on one batch (minibatches x epochs), and their metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Any
 
 from corea.config import TrainConfig
-from corea.rl.rollout.groups import in_loss, rows_of
 from corea.rl.run import distributed
+from corea.rl.run.phase_timer import PhaseTimer
 from corea.rl.update.batching import MicroBatch, micro_batches
 from corea.rl.update.forward import supports_trees
 from corea.rl.update.loss import aggregation_weights
 from corea.rl.update.policy import Policy, Sums
+from corea.rl.update.rows import build_rows, in_loss
 from corea.types import Group, Rollout
 
 
 class Updater:
-    """Groups of a step -> updates of the policy."""
+    """Updates the policy on the groups of a step."""
 
-    def __init__(self, cfg: TrainConfig, policy: Policy, tokenizer):
+    def __init__(self, cfg: TrainConfig, policy: Policy, tokenizer, timer: PhaseTimer):
         self.cfg = cfg
         self.policy = policy
         self.tokenizer = tokenizer
+        self.timer = timer
         self.share_prompt = cfg.trainer.share_prompt and supports_trees(policy.model)
 
-    def __call__(
-        self, groups: list[Group], lr: float, timed: Callable[[str], AbstractContextManager]
-    ) -> dict[str, float]:
-        """All epochs and minibatches of one batch; figures averaged over their optimizer steps."""
+    def update(self, groups: list[Group], lr: float) -> dict[str, float]:
+        """Run all epochs and minibatches on one batch; metrics are averages over their optimizer steps."""
         trainer = self.cfg.trainer
         parts = [groups[k :: trainer.minibatches] for k in range(trainer.minibatches)]
         batches = [self._micro_batches(part) for part in parts]
         several = trainer.minibatches * trainer.epochs > 1
-        with timed("logprobs"):
+        with self.timer.measure("logprobs"):
             if several or self.policy.has_reference:
                 batches = [self.policy.fill_logprobs(b, old=several) for b in batches]
         results = []
-        with timed("update"):
+        with self.timer.measure("update"):
             for _ in range(trainer.epochs):
                 results += [self.policy.update(b, lr) for b in batches]
         return update_metrics([r for every in distributed.gather(results) for r in every])
 
     def _micro_batches(self, groups: list[Group]) -> list[MicroBatch]:
-        """Of one optimizer step; the denominator of the loss is that of all processes."""
+        """This rank's micro-batches of one optimizer step; the denominator of the loss is that of all ranks."""
         loss = self.cfg.trainer.loss
         counted = [r for g in groups for r in g.rollouts if in_loss(r, loss.mask_truncated)]
         lengths = distributed.gather([len(r.completion.token_ids) for r in counted])
@@ -51,18 +50,18 @@ class Updater:
             [n for part in lengths for n in part], loss.aggregation, self.cfg.model.max_tokens
         )
         first = sum(len(part) for part in lengths[: distributed.rank()])
-        weight_of = {id(r): w for r, w in zip(counted, weights[first:], strict=False)}
+        weight_by_id = {id(r): w for r, w in zip(counted, weights[first:], strict=False)}
 
-        def weight(rollout: Rollout) -> float:
-            return weight_of[id(rollout)]
+        def weight_of(rollout: Rollout) -> float:
+            return weight_by_id[id(rollout)]
 
-        rows = rows_of(groups, weight, self.cfg, self.tokenizer.decode)
+        rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
         budget = self.cfg.trainer.token_budget
         return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt)
 
 
 def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
-    """Sums over tokens, of all updates of a step and all processes -> averages a token."""
+    """Sums over tokens, of all updates of a step and all ranks -> averages per token."""
     tokens = max(1.0, sum(r.get("tokens", 0.0) for r in results))
     total: dict[str, Any] = {}
     for result in results:

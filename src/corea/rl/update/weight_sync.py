@@ -1,4 +1,4 @@
-"""The trainer's weights for an engine that keeps a copy of its own, and the check that both agree."""
+"""The trainer's weights for engines that keep their own copy, and the check that both agree."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from corea.rl.update.lora import merged_state_dict
 from corea.rl.update.policy import Policy
 
 BUCKET = 64 * 2**20
-"""Elements of the parameters that ZeRO-3 gathers at a time."""
+"""Parameter elements that are gathered at a time under ZeRO-3."""
 
 
 def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    """(Hugging Face name, weight) of the model as it stands. Lazy: an engine that needs none takes none.
+    """(Hugging Face name, weight) of the current model. Lazy: an engine that shares the module reads none.
 
-    Under ZeRO-3 a bucket of parameters is gathered at a time. Adapters are handed on merged into what they adapt, so an
+    Under ZeRO-3 one bucket of parameters is gathered at a time. Adapters are merged into the weights they adapt, so an
     engine sees an ordinary model.
     """
     if policy.adapters is None:
@@ -28,7 +28,7 @@ def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
 
 
 def _gathered(policy: Policy) -> Iterator[tuple[str, Tensor]]:
-    # Tied weights under each of their names: vLLM keeps a packed copy of the output layer and wants it by its own.
+    # Tied weights appear under each of their names: vLLM keeps a packed copy of the output layer and needs its name.
     named = list(policy.model.named_parameters(remove_duplicate=False))
     if policy.cfg.zero_stage < 3:
         yield from ((name, p.data) for name, p in named)
@@ -45,16 +45,16 @@ def _gathered(policy: Policy) -> Iterator[tuple[str, Tensor]]:
 
 
 def require_parity(metrics: Mapping[str, float], limit: float | None, *, step: int) -> None:
-    """Stop where the engine samples from another distribution than the trainer computes.
+    """Stop the run if the engine samples from a different distribution than the trainer computes.
 
     Raises:
-        UserError: the mean |difference| of the log-probabilities is beyond `limit`.
+        UserError: the mean |difference| of log-probabilities exceeds `limit` (None: no limit).
     """
     gap = metrics["logprob_gap/mean"]
     if limit is not None and gap > limit:
         raise UserError(
-            f"step {step}: the engine's log-probabilities differ from the trainer's by {gap:.4f} on average (at most "
+            f"step {step}: the engine's log-probabilities differ from the trainer's by {gap:.4f} on average (maximum "
             f"{metrics['logprob_gap/max']:.4f}), and engine.max_logprob_gap={limit:g}. Its weights, number format or "
-            "sampling are not the trainer's, so the updates would be biased. Take model.dtype=float32, engine=hf, or a "
-            "larger limit where the number format explains it"
+            "sampling differ from the trainer's, so updates would be biased. Take model.dtype=float32, engine=hf, or a "
+            "larger limit if the number format explains the difference"
         )

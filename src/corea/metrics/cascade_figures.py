@@ -1,4 +1,6 @@
-"""Summary figures that other papers report, so that results can be compared. Legend as in sweep.py.
+"""Figures of a cascade: at one threshold, and of the whole curve with those that other papers report.
+
+Legend as in cascade_curve.py.
 
 APGR  RouteLLM, arXiv 2406.18665: mean over the share of LLM calls of the performance gap recovered,
       (accuracy - SLM's) / (LLM's - SLM's), straight between thresholds.
@@ -13,16 +15,61 @@ from __future__ import annotations
 
 import numpy as np
 
-from corea.metrics.cascade_curve import Curve, curve
-from corea.metrics.levels import Tally
+from corea.metrics.cascade_curve import Curve
+from corea.metrics.levels import LLM_ONLY, SLM_ONLY, Tally
 
 MOST = 129
 """Depths that AIQ looks at in a bootstrap resample; the value itself uses all."""
 
 
-def peer_figures(tally: Tally) -> dict[str, np.ndarray]:
+def point_figures(here: Curve) -> dict[str, np.ndarray]:
+    """Figures [...] of the cascade at one depth.
+
+    accuracy, cost, deferral_rate, selective_accuracy; accuracy_change and cost_change against the LLM alone (the latter
+    relative: -0.25 is a quarter saved); llm_spend, the part of the LLM's bill that remains; break_even_ratio: the
+    cascade pays where an LLM answer costs more SLM answers than this; ibc_lift. NaN where the LLM costs nothing.
+    """
+    llm_cost = np.asarray(here.llm_cost, np.float64)
+    relative = np.divide(here.cost, llm_cost, out=np.full(llm_cost.shape, np.nan), where=llm_cost > 0)
+    deferred = here.cost - here.slm_cost
+    spend = np.divide(deferred, llm_cost, out=np.full(llm_cost.shape, np.nan), where=llm_cost > 0)
+    return {
+        "accuracy": here.accuracy,
+        "cost": here.cost,
+        "deferral_rate": here.deferral_rate,
+        "selective_accuracy": here.selective_accuracy,
+        "accuracy_change": here.accuracy - here.llm_accuracy,
+        "cost_change": relative - 1,
+        "llm_spend": spend,
+        "break_even_ratio": np.divide(1, 1 - spend, out=np.full(spend.shape, np.nan), where=spend < 1 - 1e-12),
+        "ibc_lift": ibc_lift(here),
+    }
+
+
+def curve_figures(tally: Tally, line: Curve) -> dict[str, np.ndarray]:
+    """Figures [...] of the whole curve `line` of `tally`: areas and what other papers report."""
+    return {**areas(tally, line), **peer_figures(line)}
+
+
+def areas(tally: Tally, line: Curve) -> dict[str, np.ndarray]:
+    """Areas under accuracy over deferral rate, [...] each; `line` is the curve of `tally`.
+
+    "area": this cascade, straight between thresholds (ties deferred at random); "area_random": random deferral;
+    "area_oracle": the deferral that knows both verdicts; "area_gain": 0 is random, 1 is the oracle.
+    """
+    step = np.diff(line.deferral_rate, axis=-1)
+    area = (step * (line.accuracy[..., 1:] + line.accuracy[..., :-1]) / 2).sum(-1)
+    random = (line.slm_accuracy + line.llm_accuracy) / 2
+    total = tally.count.sum((-1, -2))
+    gain, loss = (tally.count[..., kind].sum(-1) / total for kind in (LLM_ONLY, SLM_ONLY))
+    oracle = line.slm_accuracy + gain - gain**2 / 2 - loss**2 / 2
+    room = oracle - random
+    share = np.divide(area - random, room, out=np.full(np.shape(room), np.nan), where=room > 0)
+    return {"area": area, "area_random": random, "area_oracle": oracle, "area_gain": share}
+
+
+def peer_figures(line: Curve) -> dict[str, np.ndarray]:
     """{"apgr", "cpt_50", "cpt_80", "aiq"}, [...] each; NaN where both models are equally accurate."""
-    line = curve(tally)
     gap = (line.llm_accuracy - line.slm_accuracy)[..., None]
     share = line.accuracy - line.slm_accuracy[..., None]
     recovered = np.divide(share, gap, out=np.full(line.accuracy.shape, np.nan), where=gap != 0)

@@ -1,20 +1,61 @@
-"""Answers files (Parquet, JSONL, CSV, Hugging Face folders) to named columns, with errors that name file and line."""
+"""The one reader of tables: Parquet, JSONL, JSON, CSV and Hugging Face folders, to columns or to rows.
+
+Errors are one line that names file, row or line, and column. Nothing that comes with a file is ever executed.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from corea.answers.typed_columns import Columns
 from corea.errors import UserError
 
-SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv")
+SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv")
+
+
+SHOWN = 5
+"""Rows that an error names before it only counts."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Columns:
+    """The columns of one file, as read."""
+
+    path: str
+    """File that they were read from, for messages."""
+    data: dict[str, pa.Array]
+    """Column name -> Arrow array [N]."""
+    meta: dict[str, Any]
+    """What the Parquet schema says under the key "corea"; empty for other files."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Our name -> the file's, where they differ."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.data.values()))) if self.data else 0
+
+    def where(self, column: str) -> str:
+        """File and column as the file calls it, for messages."""
+        return f"{self.path}: column {self.names.get(column, column)}"
+
+    def fail(self, column: str, bad: np.ndarray, why: str) -> UserError:
+        """The error for the rows where `bad` [N] holds in `column`: file, column, reason, rows, first value."""
+        rows = np.flatnonzero(bad)
+        first = int(rows[0])
+        listed = ", ".join(str(r + 1) for r in rows[:SHOWN]) + (", …" if len(rows) > SHOWN else "")
+        rows_text = f"row {listed}" if len(rows) == 1 else f"{len(rows)} rows ({listed})"
+        ids = self.data.get("question_id")
+        owner = "" if ids is None or column == "question_id" else f" of question {ids[first].as_py()}"
+        value = self.data[column][first].as_py()
+        return UserError(f"{self.where(column)}: {why}: {rows_text}, first {value!r}{owner}")
 
 
 def read_columns(
@@ -26,15 +67,9 @@ def read_columns(
 
     Raises UserError where the file is missing, empty, damaged, without rows, or of an unknown kind.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    if not path.is_dir() and path.suffix not in SUFFIXES:
-        raise UserError(f"{path}: unknown kind of table; allowed is a file ending in {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty")
+    path = _existing(path)
     own = {theirs: ours for ours, theirs in (names or {}).items()}
-    read = {".parquet": _read_parquet, ".csv": _read_csv}.get(path.suffix, _read_jsonl)
+    read = {".parquet": _read_parquet, ".csv": _read_csv}.get(path.suffix, _read_json)
     columns = (_read_folder if path.is_dir() else read)(path, lambda name: wanted(own.get(name, name)))
     lacking = sorted(own.keys() - columns.data.keys())
     if lacking and len(columns):
@@ -45,6 +80,34 @@ def read_columns(
     if len(columns) == 0:
         raise UserError(f"{path}: the table holds no rows")
     return columns
+
+
+def read_rows(path: str | Path, columns: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Rows of a file as dicts, values as the file has them (text in CSV, nested values in JSON and Parquet).
+
+    Of Parquet and CSV only `columns` are read where given; those that the file lacks are left out.
+    Raises UserError where the file is missing, damaged, or of an unknown kind.
+    """
+    path = _existing(path)
+    if path.suffix not in (".parquet", ".csv"):
+        return list(_json_rows(path))
+    read = _read_parquet if path.suffix == ".parquet" else _read_csv
+    table = read(path, lambda name: not columns or name in columns)
+    blank = "" if path.suffix == ".csv" else None  # an empty cell of a CSV file is an empty text
+    listed = [[blank if v is None else v for v in array.to_pylist()] for array in table.data.values()]
+    return [dict(zip(table.data, row, strict=True)) for row in zip(*listed, strict=True)]
+
+
+def _existing(path: str | Path) -> Path:
+    """A folder, or a file that is not empty and whose name ends in one of SUFFIXES."""
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if not path.is_dir() and path.suffix not in SUFFIXES:
+        raise UserError(f"{path}: unknown kind of table; allowed is a file ending in {', '.join(SUFFIXES)}")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty")
+    return path
 
 
 def _read_parquet(path: Path, wanted: Callable[[str], bool]) -> Columns:
@@ -136,39 +199,53 @@ def _read_csv(path: Path, wanted: Callable[[str], bool]) -> Columns:
     return Columns(path=str(path), data={name: _one_chunk(table.column(name)) for name in names}, meta={})
 
 
-def _read_jsonl(path: Path, wanted: Callable[[str], bool]) -> Columns:
+def _read_json(path: Path, wanted: Callable[[str], bool]) -> Columns:
     """Line by line: slower than Arrow's reader, but it knows the line of every mistake and guesses no dates."""
     values: dict[str, list[Any]] = {}
-    rows = 0
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            row = _parse_line(path, number, line)
-            for name, value in row.items():
-                if name not in values and wanted(name):
-                    values[name] = [None] * rows
-                if name in values:
-                    values[name].append(value)
-            rows += 1
-            for column in values.values():
-                if len(column) < rows:
-                    column.append(None)
+    for before, row in enumerate(_json_rows(path)):
+        for name, value in row.items():
+            if name not in values and wanted(name):
+                values[name] = [None] * before
+            if name in values:
+                values[name].append(value)
+        for column in values.values():
+            if len(column) == before:
+                column.append(None)
     columns = Columns(path=str(path), data={}, meta={})
     for name, column in values.items():
         columns.data[name] = _array(path, name, column)
     return columns
 
 
-def _parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file with one JSON object a line; a .json file may also be one list of objects."""
+    if path.suffix == ".json":
+        with open(path, "rb") as file:
+            start = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+        if start == b"[":
+            for number, row in enumerate(_parse(path, "file", path.read_bytes()), start=1):
+                yield _object(path, f"row {number}", row)
+            return
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield _object(path, f"line {number}", _parse(path, f"line {number}", line))
+
+
+def _parse(path: Path, where: str, text: bytes) -> Any:
     try:
-        row = json.loads(line.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: line {number} is not UTF-8 text") from error
+        raise UserError(f"{path}: {where} is not UTF-8 text") from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {number} is not JSON: {error.msg} at character {error.pos + 1}") from error
+        raise UserError(f"{path}: {where} is not JSON: {error.msg} at character {error.pos + 1}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: {where} is not JSON: nested too deeply") from error
+
+
+def _object(path: Path, where: str, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
-        raise UserError(f"{path}: line {number} is not a JSON object")
+        raise UserError(f"{path}: {where} is not a JSON object")
     return row
 
 
