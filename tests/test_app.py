@@ -45,7 +45,7 @@ def test_several_processes_need_a_folder_that_they_name_alike(start, tmp_path):
 
     code, _, err = start(work)
     assert code == 2
-    assert err.startswith("corea.train: hydra.run.dir: its default holds the time")
+    assert err.startswith("corea.train: hydra.run.dir: its default contains the time")
     assert err.count("\n") == 1
     assert start(work, f"hydra.run.dir={tmp_path}/named") == (0, f"{tmp_path}/named\n", "")
 

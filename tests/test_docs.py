@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.types import RunMode
 
-from corea.app import TRAINING_EXTRAS
-from corea.composition import composer, jobs, typed, with_trainer
+from corea.composition import composed, composer, sweep_jobs, typed, with_trainer
+from corea.config.messages import TRAINING_EXTRAS
 
 CHECKOUT = Path(__file__).parents[1]
 STUDIES = sorted(CHECKOUT.glob("experiments/*/README.md"))
@@ -30,8 +31,8 @@ def label(path: Path) -> str:
 
 def code_blocks(text: str, *languages: str) -> list[str]:
     """Contents of the fenced blocks in these languages ("" is a block without one)."""
-    return [body for language, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-            if language in languages]  # fmt: skip
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [body for language, body in blocks if language in languages]
 
 
 def command_lines(text: str) -> list[list[str]]:
@@ -58,9 +59,7 @@ def commands() -> list:
 def prepared(verb: str, arguments: list[str]) -> list[str]:
     """Arguments with the reader's part filled in."""
     parts = [argument.partition("=") for argument in arguments]
-    filled = [
-        f"{key}={PLACEHOLDERS[value]}" if value in PLACEHOLDERS else key + sign + value for key, sign, value in parts
-    ]
+    filled = [key + sign + PLACEHOLDERS.get(value, value) for key, sign, value in parts]
     return filled or {"evaluate": ["answers=answers.parquet"]}.get(verb, [])
 
 
@@ -80,25 +79,29 @@ def test_a_command_of_the_documentation_composes(line):
             pytest.skip("tested with the page's own file below")
     overrides = with_trainer(name, overrides)
     with composer(verb, str(CHECKOUT / config_dir) if config_dir else None) as hydra:
-        found = list(jobs(hydra.config_loader, name, overrides, "-m" in arguments))
-        for job in found[:: max(1, len(found) - 1)]:  # of a sweep, the first and the last
-            assert typed(hydra, name, job) is not None
+        if "-m" in arguments:
+            jobs = sweep_jobs(hydra, composed(hydra, name, overrides, RunMode.MULTIRUN))
+            assert next(jobs)[1] is not None  # the others differ in the swept values alone
+        else:
+            assert typed(hydra, name, overrides) is not None
 
 
 def test_the_commands_of_the_documentation_are_found():
     verbs = {line[0] for path in PAGES for line in command_lines(path.read_text(encoding="utf-8"))}
     assert verbs == set(VERBS)
     assert len(commands()) > 40
-    block = "```\ntorchrun -n 2 -m corea.train a=1 \\\n  'b={c: 1}'  # note\n```\n`python -m corea.sft x=y` and `-m corea.no`"
+    block = "```\ntorchrun -m corea.train a=1 \\\n  'b={c: 1}'  # note\n```\n`python -m corea.sft x=y`, `-m corea.no`"
     assert command_lines(block) == [["train", "a=1", "b={c: 1}"], ["sft", "x=y"]]
 
 
-def test_the_reward_file_of_the_training_page_composes(tmp_path):
-    (block,) = [b for b in code_blocks((CHECKOUT / "docs/training.md").read_text(), "yaml") if "brevity" in b]
-    (tmp_path / "my.yaml").write_text(block)
-    with composer("train", str(tmp_path)) as hydra:
-        cfg = typed(hydra, "my", [])
-    assert cfg.reward.extra["brevity"].params == {"limit": 200}
+@pytest.mark.parametrize("page", ["extending"])
+def test_configuration_files_shown_in_a_page_compose(page, tmp_path):
+    blocks = [b for b in code_blocks((CHECKOUT / "docs" / f"{page}.md").read_text(), "yaml") if "defaults:" in b]
+    assert len(blocks) >= 2
+    for number, block in enumerate(blocks):
+        (tmp_path / f"shown_{number}.yaml").write_text(block)
+        with composer("train", str(tmp_path)) as hydra:
+            assert typed(hydra, f"shown_{number}", []).model.name == "tiny_slm"
 
 
 def test_the_data_file_of_the_data_page_composes(tmp_path):

@@ -30,20 +30,6 @@ ALLOWED = {
     "serving": ("cascade", "engines", "tasks", "answers"),
 }
 """Package -> what its modules may import besides themselves, `config` and the common modules."""
-COMMON = (
-    "types",
-    "errors",
-    "runtime",
-    "provenance",
-    "logger",
-    "prices",
-    "tabular",
-    "user_code",
-    "composition",
-    "jobs",
-    "app",
-)
-"""Modules beside the verbs; they import `config` and one another."""
 VERBS = ("train", "sft", "collect", "evaluate", "answer", "serve", "compare")
 """They may import everything."""
 MOST_LINES = 300
@@ -57,6 +43,8 @@ def module_name(path: Path) -> str:
 
 
 NAMES = {module_name(path) for path in MODULES}
+COMMON = {path.stem for path in (SOURCE / "corea").glob("*.py")} - {*VERBS, "__init__"}
+"""The modules beside the verbs; they import `config` and one another."""
 
 
 def imported(source: str, module: str = "corea.x") -> set[str]:

@@ -17,7 +17,7 @@ from corea.rl.rollout.advantage import advantages
 from corea.rl.rollout.groups import make_group
 from corea.rl.rollout.reward import distance, worst_distance
 from corea.rl.rollout.user_parts import check_user_parts
-from corea.tasks.mixes import family_questions
+from corea.tasks.held_out import family_questions
 from corea.tasks.prompts import PROMPTS, build_messages, get_prompt, prompt_hash
 from corea.types import Completion, Question
 from corea.user_code import load_file, load_function, load_object
@@ -88,7 +88,10 @@ def test_a_file_is_executed_once_and_its_classes_can_be_pickled(own):
         ("double", "key=double: allowed is a, b, or module:name or file.py:name"),
         ("nowhere.py:f", "key=nowhere.py:f: nowhere.py cannot be imported (FileNotFoundError: no file nowhere.py)"),
         ("no_module:f", "key=no_module:f: no_module cannot be imported (ModuleNotFoundError: No module named"),
-        ("own_parts.py:nope", "key=own_parts.py:nope: own_parts.py has no nope; allowed is a, b, or module:name"),
+        (
+            "own_parts.py:nope",
+            "key=own_parts.py:nope: own_parts.py has no function nope; allowed is a, b, or module:name",
+        ),
         ("own_parts.py:number", "key=own_parts.py:number: is a int; a function is required"),
     ],
 )

@@ -19,7 +19,8 @@ from corea.engines.local.hf import HFEngine
 from corea.metrics.calibration import measure
 from corea.rl.rollout.groups import make_group
 from corea.rl.run.validation_metrics import cascade_area, confidences_and_verdicts
-from corea.tasks.mixes import family_sources, held_out
+from corea.tasks.held_out import held_out
+from corea.tasks.mixes import family_sources
 from corea.tasks.prompts import build_messages
 from corea.types import Sampling
 

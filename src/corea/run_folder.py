@@ -220,11 +220,13 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _append_provenance(path: Path, extra: dict[str, Any]) -> None:
+    stored: dict[str, Any] = {}
     starts = []
     if path.exists():
         try:
-            starts = json.loads(path.read_text(encoding="utf-8"))["starts"]
-        except (ValueError, KeyError) as error:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            starts = stored["starts"]
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: not a provenance file ({error}); use another folder") from error
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps({"starts": [*starts, {**extra, **provenance()}]}, indent=1) + "\n")
+        temporary.write_text(json.dumps({**stored, "starts": [*starts, {**extra, **provenance()}]}, indent=1) + "\n")

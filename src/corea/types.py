@@ -73,6 +73,10 @@ class Question:
     """Further data for graders and plots, e.g. the reasoning-gym entry and the difficulty."""
 
 
+ROUNDING = 1e-9
+"""Rewards and advantages of one group that differ by less count as equal: sums of the same terms differ by about
+1e-16."""
+
 DISTRIBUTIONS, STATES = "distributions", "states"
 """Allowed values of Sampling.record."""
 
@@ -152,6 +156,10 @@ class Rollout:
     reward: float = 0.0
     """Weighted total."""
     advantage: float = 0.0
+    """Advantage of the total reward."""
+    segment_advantages: tuple[float, float] | None = None
+    """With trainer.credit=segment and a stated confidence: advantages of the tokens up to the confidence, and of those
+    after. None: every token has `advantage`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,8 +176,9 @@ class Group:
 
     @property
     def degenerate(self) -> bool:
-        """True if every advantage is 0, so that the group has no policy gradient."""
-        return all(r.advantage == 0.0 for r in self.rollouts)
+        """True if the advantage of every token is 0 up to rounding, so that the group carries no gradient."""
+        used = [a for r in self.rollouts for a in r.segment_advantages or (r.advantage,)]
+        return max(map(abs, used)) <= ROUNDING
 
 
 @runtime_checkable

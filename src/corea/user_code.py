@@ -20,12 +20,13 @@ from corea.errors import UserError
 FORMS = "module:name or file.py:name"
 
 
-def load_object(key: str, name: str, *, allowed: str = "") -> Any:
+def load_object(key: str, name: str, *, allowed: str = "", kind: str = "object") -> Any:
     """The object that `name` stands for.
 
     Args:
         key: configuration key that holds the name, for messages.
         allowed: further values that the key accepts, for messages.
+        kind: what the object is, for messages.
 
     Raises:
         UserError: the module or file does not exist or fails to import, or it holds no such object.
@@ -39,16 +40,18 @@ def load_object(key: str, name: str, *, allowed: str = "") -> Any:
     try:
         module = load_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code, which may raise anything
+        if module_name.startswith("corea.") and isinstance(error, ModuleNotFoundError):
+            raise  # a missing extra of corea's own, which the command line explains
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{key}={name}: {module_name} cannot be imported ({reason}); allowed is {options}") from error
     if not hasattr(module, attribute):
-        raise UserError(f"{key}={name}: {module_name} has no {attribute}; allowed is {options}")
+        raise UserError(f"{key}={name}: {module_name} has no {kind} {attribute}; allowed is {options}")
     return getattr(module, attribute)
 
 
 def load_function(key: str, name: str, *, allowed: str = "") -> Any:
     """As `load_object`; also raises UserError where the object cannot be called."""
-    function = load_object(key, name, allowed=allowed)
+    function = load_object(key, name, allowed=allowed, kind="function")
     if not callable(function):
         raise UserError(f"{key}={name}: is a {type(function).__name__}; a function is required")
     return function

@@ -102,9 +102,9 @@ def test_the_hub_out_of_reach(monkeypatch):
 def test_a_licence_that_wants_a_click():
     error = OSError("You are trying to access a gated repo.\nMake sure to have access to it at ...")
     assert load_error("meta/llama", "meta/llama", "abc", error) == (
-        "model.path=meta/llama: requires accepting its licence: do so at https://huggingface.co/meta/llama, log in with "
-        "`hf auth login`, and start again; or, with a copy made by `hf download meta/llama --revision abc --local-dir "
-        "DIR`, model.path=DIR"
+        "model.path=meta/llama: requires accepting its licence: do so at https://huggingface.co/meta/llama, "
+        "log in with `hf auth login`, and start again; or, with a copy made by `hf download meta/llama --revision abc "
+        "--local-dir DIR`, model.path=DIR"
     )
 
 

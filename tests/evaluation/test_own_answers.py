@@ -16,7 +16,7 @@ import pytest
 from answer_tables import write_jsonl
 from corea.answers.table import read_answers
 from corea.errors import UserError
-from corea.tabular import file_hash
+from corea.tabular_arrow import file_hash
 
 REPO = Path(__file__).parents[2]
 

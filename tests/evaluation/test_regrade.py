@@ -14,7 +14,7 @@ from corea.config import CascadeConfig, EvaluateConfig
 from corea.errors import UserError
 from corea.evaluation.audit import frontier_move, sentence
 from corea.evaluation.pipeline import run_evaluation
-from corea.evaluation.regrade import final_answer, last_boxed, regrade, regrader
+from corea.evaluation.regrade import graded_answer, regrade, regrader
 from corea.report.result_files import write_files
 
 
@@ -32,13 +32,7 @@ from corea.report.result_files import write_files
     ],
 )
 def test_the_answer_of_a_text(text: str | None, recorded: str | None, grader: str, answer: str | None) -> None:
-    assert final_answer(text, recorded, grader) == answer
-
-
-def test_boxes() -> None:
-    assert last_boxed("\\boxed{a} \\boxed{b{c}d}") == "b{c}d"
-    assert last_boxed("\\boxed{}") is None
-    assert last_boxed("nothing") is None
+    assert graded_answer(text, recorded, grader) == answer
 
 
 def table(path: Path) -> Path:
@@ -114,6 +108,6 @@ def test_recordings_with_wrong_labels(tmp_path: Path) -> None:
         pytest.skip("no recorded answers here; COREA_SHARED_DATA names their folder")
     read = lambda name: pd.read_json(root / "math500_replay" / name, lines=True, dtype={"question_id": str})  # noqa: E731
     rows = read("slm_rlcr.jsonl").merge(read("questions.jsonl"), on="question_id")
-    verdicts, _ = regrade(rows.head(150), "rlcr", "math")
+    verdicts = regrade(rows.head(150), "rlcr", "math").verdicts
     assert (verdicts[rows.head(150)["recorded_correct"] == 1] == 1).mean() > 0.95  # hardly any right answer is lost
     assert 0.05 < verdicts.mean() - rows.head(150)["recorded_correct"].mean() < 0.15

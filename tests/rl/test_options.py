@@ -41,6 +41,24 @@ def test_groups_without_advantage_are_replaced(tmp_path):
     assert lines[1]["questions/read"] > lines[0]["questions/read"]
 
 
+def test_a_step_without_any_completion_in_the_loss_changes_nothing_and_is_counted(tmp_path, caplog):
+    """Every completion is cut off after one token, and truncated ones are left out of the loss."""
+    cut = ["model.max_tokens=1", "trainer.loss.mask_truncated=true", "trainer.minibatches=2", "trainer.steps=2"]
+    with caplog.at_level(logging.WARNING):
+        Trainer(config(*cut), tmp_path, NoLogger()).run()
+    lines = metrics(tmp_path)
+    assert [(line["empty_updates"], line["skipped_updates"], line["loss"]) for line in lines] == [(2.0, 0.0, None)] * 2
+    assert "step 1: 2 updates were skipped: no completion is in the loss" in caplog.text
+    base, _ = load_model("package:tiny_slm")
+    left = load_file(tmp_path / "model" / "model.safetensors")
+    assert all(torch.equal(left[name], base.state_dict()[name]) for name in left)
+
+
+def test_more_minibatches_than_questions_are_refused():
+    with pytest.raises(UserError, match=r"trainer.minibatches=5: allowed is at most trainer.questions=4"):
+        config("trainer.minibatches=5")
+
+
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lora")

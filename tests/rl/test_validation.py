@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import logging
 import math
 import os
+import shutil
 import signal
 from dataclasses import asdict
 
@@ -15,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from corea.collecting.plan import model_origin
 from corea.composition import compose
 from corea.logger import NoLogger, WandbLogger
 from corea.metrics.calibration import measure
-from corea.rl.run.best_checkpoint import BestCheckpoint
+from corea.rl.run.best_checkpoint import BestCheckpoint, selection_value
+from corea.rl.run.final_model import write_final_model
 from corea.rl.run.validation_metrics import cascade_area, reliability_table, validation_metrics
 from corea.rl.trainer import Trainer
 from corea.tasks.splits import partition
@@ -65,19 +69,52 @@ def test_figures_by_hand():
     ]
 
 
+def stated(name, value):
+    """Validation metrics of a model that always states a confidence."""
+    return {name: value, "missing_confidence_share": 0.0, "pass@1": 0.5}
+
+
+def test_missing_confidences_count_as_the_worst():
+    """199 of 200 missing and the other one perfect: ECE and Brier of the stated ones are 0, and still do not win."""
+    confidence, correct = np.full(200, np.nan), np.zeros(200, bool)
+    confidence[0], correct[:100] = 1.0, True
+    silent = validation_metrics(confidence, correct)
+    assert (silent["ece"], silent["brier"]) == (0.0, 0.0)
+    for name in ("ece", "brier"):
+        assert selection_value(name, silent) == pytest.approx(199 / 200)
+        best = BestCheckpoint(name)
+        assert best.update(10, stated(name, 0.085))
+        assert not best.update(20, silent)
+    nothing = validation_metrics(np.full(200, np.nan), correct)
+    assert [selection_value(name, nothing) for name in ("ece", "brier", "auroc")] == [1.0, 1.0, 0.5]
+    # a quarter missing, half of the rest right at 0.5: 0.75 * 0 + 0.25 * 1
+    quarter = validation_metrics(np.array([0.5, 0.5, 0.5, 0.5, np.nan, 0.5, 0.5, np.nan]), np.array([1, 0] * 4) == 1)
+    assert selection_value("ece", quarter) == pytest.approx(0.25)
+    assert selection_value("brier", quarter) == pytest.approx(0.75 * 0.25 + 0.25)
+
+
+def test_a_missing_confidence_ranks_below_all_others():
+    """Answers right, wrong, right, wrong with 0.9, 0.1, none, none: of the four pairs of a right and a wrong answer,
+    0.9 wins two, the missing one loses one and ties one."""
+    found = validation_metrics(np.array([0.9, 0.1, np.nan, np.nan]), np.array([True, False, True, False]))
+    assert found["auroc"] == 1.0
+    assert selection_value("auroc", found) == pytest.approx((2 + 0.5) / 4)
+
+
 def test_best_and_patience():
     best = BestCheckpoint("ece", patience=2)
-    looks = [best.update(step, {"ece": v}) for step, v in [(10, 0.3), (20, 0.2), (30, math.nan), (40, 0.1), (50, 0.1)]]
+    values = [(10, 0.3), (20, 0.2), (30, math.nan), (40, 0.1), (50, 0.1)]
+    looks = [best.update(step, stated("ece", v)) for step, v in values]
     assert looks == [True, True, False, True, False]
     assert (best.step, best.value, best.exhausted) == (40, 0.1, False)
     again = BestCheckpoint("ece", patience=2)
     again.restore(json.loads(json.dumps(best.state())))
-    assert not again.update(60, {"ece": 0.2})
+    assert not again.update(60, stated("ece", 0.2))
     assert again.exhausted
     other = BestCheckpoint("auroc")
     other.restore(best.state())  # another figure starts anew
-    assert other.update(10, {"auroc": 0.4})
-    assert not other.update(20, {"auroc": 0.3})
+    assert other.update(10, stated("auroc", 0.4))
+    assert not other.update(20, stated("auroc", 0.3))
 
 
 class Stopped(WandbLogger):
@@ -115,7 +152,7 @@ def test_looks_are_written(watched):
     frame = pd.read_parquet(folder / "validation.parquet")
     assert frame.groupby("step").size().to_dict() == {2: 24, 4: 24, 6: 24}
     assert frame.groupby("step")["question_id"].nunique().tolist() == [24] * 3
-    assert {partition(text) for text in frame["question"]} == {"calibration"}
+    assert {partition(text) for text in frame["question"]} == {"validation"}
     assert {"question", "completion", "answer", "confidence", "correct", "reward_calib"} <= set(frame.columns)
     for line in metrics(folder):
         assert ("validation/pass@1" in line) == (line["step"] % 2 == 0)
@@ -179,12 +216,44 @@ def test_the_best_checkpoint_is_kept_beside_the_last(watched):
     assert (folder / best["checkpoint"] / "model" / "model.safetensors").exists()
 
 
+def test_the_model_is_the_best_checkpoint(watched):
+    folder, _ = watched
+    best = json.loads((folder / "best.json").read_text())
+    one, other = (load_file(f / "model" / "model.safetensors") for f in (folder, folder / best["checkpoint"]))
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    record = json.loads((folder / "provenance.json").read_text())["model"]
+    chosen = {"step": best["step"], "best_by": "cascade_area", "value": best["value"], "checkpoint": best["checkpoint"]}
+    assert record == chosen
+    words = f"weights after step {best['step']}, the best by cascade_area ({best['value']:.4f})"
+    assert model_origin(folder) == words
+    assert (folder / "model" / "tokenizer.json").exists()
+
+
+def test_a_damaged_best_checkpoint_is_not_taken(watched, tmp_path, caplog):
+    folder, _ = watched
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    best = json.loads((copy / "best.json").read_text())
+    (copy / best["checkpoint"] / "model" / "model.safetensors").write_bytes(b"torn")
+    state = BestCheckpoint("cascade_area", step=best["step"], value=best["value"])
+
+    def save_model(target):
+        (target / "current").write_text("weights of the last step")
+
+    with caplog.at_level(logging.INFO):
+        write_final_model(copy, 6, state, save_model)
+    assert (copy / "model" / "current").exists()
+    assert "is damaged" in caplog.text
+    assert model_origin(copy) == "weights after step 6, the last"
+
+
 def test_looking_changes_nothing(watched, tmp_path):
     folder, _ = watched
     Trainer(config(), tmp_path, NoLogger()).run()
     seen = [{k: v for k, v in line.items() if not k.startswith("validation/")} for line in metrics(folder)]
     assert seen == metrics(tmp_path)
-    one, other = (load_file(f / "model" / "model.safetensors") for f in (folder, tmp_path))
+    last = "checkpoints/step-000006/model/model.safetensors"
+    one, other = (load_file(f / last) for f in (folder, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 

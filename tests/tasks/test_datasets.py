@@ -12,7 +12,8 @@ from corea.composition import compose
 from corea.config.data_schema import DataConfig, FamilyConfig, SourceConfig
 from corea.errors import UserError
 from corea.tasks.grading import grade_many
-from corea.tasks.mixes import TrainingStream, family_questions, mix_questions, training_sources
+from corea.tasks.held_out import family_questions
+from corea.tasks.mixes import TrainingStream, mix_questions, training_sources
 from corea.tasks.question_text import normalise, partition
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -239,8 +240,8 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
     (tmp_path / "q.parquet").write_text("not parquet")
     assert "q.parquet: not a readable Parquet file" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.parquet")))
     (tmp_path / "q.pkl").write_bytes(b"\x80\x04.")
-    allowed = "q.pkl: allowed is a file that ends in .parquet, .jsonl, .ndjson, .json, .csv"
-    assert fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.pkl"))).endswith(allowed)
+    allowed = "q.pkl: allowed is a file that ends in .parquet, .jsonl, .ndjson, .json, .csv, .tsv, "
+    assert allowed in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.pkl")))
     (tmp_path / "q.jsonl").write_bytes(b'{"question": "\xff"}')
     assert "q.jsonl: line 1 is not UTF-8 text" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.jsonl")))
     rows = [{"question": f"{n}?", "answer": "1", "id": "same"} for n in range(2)]

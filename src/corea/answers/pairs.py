@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
+from corea.answers.column_hints import no_confidence
 from corea.answers.table import Answers, signal_column
 from corea.errors import UserError
 from corea.prices import LLM_CALLS, USD
@@ -84,8 +85,9 @@ def pair(answers: Answers, signal: str, large: int | None = None, slm: Answers |
     """
     small = slm or answers
     if signal not in small.signals:
-        allowed = ", ".join(small.signals) or "none: the table has no column confidence"
-        raise UserError(f"{small.path}: cascade.signal={signal}: allowed is {allowed}")
+        if not small.signals:
+            raise UserError(no_confidence(small.path))
+        raise UserError(f"{small.path}: cascade.signal={signal}: allowed is {', '.join(small.signals)}")
     unit = LLM_CALLS if LLM_CALLS in (cost_unit(answers)[0], cost_unit(small)[0]) else USD
     frame = _first_samples(answers.frame)
     top = frame.groupby("dataset", observed=True)["tier"].transform("max") if large is None else large

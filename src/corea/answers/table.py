@@ -19,11 +19,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corea.answers.column_hints import mapping_hint
 from corea.answers.schema import REQUIRED
 from corea.answers.typed_columns import TEXT, typed_frame
 from corea.config.answer_columns import ANSWER_COLUMNS
-from corea.errors import UserError
 from corea.tabular import Columns, read_columns
+from corea.tabular_text import refuse
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,23 +57,26 @@ def signal_column(signal: str) -> str:
 
 
 def read_answers(
-    path: str | Path, text: bool = False, tiers: bool = True, names: dict[str, str] | None = None
+    path: str | Path,
+    text: bool = False,
+    tiers: bool = True,
+    names: dict[str, str] | None = None,
+    confidence_scale: float = 1.0,
 ) -> Answers:
     """Read and check an answers table.
 
     `text` also reads the columns text, answer, question and gold; `tiers` demands that every question has every tier of
-    its dataset and that there are at least two; `names` maps our columns to the file's.
+    its dataset and that there are at least two; `names` maps our columns to the file's; confidences are divided by
+    `confidence_scale`.
     Raises UserError that names file, column and rows.
     """
     known = {name for name in ANSWER_COLUMNS if text or name not in TEXT}
     columns = read_columns(path, lambda name: name in known or name.startswith("confidence"), names)
     missing = [name for name in REQUIRED if name not in columns.data]
     if missing:
-        raise UserError(
-            f"{path}: required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; if the file "
-            f"calls it otherwise, give columns={{{missing[0]}:NAME}}"
-        )
-    frame = _keyed(columns, typed_frame(columns))
+        hint = mapping_hint(missing, columns.found)
+        raise refuse(path, f"required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; {hint}")
+    frame = _keyed(columns, typed_frame(columns, confidence_scale))
     answers = Answers(path=str(path), frame=frame, datasets=list(frame["dataset"].cat.categories), meta=columns.meta)
     if tiers:
         _check_tiers(answers)
@@ -107,10 +111,8 @@ def _check_tiers(answers: Answers) -> None:
         present = sorted(part["tier"].unique())
         if present[0] != 0 or len(present) < 2:
             found = ", ".join(map(str, present))
-            raise UserError(
-                f"{answers.path}: dataset {dataset}: column tier holds {found}; "
-                "a cascade needs tier 0 (the small model) and at least one larger tier"
-            )
+            needed = "a cascade needs tier 0 (the small model) and at least one larger tier"
+            raise refuse(answers.path, f"dataset {dataset}: column tier holds {found}; {needed}")
         question = pd.factorize(part["question_id"])
         for tier in present:
             has = np.zeros(len(question[1]), bool)
@@ -118,7 +120,5 @@ def _check_tiers(answers: Answers) -> None:
             if not has.all():
                 lacking = list(question[1][~has])
                 more = ", …" if len(lacking) > 5 else ""
-                raise UserError(
-                    f"{answers.path}: dataset {dataset}: {len(lacking)} of {len(has)} questions have no row of tier "
-                    f"{tier}: {', '.join(lacking[:5])}{more}"
-                )
+                what = f"{len(lacking)} of {len(has)} questions have no row of tier {tier}"
+                raise refuse(answers.path, f"dataset {dataset}: {what}: {', '.join(lacking[:5])}{more}")

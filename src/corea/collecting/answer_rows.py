@@ -10,6 +10,7 @@ from corea.collecting.plan import Tier
 from corea.config import PriceConfig
 from corea.errors import UserError
 from corea.prices import cost_usd
+from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
@@ -45,7 +46,7 @@ def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, An
     Raises:
         UserError: an answer has neither a recorded verdict nor a gold answer to grade by.
     """
-    parsed = [_parsed(tier, a.completion) for a in answers]
+    parsed = [_parsed(tier, a) for a in answers]
     verdicts: list[Verdict | None] = [None] * len(answers)
     graded = [n for n, a in enumerate(answers) if "correct" not in _recorded(a.completion)]
     for n in graded:
@@ -100,15 +101,21 @@ def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | 
     }
 
 
-def _parsed(tier: Answerer, completion: Completion) -> Parsed:
-    """The parser's reading, with recorded values in the place of what it would read."""
+def _parsed(tier: Answerer, answered: Answered) -> Parsed:
+    """The parser's result; recorded values replace what it finds.
+
+    A recorded text whose tool kept no answer (`extra["free_text"]`) is read as the audit reads it, tags or not.
+    """
+    completion = answered.completion
     recorded = _recorded(completion)
     parsed = parse_completion(
         completion.text, completion.finish_reason, percent=tier.percent, expect_confidence=tier.expects_confidence
     )
-    if not recorded or parsed.status is Status.ERROR:
+    if "recorded" not in completion.extra or parsed.status is Status.ERROR:
         return parsed
     answer = recorded.get("answer", parsed.answer)
+    if completion.extra.get("free_text"):
+        answer = final_answer(completion.text, answered.question.grader)
     confidence = recorded.get("confidence", parsed.confidence)
     if answer is None and completion.text:
         status = Status.UNPARSED_ANSWER

@@ -17,6 +17,7 @@ from corea.collecting.progress_line import Progress
 from corea.config import CollectConfig
 from corea.engines.build import build_engine
 from corea.errors import Interrupted, UserError
+from corea.tasks.grading import unreadable_warning
 from corea.tasks.prompts import build_messages
 from corea.types import Completion, Question, Sampling
 
@@ -33,6 +34,8 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
         All rows, with the model before RL under its own name.
     """
     questions = held_out_questions(cfg.data)
+    if warning := unreadable_warning(questions):
+        print(warning, flush=True)
     answered: dict[str, list[dict[str, Any]]] = {}
     for tier in tiers:
         print(f"{tier.name}: {len(questions)} questions, {tier.samples} completion(s) each", flush=True)

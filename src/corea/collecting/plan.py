@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -29,9 +30,11 @@ from corea.config.messages import one_line
 from corea.config.model_schema import revision_of
 from corea.engines.build import resolve_engine
 from corea.errors import UserError
-from corea.tasks.mixes import family_questions
+from corea.tasks.held_out import family_questions
 from corea.tasks.prompts import get_prompt, prompt_hash
 from corea.types import Question
+
+log = logging.getLogger(__name__)
 
 CALIBRATION, TEST = SPLITS = ("calibration", "test")
 
@@ -208,7 +211,19 @@ def trained_model(run: Path) -> str:
         kept = (run / "checkpoints").is_dir() and any((run / "checkpoints").iterdir())
         reason = "it has checkpoints; start the training again to finish it" if kept else "nothing was trained there"
         raise UserError(f"run={run}: no model/ in this run folder ({reason})")
+    if (origin := model_origin(run)) is not None:
+        log.info("%s: %s", folder, origin)
     return str(folder)
+
+
+def model_origin(run: Path) -> str | None:
+    """Which checkpoint model/ of a run is, in words; None if its provenance.json does not say."""
+    try:
+        record = json.loads((run / "provenance.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    best = f", the best by {record['best_by']} ({record['value']:.4f})" if "best_by" in record else ", the last"
+    return f"weights after step {record['step']}{best}"
 
 
 def with_run_defaults(cfg: CollectConfig, overrides: Sequence[str]) -> CollectConfig:

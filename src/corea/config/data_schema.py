@@ -7,10 +7,10 @@ from typing import Any, Optional
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import GRADER
 from corea.config.checks import above, at_least, check, checked, nested, one_of, require, within
-from corea.config.choices import GRADER
 
-SPLITS = ("train", "calibration", "test")
+SPLITS = ("train", "validation", "calibration", "test")
 
 
 @dataclass
@@ -33,11 +33,15 @@ class SourceConfig:
     """Commit of the hub data set."""
     subset: Optional[str] = None
     """Name of the hub data set's configuration."""
-    splits: dict[str, Optional[str]] = field(default_factory=lambda: dict.fromkeys(SPLITS, "train"))
-    """Which of the set's own splits is used for train, calibration and test; null: none. If one split has several
-    uses, a hash of the text divides its questions among them."""
+    splits: dict[str, Optional[str]] = field(
+        default_factory=lambda: dict.fromkeys(("train", "calibration", "test"), "train")
+    )
+    """Which of the set's own splits is used for train, validation, calibration and test; null: none. Without
+    `validation`, it is the one for train. If one split has several uses, a hash of the text divides its questions, so
+    that no question belongs to two splits."""
     calibration_share: float = checked(0.2, within(0, 1))
-    """Share of calibration in a split that is used for calibration and test, and not for training."""
+    """Share of calibration in a split that is used for calibration and test, and not for training; likewise the share
+    of validation."""
     limit: Optional[int] = checked(None, at_least(1))
     """Maximum number of training questions, picked by a hash of their text."""
     grader: Optional[str] = checked(None, GRADER)

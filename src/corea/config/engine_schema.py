@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import GRADER
 from corea.config.answer_columns import RECORDED_COLUMNS
 from corea.config.checks import above, at_least, check, checked, one_of, require, require_keys, within
-from corea.config.choices import GRADER
 from corea.config.price_schema import PriceConfig
 
 
@@ -174,7 +174,10 @@ class ReplayEngineConfig(EngineConfig):
     dataset: str = "replay"
     """Name of the dataset in the answers table."""
     columns: dict[str, str] = field(default_factory=lambda: dict(RECORDED_COLUMNS))
-    """Field of a recorded answer -> its column in the tables of the tiers."""
+    """Field of a recorded answer -> its column in the tables of the tiers; a part of a nested column is named by dots:
+    response.0.text."""
+    confidence_scale: float = checked(1.0, above(0))
+    """Recorded confidence that means certain: 1, or 100 for percentages."""
     question_columns: dict[str, str] = field(default_factory=lambda: dict(QUESTION_COLUMNS))
     """Field of a question -> its column in the table of the questions."""
     grader: str = checked("math", GRADER)

@@ -8,8 +8,8 @@ from typing import Any, Optional
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import PROMPT
 from corea.config.checks import at_least, check, checked, nested, one_of
-from corea.config.choices import PROMPT
 from corea.config.engine_schema import EngineConfig
 from corea.config.price_schema import PriceConfig
 

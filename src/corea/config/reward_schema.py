@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import one_of_or_own
 from corea.config.checks import Allowed, check, checked, one_of, require, within
-from corea.config.choices import one_of_or_own
 
 DISTANCES = ("l1", "l2", "kl", "log")
 TARGETS = ("sample", "group", "group_loo")

@@ -10,7 +10,7 @@ from omegaconf import MISSING
 
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
-from corea.config.checks import at_least, check, checked, existing, nested, one_of, require
+from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require
 from corea.config.data_schema import DataConfig
 from corea.config.engine_schema import EngineConfig, ReplayEngineConfig
 from corea.config.logger_schema import LoggerConfig
@@ -128,8 +128,10 @@ class EvaluateConfig:
     answers: str = existing(MISSING)
     """Answers table: Parquet, JSONL, CSV, or a Hugging Face data set folder (saved to disk, or copied from the hub)."""
     columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
-    """Column of corea -> column of the table, e.g. columns={correct:is_right}; a further signal is
-    +columns.confidence_NAME=p."""
+    """Column of corea -> column of the table, e.g. columns={correct:is_right}; a part of a nested column is named by
+    dots, e.g. columns.text=response.0.text; a further signal is +columns.confidence_NAME=p."""
+    confidence_scale: float = checked(1.0, above(0))
+    """Confidence that means certain: 1, or 100 for percentages."""
     before: Optional[str] = existing()
     """Answers table of the model before RL; null: `answers_before.parquet` beside `answers`, if there is one."""
     metrics: Optional[str] = existing()

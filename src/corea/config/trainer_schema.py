@@ -7,8 +7,8 @@ from typing import Optional
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import one_of_or_own
 from corea.config.checks import Allowed, above, at_least, check, checked, nested, one_of, require, within
-from corea.config.choices import one_of_or_own
 
 BEST_BY = ("pass@1", "ece", "brier", "auroc", "cascade_area")
 """Validation figures that can choose the best checkpoint; for ece and brier smaller is better."""
@@ -29,9 +29,11 @@ class LossConfig:
     """Weight of the KL divergence to the reference model; 0 loads no reference model."""
     kl_estimator: str = checked("k3", one_of("k1", "k2", "k3"))
     """Estimator of the KL divergence from samples (http://joschu.net/blog/kl-approx.html)."""
-    kl_importance: bool = False
-    """Multiply the KL term by the ratio, which makes its gradient that of the reverse KL (arXiv 2512.02556, TRL's
-    use_bias_correction_kl)."""
+    kl_importance: bool = True
+    """Weight the KL term by the ratio to the policy that sampled the tokens, so that its gradient is that of the
+    reverse KL for every estimator (arXiv 2512.02556, TRL's use_bias_correction_kl). false: k2 has this gradient in
+    the first update of a batch, k3 has that of the forward KL (GRPO's original term), and k1, whose gradient is 0,
+    is refused."""
     aggregation: str = checked("token_mean", one_of("token_mean", "sequence_mean", "constant"))
     """token_mean (one global denominator), sequence_mean, constant (divide by rows x max_tokens)."""
     importance_cap: Optional[float] = checked(2.0, above(0))
@@ -41,6 +43,9 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check(self, "trainer.loss")
+        estimates = self.kl_estimator != "k1" or self.kl_importance
+        allowed = "k2 or k3 with trainer.loss.kl_importance=false: the gradient of k1 is 0 in expectation"
+        require(estimates, "trainer.loss.kl_estimator", self.kl_estimator, allowed)
 
 
 @dataclass
@@ -137,9 +142,11 @@ class TrainerConfig:
     validation_every: int = checked(0, at_least(0))
     """Steps between two validations on held-out questions, answered greedily; 0: never."""
     validation_questions: int = checked(200, at_least(1))
-    """Questions per validation, of the families that training samples from, held out from the reported splits too."""
+    """Questions per validation, of the families in data.train: a split of their own, disjoint from training,
+    calibration and test. A data set that has fewer gives all of them."""
     best_by: Optional[str] = checked(None, one_of(*BEST_BY))
-    """Validation figure that chooses the best checkpoint, which is kept; needs trainer.validation_every."""
+    """Validation figure that chooses the best checkpoint, which becomes model/; needs trainer.validation_every. A
+    missing confidence counts as the worst one."""
     patience: Optional[int] = checked(None, at_least(1))
     """Stop after this many validations in a row without a better figure; needs trainer.best_by. null: never."""
     max_skipped: int = checked(5, at_least(1))
@@ -149,6 +156,8 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check(self, "trainer")
+        most = f"at most trainer.questions={self.questions}: each needs the completions of a question"
+        require(self.minibatches <= self.questions, "trainer.minibatches", self.minibatches, most)
         unvalidated = self.best_by is not None and self.validation_every == 0
         require(not unvalidated, "trainer.best_by", self.best_by, "nothing without trainer.validation_every")
         alone = self.patience is not None and self.best_by is None

@@ -27,8 +27,8 @@ class Inputs:
     """With the recorded verdicts."""
     regraded: Answers | None
     """With the verdicts of `cfg.audit`."""
-    disagreements: pd.DataFrame | None
-    """Answers on which the two differ."""
+    findings: pd.DataFrame | None
+    """Answers on which the two differ, or that the grader could not judge."""
     training: pd.DataFrame | None
     """metrics.jsonl, one row per step."""
 
@@ -36,8 +36,9 @@ class Inputs:
 def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
     """Read `cfg.answers` and the files beside it. Raises UserError for a bad table."""
     renamed = {ours: theirs for ours, theirs in cfg.columns.items() if ours != theirs}
-    recorded = priced(read_answers(cfg.answers, text=regrade is not None, names=renamed), cfg.cascade.prices)
-    ours, disagreements = regraded(recorded, regrade) if regrade is not None else (None, None)
+    table = read_answers(cfg.answers, regrade is not None, names=renamed, confidence_scale=cfg.confidence_scale)
+    recorded = priced(table, cfg.cascade.prices)
+    ours, findings = regraded(recorded, regrade) if regrade is not None else (None, None)
     answers = recorded
     if ours is not None and cfg.verdicts == "regraded":
         note = f"verdicts are those of the grader {cfg.audit}, not the recorded ones"
@@ -47,7 +48,7 @@ def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
         before=_read_before(cfg),
         recorded=recorded,
         regraded=ours,
-        disagreements=disagreements,
+        findings=findings,
         training=_read_training(cfg),
     )
 
@@ -57,7 +58,7 @@ def _read_before(cfg: EvaluateConfig) -> Answers | None:
     path = Path(cfg.before) if cfg.before else Path(cfg.answers).with_name("answers_before.parquet")
     if cfg.before is None and (not path.exists() or path == Path(cfg.answers)):
         return None
-    return priced(read_answers(path, tiers=False), cfg.cascade.prices)
+    return priced(read_answers(path, tiers=False, confidence_scale=cfg.confidence_scale), cfg.cascade.prices)
 
 
 def _read_training(cfg: EvaluateConfig) -> pd.DataFrame | None:

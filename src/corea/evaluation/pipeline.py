@@ -15,7 +15,7 @@ from corea.evaluation.inputs import Inputs, read_inputs
 from corea.evaluation.question_sets import POOLED, QuestionSets, question_sets, with_splits
 from corea.evaluation.results import AnswersFile, Results, models_of
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
-from corea.tabular import file_hash
+from corea.tabular_arrow import file_hash
 
 
 def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Results:
@@ -93,7 +93,7 @@ def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, 
 
 def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | None:
     """Every dataset with both verdicts and the raw signal; None without an audit."""
-    if inputs.regraded is None or inputs.disagreements is None:
+    if inputs.regraded is None or inputs.findings is None:
         return None
     cascade = cfg.cascade
     now, old = (
@@ -110,7 +110,7 @@ def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | Non
     return Audit(
         grader=str(cfg.audit),
         graded=len(inputs.recorded.frame),
-        disagreements=inputs.disagreements,
+        findings=inputs.findings,
         evaluations=evaluations,
         moves=pd.concat(moved, ignore_index=True),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from corea.answers.column_hints import no_confidence
 from corea.answers.pairs import Pairs, cost_unit, pair, split_by_hash
 from corea.answers.table import Answers
 from corea.cascade.recalibration import LEAST, recalibrated
@@ -53,6 +54,8 @@ def question_sets(answers: Answers, before: Answers | None, cfg: CascadeConfig) 
     old = None
     if before is not None:
         old = with_splits(pair(answers, cfg.signal, cfg.large, slm=before), cfg, answers.path, [])
+    if np.isnan(raw.confidence).all() and cfg.signal == "verbalized":
+        notes.append(no_confidence(answers.path))
     now = raw
     if cfg.recalibrate != "none":
         now = _recalibrated(raw, cfg, answers.path)

@@ -196,8 +196,8 @@ def moves_table(audit: Audit, name: str) -> str:
 
 
 def disagreements_table(audit: Audit) -> str:
-    """HTML table: one row an answer on which the recorded verdict and ours differ."""
-    table = audit.disagreements
+    """HTML table: one row per answer on which the verdicts differ or that the grader could not judge."""
+    table = audit.findings
     if not len(table):
         return ""
     verdict = {True: "right", False: "wrong"}
@@ -207,7 +207,9 @@ def disagreements_table(audit: Audit) -> str:
         cut = ("… " if len(text) > TEXT else "") + text[-TEXT:]
         asked = row.get("question") if isinstance(row.get("question"), str) else ""
         names = [escape(str(row[k])) for k in ("question_id", "model") if isinstance(row.get(k), str)]
-        marks = [verdict[bool(row["recorded"])], verdict[bool(row["regraded"])]]
+        judged = row["regraded"] is not None
+        marks = [verdict[bool(row["recorded"])], verdict[bool(row["regraded"])] if judged else "not judged"]
+        marks.append(escape(row["note"] or row["outcome"].replace("_", " ")))
         cells = [" · tier ".join([names[0], str(row["tier"])]) + (f" ({names[1]})" if len(names) > 1 else "")]
         cells += [escape(str(row.get("gold"))), escape(str(row.get("answer"))), *marks]
         cells.append(f"<details><summary>open</summary><p>{escape(asked)}</p><pre>{escape(cut)}</pre></details>")
@@ -215,6 +217,4 @@ def disagreements_table(audit: Audit) -> str:
     more = (
         f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv holds all.</p>' if len(table) > LISTED else ""
     )
-    return (
-        f'<div class="wide">{_table(("answer of", "gold", "given", "recorded", "regraded", "texts"), rows)}</div>{more}'
-    )
+    return f'<div class="wide">{_table(("answer of", "gold", "given", "recorded", "regraded", "why", "texts"), rows)}</div>{more}'

@@ -80,8 +80,8 @@ def comparison_tables(results: Results) -> dict[str, pd.DataFrame]:
         found["prices"] = pd.concat(parts, ignore_index=True)
     if results.audit is not None:
         found["audit_moves"] = results.audit.moves
-        if len(results.audit.disagreements):
-            found["audit"] = results.audit.disagreements.astype({"tier": int})
+        if len(results.audit.findings):
+            found["audit"] = results.audit.findings.astype({"tier": int})
     return found
 
 

@@ -49,7 +49,7 @@ def write_files(results: Results, folder: Path) -> list[Path]:
     if results.signals:
         paths.append(_write_csv(folder / "signals.csv", signals_frame(results.signals)))
     if results.audit is not None:
-        paths.append(_write_csv(folder / "audit.csv", results.audit.disagreements))
+        paths.append(_write_csv(folder / "audit.csv", results.audit.findings))
         paths.append(_write_csv(folder / "audit_moves.csv", results.audit.moves))
     paths.append(_write_json(folder / "operating_point.json", operating_point(results).to_json()))
     return paths
@@ -94,6 +94,7 @@ def metrics_document(results: Results) -> dict[str, Any]:
             "grader": results.audit.grader,
             "graded": results.audit.graded,
             "disagreements": len(results.audit.disagreements),
+            "unjudged": {str(outcome): int(number) for outcome, number in results.audit.unjudged.items()},
             "moves": json.loads(results.audit.moves.to_json(orient="records", double_precision=15)),
         },
         "tiers": {

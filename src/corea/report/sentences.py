@@ -70,7 +70,7 @@ def _accuracy_words(change: Figure, level: float) -> str:
 def warnings(results: Results) -> list[str]:
     """What must not be overlooked: cascades that cost more, rules without a threshold, useless confidences."""
     found = []
-    if results.audit is not None and len(results.audit.disagreements):
+    if results.audit is not None and len(results.audit.findings):
         found.append(audit_sentence(results.audit))
     for name, evaluation in results.everything.items():
         for point in evaluation.points:

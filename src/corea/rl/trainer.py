@@ -39,6 +39,7 @@ from corea.rl.run import distributed
 from corea.rl.run.best_checkpoint import BestCheckpoint
 from corea.rl.run.checkpoint import Checkpoints
 from corea.rl.run.display import build_display
+from corea.rl.run.final_model import write_final_model
 from corea.rl.run.interrupt import StopRequest
 from corea.rl.run.phase_timer import PhaseTimer
 from corea.rl.run.step_metrics import batch_metrics, columns, joined
@@ -48,7 +49,6 @@ from corea.rl.update.schedule import learning_rate
 from corea.rl.update.updater import Updater
 from corea.rl.update.weight_sync import require_parity, trained_weights
 from corea.rl.validation import Validation
-from corea.runtime import atomic_folder
 from corea.tasks.splits import SplitReport
 from corea.types import Group
 
@@ -127,7 +127,7 @@ class Trainer:
         if received is not None and done < steps and not self.best.exhausted:
             self._report_stop(received, done)
             return
-        self._finish()
+        self._finish(done)
 
     def _announce(self, done: int) -> None:
         for warning in reward_warnings(self.cfg.reward, self.cfg.trainer.group_size):
@@ -210,7 +210,8 @@ class Trainer:
             )
         self.policy.load(found.path)
         self.engine.sync(trained_weights(self.policy))
-        self.questions = SplitReport(**found.progress["questions"])
+        counts = found.progress["questions"]
+        self.questions = SplitReport(read=counts.get("read", counts.get("drawn", 0)), dropped=counts["dropped"])
         self.skipped_in_a_row = found.progress.get("skipped_in_a_row", 0)
         self.best.restore(found.progress.get("best", {}))
         return found.step
@@ -240,19 +241,17 @@ class Trainer:
             raise Interrupted(message)
         log.info(message)
 
-    def _finish(self) -> None:
+    def _finish(self, done: int) -> None:
         """Write model/ and log how the run ended."""
+        state = self.policy.model_state()  # gathered from all ranks
         if not self.main:
-            self.policy.save_model(self.run_dir / "model", self.tokenizer)
             return
-        with atomic_folder(self.run_dir / "model") as temporary:
-            self.policy.save_model(temporary, self.tokenizer)
         if self.best.exhausted:
             log.info("stopped early: %d validations in a row without a better %s", self.best.worse, self.best.by)
-        if self.best.step:
-            log.info("best %s: %.4f after step %d", self.best.by, self.best.value, self.best.step)
         log.info("%s", self.questions)
-        log.info("model: %s", self.run_dir / "model")
+        write_final_model(
+            self.run_dir, done, self.best, lambda folder: self.policy.write_model(folder, self.tokenizer, state)
+        )
 
 
 def _words(layout: dict[str, int]) -> str:

@@ -1,7 +1,8 @@
 """Validation: the model in training answers held-out questions greedily, every N steps.
 
-The questions come from the calibration split with their own seed, so no final metric is computed on them. Validation
-does not change the run: greedy decoding uses no random numbers.
+The questions have their own split, disjoint from calibration and test, because they select the best checkpoint:
+thresholds and final metrics must not be computed on them. Validation does not change the run: greedy decoding uses
+no random numbers.
 """
 
 from __future__ import annotations
@@ -14,12 +15,9 @@ from corea.rl.rollout.extra_rewards import Component
 from corea.rl.rollout.groups import make_groups
 from corea.rl.run import distributed
 from corea.rl.run.validation_metrics import confidences_and_verdicts, validation_metrics
-from corea.tasks.mixes import held_out, training_sources
+from corea.tasks.held_out import validation_questions
 from corea.tasks.prompts import build_messages
 from corea.types import Group, Question, Sampling
-
-SEED_OFFSET = 7_919
-"""Added to data.seed: other questions than those that thresholds are chosen on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,9 +42,7 @@ class Validation:
     def questions(self) -> list[Question]:
         """The same questions at every step, built on first use."""
         if not self._questions:
-            sources, seed = training_sources(self.cfg.data), self.cfg.data.seed + SEED_OFFSET
-            size = self.cfg.trainer.validation_questions
-            self._questions = held_out(sources, "calibration", size, dataset="validation", seed=seed)
+            self._questions = validation_questions(self.cfg.data, self.cfg.trainer.validation_questions)
         return self._questions
 
     def is_due(self, step: int) -> bool:

@@ -25,7 +25,8 @@ from corea.sft import traces
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
 from corea.tabular import read_rows
 from corea.tasks.grading import grade_many
-from corea.tasks.mixes import TrainingStream, family_questions
+from corea.tasks.held_out import family_questions
+from corea.tasks.mixes import TrainingStream
 from corea.tasks.parsing import is_well_formed, parse_completion
 from corea.tasks.prompts import build_messages, get_prompt
 from corea.tasks.splits import SplitReport

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
-from corea.tabular import SUFFIXES, read_rows
+from corea.tabular import ALLOWED, read_rows, table_kind, table_stem
 from corea.user_code import load_function
 
 
@@ -23,17 +23,18 @@ def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
     Raises:
         UserError: there are no such files.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and not p.name.startswith("."))
+    files = sorted(p for p in folder.rglob("*") if table_kind(p) and not p.name.startswith("."))
     if subset:
-        files = [p for p in files if p.stem == subset or subset in p.relative_to(folder).parts] or files
-    named = [p for p in files if p.stem == split or p.stem.startswith(f"{split}-")]
+        files = [p for p in files if table_stem(p) == subset or subset in p.relative_to(folder).parts] or files
+    named = [p for p in files if table_stem(p) == split or table_stem(p).startswith(f"{split}-")]
     if not named and subset:
-        named = [p for p in files if p.stem == subset]
+        named = [p for p in files if table_stem(p) == subset]
     if not named:
         raise UserError(
             f"{folder}: no file for split {split!r}: allowed is {split}.jsonl, {split}.parquet or {split}.csv"
         )
-    return [p for p in named if p.suffix == named[0].suffix]
+    first = named[0]
+    return [p for p in named if (table_kind(p), p.suffix) == (table_kind(first), first.suffix)]
 
 
 def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -45,8 +46,8 @@ def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]
     location = Path(path)
     if not location.exists():
         raise UserError(f"{path}: no such file or folder")
-    if location.is_file() and location.suffix not in SUFFIXES:
-        raise UserError(f"{path}: allowed is a file that ends in {', '.join(SUFFIXES)}")
+    if location.is_file() and table_kind(location) is None:
+        raise UserError(f"{path}: allowed is a file that ends in {ALLOWED}")
     files = [location] if location.is_file() else split_files(location, split, subset)
     return [row for file in files for row in read_rows(file, columns)]
 

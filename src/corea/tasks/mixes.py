@@ -15,13 +15,12 @@ from typing import Any
 
 from corea.config.data_schema import DataConfig, SourceConfig
 from corea.errors import UserError
-from corea.tabular import SUFFIXES
+from corea.tabular_text import ENDINGS
 from corea.tasks.contamination import HeldOut, Screening, screen
 from corea.tasks.gym import gym_question
-from corea.tasks.question_text import normalise, partition
 from corea.tasks.seeds import base_seed
 from corea.tasks.sets import DataSet
-from corea.tasks.splits import SplitReport, is_procedural, training_only
+from corea.tasks.splits import SplitReport, training_only
 from corea.types import Question
 
 Source = dict[str, Any]
@@ -130,7 +129,7 @@ def local_copy(data: DataConfig, name: str) -> str:
     assert data.path is not None
     root = Path(data.path)
     names = [s.name for f in data.families.values() for s in f.sources if s.task is None and s.path is None]
-    for candidate in (root / name, *(root / f"{name}{kind}" for kind in SUFFIXES)):
+    for candidate in (root / name, *(root / f"{name}{kind}" for kind in ENDINGS)):
         if candidate.exists():
             return str(candidate)
     if len(set(names)) == 1 and root.exists():
@@ -138,49 +137,6 @@ def local_copy(data: DataConfig, name: str) -> str:
     raise UserError(
         f"data.path={data.path}: holds no {name}; allowed is a folder with a file or folder for {', '.join(names)}"
     )
-
-
-def family_questions(data: DataConfig, family: str, split: str, size: int | None) -> list[Question]:
-    """`size` distinct questions (None: all) of the "calibration" or "test" split of a family.
-
-    Raises:
-        UserError: its sources have fewer.
-    """
-    return held_out(family_sources(data, family), split, size, dataset=family, seed=data.seed)
-
-
-def held_out(
-    sources: Sequence[Source],
-    split: str,
-    size: int | None,
-    *,
-    dataset: str,
-    seed: int,
-) -> list[Question]:
-    """`size` distinct questions of a held-out split.
-
-    Args:
-        size: None: all that there are; allowed if all sources are data sets.
-
-    Raises:
-        UserError: the sources have fewer distinct questions.
-    """
-    if size is None and not all("set" in s for s in sources):
-        raise UserError(f"data.families.{dataset}.{split}=null: allowed is a number, because its tasks are endless")
-    chosen: dict[str, Question] = {}
-    for count, question in enumerate(mix_questions(sources, dataset=dataset, split=split, seed=seed)):
-        if len(chosen) == size:
-            break
-        if size is not None and count > 200 * size + 10_000:
-            break
-        if not is_procedural(question) or partition(question.text) == split:
-            chosen.setdefault(normalise(question.text), question)
-    if size is not None and len(chosen) < size:
-        raise UserError(
-            f"data {dataset!r}: only {len(chosen)} distinct questions for split {split!r}, {size} required; "
-            "widen the difficulty parameters or ask for fewer"
-        )
-    return list(chosen.values())
 
 
 class TrainingStream:
@@ -215,6 +171,8 @@ def _clean(data: DataConfig, sources: Sequence[Source]) -> list[Screening]:
                 if "set" in source:
                     held_out_texts.add(source["set"].questions("calibration"))
                     held_out_texts.add(source["set"].questions("test"))
+        for each in sets:
+            held_out_texts.add(each.questions("validation"))
     screenings: list[Screening] = []
     seen: set[str] = set()
     for each in sets:

@@ -12,13 +12,27 @@ def normalise(text: str) -> str:
 
 
 def partition(text: str) -> str:
-    """ "test" (1/16 of all texts), "calibration" (1/16) or "train", from a hash of the normalised text alone.
+    """Split of a procedural question: "test" (4/64 of all texts), "calibration" (3/64), "validation" (1/64) or "train".
 
-    A question therefore belongs to the same side in every mix, with any weights and seed: what trained yesterday's
-    weights cannot turn up in tomorrow's test split.
+    It depends on a hash of the normalised text alone. A question therefore belongs to the same split in every mix, with
+    any weights and seed: no training question of an earlier model can be a test question of a later mix.
     """
-    bucket = hashlib.sha256(normalise(text).encode()).digest()[0] % 16
-    return {0: "test", 1: "calibration"}.get(bucket, "train")
+    digest = _digest(text)
+    if digest[0] % 16 == 1:
+        return "validation" if digest[1] % 4 == 0 else "calibration"
+    return "test" if digest[0] % 16 == 0 else "train"
+
+
+def data_set_partition(text: str) -> str:
+    """Split of a question of a data set: "test", "calibration", "validation" (1/16 of all texts each) or "train".
+
+    A data set is finite, so its validation questions come from the training side, which has the most.
+    """
+    return {0: "test", 1: "calibration", 2: "validation"}.get(_digest(text)[0] % 16, "train")
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(normalise(text).encode()).digest()
 
 
 def fraction(text: str, purpose: str) -> float:

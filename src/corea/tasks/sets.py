@@ -16,7 +16,7 @@ from corea.config.data_schema import SPLITS, SourceConfig
 from corea.errors import UserError
 from corea.tasks.data_files import hub_rows, local_rows, own_rows
 from corea.tasks.grading.names import is_own
-from corea.tasks.question_text import fraction, partition
+from corea.tasks.question_text import data_set_partition, fraction
 from corea.tasks.questions import to_questions, top_columns
 from corea.tasks.seeds import base_seed
 from corea.types import Question
@@ -40,7 +40,7 @@ class DataSet:
         """
         split = "train" if split == "pretrain" else split
         if split not in self._splits:
-            own = self.source.splits.get(split)
+            own = self._own_split(split)
             rows = [] if own is None else self._load(own)
             sides = [q for q in rows if self._side(q, own) == split]
             ordered = sorted(sides, key=lambda q: fraction(q.text, "order"))
@@ -55,7 +55,7 @@ class DataSet:
     def question(self, position: int, split: str, seed: int) -> Question | None:
         """Question number `position` of the split; None after the last question of a held-out split."""
         questions = self.questions(split)
-        if split in ("calibration", "test"):
+        if split != "train" and split != "pretrain":
             return questions[position] if position < len(questions) else None
         if not questions:
             raise UserError(f"data source {self.source.name}: no questions to train on; see its splits and filters")
@@ -70,14 +70,23 @@ class DataSet:
 
     def _side(self, question: Question, own: str | None) -> str:
         """Split of a question, among those that are served by the data set's split `own`."""
-        sharing = [s for s in SPLITS if self.source.splits.get(s) == own]
+        sharing = [s for s in SPLITS if self._own_split(s) == own]
         if len(sharing) == 1:
             return sharing[0]
-        if "train" not in sharing:
-            low = fraction(question.text, "side") < self.source.calibration_share
-            return "calibration" if low else "test"
-        side = partition(question.text)
-        return side if side in sharing else "train"
+        if "train" in sharing:
+            side = data_set_partition(question.text)
+            return side if side in sharing else "train"
+        share = self.source.calibration_share
+        if "validation" in sharing and fraction(question.text, "validation") < share:
+            return "validation"
+        rest = [s for s in sharing if s != "validation"]
+        return rest[0] if len(rest) == 1 or fraction(question.text, "side") < share else rest[1]
+
+    def _own_split(self, split: str) -> str | None:
+        """The data set's split that serves `split`; None: none does."""
+        if split == "validation" and split not in self.source.splits:
+            split = "train"
+        return self.source.splits.get(split)
 
     def _load(self, own: str) -> list[Question]:
         if own not in self._rows:

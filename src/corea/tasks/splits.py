@@ -22,7 +22,7 @@ class SplitReport:
         return SplitReport(read=self.read + other.read, dropped=self.dropped + other.dropped)
 
     def __str__(self) -> str:
-        return f"{self.read} questions read, {self.dropped} dropped because they belong to calibration or test"
+        return f"{self.read} questions read, {self.dropped} dropped because they are held out"
 
 
 def is_procedural(question: Question) -> bool:

@@ -63,7 +63,7 @@ def test_a_weight_of_zero_logs_it_alone(own_module):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("my_rewards.nope", "reward.extra.own._target_=my_rewards.nope: my_rewards has no nope"),
+        ("my_rewards.nope", "reward.extra.own._target_=my_rewards.nope: my_rewards has no function nope"),
         ("no_such_module.f", "reward.extra.own._target_=no_such_module.f: no_such_module cannot be imported"),
         ("my_rewards.one_short", "must return 2 finite numbers, one per rollout; got 1"),
         ("my_rewards.endless", "must return 2 finite numbers, one per rollout; got 2: nan"),

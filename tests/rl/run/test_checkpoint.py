@@ -58,7 +58,9 @@ def test_a_damaged_newest_is_named_and_the_one_before_used(checkpoints, damage, 
 def test_without_a_whole_checkpoint_nothing_starts_anew(checkpoints):
     for path in checkpoints.folder.iterdir():
         (path / "state" / "weights.bin").write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"step-000030: damaged, and no older checkpoint is whole; remove .* to start"):
+    with pytest.raises(
+        UserError, match=r"step-000030: damaged, and no older checkpoint is intact; remove .* to start over"
+    ):
         checkpoints.latest()
 
 

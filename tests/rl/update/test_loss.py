@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from corea.config import LossConfig
-from corea.rl.update.loss import aggregation_weights, kl_estimate, policy_loss
+from corea.rl.update.loss import aggregation_weights, kl_estimate, kl_term, policy_loss
 
 
 def test_weights_by_hand():
+    assert aggregation_weights([], "token_mean", 10) == []
     assert aggregation_weights([2, 6], "token_mean", 10) == [1 / 8, 1 / 8]
     assert aggregation_weights([2, 6], "sequence_mean", 10) == [1 / 4, 1 / 12]
     assert aggregation_weights([2, 6], "constant", 10) == [1 / 20, 1 / 20]
@@ -30,11 +31,46 @@ def loop_loss(new, old, rollout, ref, advantages, weights, cfg):
         objective = min(ratio * a, min(max(ratio, 1 - cfg.eps_low), 1 + cfg.eps_high) * a)
         importance = 1.0 if cfg.importance_cap is None else min(math.exp(o - s), cfg.importance_cap)
         kl = {"k1": n - f, "k2": (n - f) ** 2 / 2, "k3": math.exp(f - n) - (f - n) - 1}[cfg.kl_estimator]
-        total += w * (-importance * objective + cfg.kl * kl)
+        total += w * (-importance * objective + cfg.kl * kl * ratio)
     return total
 
 
+P, OLD, REF = ([0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.2, 0.2, 0.6])
+"""Distributions of one token over a vocabulary of three: now, when it was sampled, and of the reference."""
+
+
+def expected_gradient(estimator, importance, old):
+    """Expectation over the sampled token of the gradient of `kl_term` by the logits, all tokens enumerated."""
+    logits = torch.tensor(P, dtype=torch.float64).log().requires_grad_()
+    logprobs, sampled = logits.log_softmax(-1), torch.tensor(old, dtype=torch.float64)
+    cfg = LossConfig(kl=1.0)
+    cfg.kl_estimator, cfg.kl_importance = estimator, importance  # also what the configuration refuses
+    term = kl_term(logprobs, torch.tensor(REF, dtype=torch.float64).log(), torch.exp(logprobs - sampled.log()), cfg)
+    (sampled * term).sum().backward()
+    return logits.grad.tolist()
+
+
+def exact_gradient(forward=False):
+    """d KL(p || ref) / d logit_k = p_k (log p_k / ref_k - KL); of KL(ref || p) it is p_k - ref_k."""
+    kl = sum(p * math.log(p / r) for p, r in zip(P, REF, strict=True))
+    return [p - r if forward else p * (math.log(p / r) - kl) for p, r in zip(P, REF, strict=True)]
+
+
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+@pytest.mark.parametrize("old", [P, OLD])
+def test_the_weighted_kl_term_has_the_gradient_of_the_reverse_kl(estimator, old):
+    assert expected_gradient(estimator, True, old) == pytest.approx(exact_gradient(), abs=1e-12)
+
+
+def test_the_kl_term_without_weight():
+    assert expected_gradient("k2", False, P) == pytest.approx(exact_gradient(), abs=1e-12)
+    assert expected_gradient("k3", False, P) == pytest.approx(exact_gradient(forward=True), abs=1e-12)
+    assert expected_gradient("k1", False, P) == pytest.approx([0, 0, 0], abs=1e-12)
+    with pytest.raises(ValueError, match=r"kl_estimator=k1: allowed is k2 or k3 with trainer.loss.kl_importance=false"):
+        LossConfig(kl_estimator="k1", kl_importance=False)
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k3"])
 @pytest.mark.parametrize("cap", [None, 1.1])
 def test_against_a_loop(estimator, cap):
     generator = torch.Generator().manual_seed(0)

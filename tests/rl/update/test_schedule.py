@@ -19,5 +19,11 @@ def test_ten_steps_with_two_of_warm_up(schedule, expected):
     assert [learning_rate(s, 10, cfg) for s in range(10)] == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_warm_up_is_rounded_to_whole_steps():
+    """0.29 * 100 is 28.999999999999996."""
+    cfg = OptimizerConfig(lr=29.0, warmup=0.29)
+    assert [learning_rate(s, 100, cfg) for s in (0, 27, 28, 29)] == pytest.approx([1.0, 28.0, 29.0, 29.0])
+
+
 def test_no_warm_up():
     assert learning_rate(0, 10, OptimizerConfig(lr=3.0, warmup=0.0)) == 3.0

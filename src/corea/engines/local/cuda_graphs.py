@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from corea.engines.local.decode import Decoded, Decoder
+from corea.engines.local.decode import Decoded, Decoder, finished_row
 from corea.engines.local.token_sampling import sample_token
 
 
@@ -148,12 +148,8 @@ def decode_static(
         stopped = torch.isin(tokens[:, number], stops)
         ended = running & (stopped | (limit <= number + 1))
         for row in ended.nonzero()[:, 0].tolist():
-            results[row] = Decoded(
-                token_ids=tokens[row, : number + 1].tolist(),
-                logprobs=logprobs[row, : number + 1].tolist(),
-                stopped=bool(stopped[row]),
-                seconds=time.perf_counter() - started,
-            )
+            seconds = time.perf_counter() - started
+            results[row] = finished_row(tokens[row], logprobs[row], number + 1, bool(stopped[row]), seconds)
         running &= ~ended
         if not running.any():
             break

@@ -41,6 +41,13 @@ class Decoded:
     """Set by decode(recorder=...)."""
 
 
+def finished_row(tokens: Tensor, logprobs: Tensor, length: int, stopped: bool, seconds: float) -> Decoded:
+    """The first `length` tokens of a row, with their log-probabilities."""
+    return Decoded(
+        token_ids=tokens[:length].tolist(), logprobs=logprobs[:length].tolist(), stopped=stopped, seconds=seconds
+    )
+
+
 def pieces(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Split prompts sorted by length into ranges [start, end) with little padding and at most PIECE_TOKENS tokens.
 
@@ -209,13 +216,9 @@ def decode(
             seconds = time.perf_counter() - started
             places = ended.nonzero()[:, 0].tolist()
             for place, row, hit in zip(places, alive[ended].tolist(), stopped[ended].tolist(), strict=True):
-                results[row] = Decoded(
-                    token_ids=tokens[row, : step + 1].tolist(),
-                    logprobs=logprobs[row, : step + 1].tolist(),
-                    stopped=hit,
-                    seconds=seconds,
-                    record=recorder.row_record(place, row, step + 1) if recorder is not None else None,
-                )
+                results[row] = finished_row(tokens[row], logprobs[row], step + 1, hit, seconds)
+                if recorder is not None:
+                    results[row].record = recorder.row_record(place, row, step + 1)
             if ended.all():
                 break
             order = decoder.keep(~ended)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 from corea.errors import UserError
+from corea.types import ROUNDING
 from corea.user_code import load_function
 
 STD_EPS = 1e-4
@@ -42,14 +43,15 @@ ADVANTAGES = {"grpo": grpo, "dr_grpo": dr_grpo, "rloo": rloo}
 
 
 def advantages(rewards: Sequence[float], kind: str) -> list[float]:
-    """[G] rewards of one group -> [G] advantages; exactly 0 where all rewards are equal (a degenerate group).
+    """[G] rewards of one group -> [G] advantages; exactly 0 if all rewards are equal up to rounding (a degenerate
+    group).
 
     Raises:
         UserError: the user's own function cannot be loaded, or does not return G finite numbers.
     """
     if kind not in ADVANTAGES:
         return _own_advantages(rewards, kind)
-    if max(rewards) == min(rewards):
+    if max(rewards) - min(rewards) <= ROUNDING:
         return [0.0] * len(rewards)
     return ADVANTAGES[kind](rewards)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from corea.config import RewardConfig, TrainerConfig
 from corea.rl.rollout.advantage import advantages
 from corea.rl.rollout.reward import answer_reward
-from corea.types import Completion, Group
+from corea.types import Completion, Group, Rollout
 
 TAG = "<confidence>"
 
@@ -35,23 +35,26 @@ def confidence_start(completion: Completion, decode: Callable[[Sequence[int]], s
     return low
 
 
-def token_advantages(
-    group: Group, trainer: TrainerConfig, reward: RewardConfig, decode: Callable[[Sequence[int]], str]
-) -> list[list[float]]:
-    """[G][T] advantage of each token of each rollout of a group."""
+def assign_segment_advantages(rollouts: Sequence[Rollout], trainer: TrainerConfig, reward: RewardConfig) -> None:
+    """Set `segment_advantages` of the rollouts of one question that state a confidence, for trainer.credit=segment."""
     if trainer.credit == "whole":
-        return [[r.advantage] * len(r.completion.token_ids) for r in group.rollouts]
-    answer = [answer_reward(r.rewards, reward) for r in group.rollouts]
-    stated = [reward.calib * r.rewards["calib"] for r in group.rollouts]
-    parts = zip(
-        group.rollouts, advantages(answer, trainer.advantage), advantages(stated, trainer.advantage), strict=True
-    )
+        return
+    answer = advantages([answer_reward(r.rewards, reward) for r in rollouts], trainer.advantage)
+    stated = advantages([reward.calib * r.rewards["calib"] for r in rollouts], trainer.advantage)
+    for rollout, first, second in zip(rollouts, answer, stated, strict=True):
+        if TAG in rollout.completion.text:
+            rollout.segment_advantages = (first, second)
+
+
+def token_advantages(group: Group, decode: Callable[[Sequence[int]], str]) -> list[list[float]]:
+    """[G][T] advantage of each token of each rollout of a group."""
     rows = []
-    for rollout, first, second in parts:
+    for rollout in group.rollouts:
         length = len(rollout.completion.token_ids)
-        start = confidence_start(rollout.completion, decode)
+        start = confidence_start(rollout.completion, decode) if rollout.segment_advantages else None
         if start is None:
             rows.append([rollout.advantage] * length)
         else:
+            first, second = rollout.segment_advantages
             rows.append([first] * start + [second] * (length - start))
     return rows

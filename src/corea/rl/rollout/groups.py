@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from corea.config import TrainConfig
 from corea.rl.rollout.advantage import advantages
+from corea.rl.rollout.credit import assign_segment_advantages
 from corea.rl.rollout.extra_rewards import Component, add_extras
 from corea.rl.rollout.reward import group_rewards, total_reward
 from corea.tasks.grading import grade_many
@@ -70,4 +71,5 @@ def make_group(
         rollouts, advantages([r.reward for r in rollouts], cfg.trainer.advantage), strict=True
     ):
         rollout.advantage = advantage
+    assign_segment_advantages(rollouts, cfg.trainer, cfg.reward)
     return Group(question=question, rollouts=rollouts)

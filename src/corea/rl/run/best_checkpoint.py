@@ -8,6 +8,24 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 LOWER_IS_BETTER = ("ece", "brier")
+WORST = 1.0
+"""Largest ECE and Brier score."""
+
+
+def selection_value(by: str, metrics: Mapping[str, float]) -> float:
+    """The validation metric `by`, with a missing confidence counted as the worst one.
+
+    The metrics themselves cover only the answers with a confidence. Without this correction, a model that states almost
+    none could win. ece and brier: a missing confidence counts as an error of 1. auroc: it ranks below all others; this
+    AUROC follows from cascade_area, which ranks it so.
+    """
+    value, missing = float(metrics[by]), float(metrics["missing_confidence_share"])
+    if by in LOWER_IS_BETTER and missing:
+        return missing * WORST + ((1 - missing) * value if missing < 1 else 0.0)
+    accuracy = float(metrics["pass@1"])
+    if by == "auroc" and missing and 0 < accuracy < 1:
+        return 0.5 + float(metrics["cascade_area"]) / (accuracy * (1 - accuracy))
+    return value
 
 
 @dataclass(slots=True)
@@ -21,7 +39,7 @@ class BestCheckpoint:
     step: int = 0
     """Step of the best validation; 0: none yet."""
     value: float | None = None
-    """Its metric."""
+    """Its metric, see `selection_value`."""
     worse: int = 0
     """Validations since then."""
 
@@ -29,7 +47,7 @@ class BestCheckpoint:
         """Take in the validation after step `step`; True if it is better than all before. NaN never is."""
         if self.by is None:
             return False
-        value = float(metrics[self.by])
+        value = selection_value(self.by, metrics)
         sign = -1.0 if self.by in LOWER_IS_BETTER else 1.0
         improved = math.isfinite(value) and (self.value is None or sign * value > sign * self.value)
         if improved:

@@ -60,6 +60,10 @@ class StepReporter:
         self.writer.write(line)
         self.logger.log({k: v for k, v in line.items() if k != "step"}, step=step)
         self.display.update(step, metrics)
+        if metrics["empty_updates"]:
+            log.warning(
+                "step %d: %d updates were skipped: no completion is in the loss", step, metrics["empty_updates"]
+            )
         for warning in self.alarms.check(metrics):
             log.warning("step %d: %s", step, warning)
         if keeps_samples:

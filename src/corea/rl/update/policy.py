@@ -175,9 +175,17 @@ class Policy:
 
     def save_model(self, folder: Path, tokenizer) -> None:
         """Write weights (safetensors), configuration and tokenizer. Every rank calls this; rank 0 writes."""
-        state = self.engine._zero3_consolidated_16bit_state_dict() if self.cfg.zero_stage == 3 else None
-        if distributed.rank() != 0:
-            return
+        state = self.model_state()
+        if distributed.rank() == 0:
+            self.write_model(folder, tokenizer, state)
+
+    def model_state(self) -> dict[str, torch.Tensor] | None:
+        """All weights, gathered on rank 0 under ZeRO-3; None at other stages, where each rank holds them. Every rank
+        calls this."""
+        return self.engine._zero3_consolidated_16bit_state_dict() if self.cfg.zero_stage == 3 else None
+
+    def write_model(self, folder: Path, tokenizer, state: dict[str, torch.Tensor] | None) -> None:
+        """Write weights, configuration and tokenizer on this rank; `state` from `model_state`."""
         if state is not None:
             state = {name.removeprefix("model."): value for name, value in state.items()}
         if self.adapters is not None:

@@ -35,7 +35,7 @@ def build_rows(
     loss = cfg.trainer.loss
     rows = []
     for group in groups:
-        by_token = token_advantages(group, cfg.trainer, cfg.reward, decode)
+        by_token = token_advantages(group, decode)
         if loss.kl == 0 and not any(any(row) for row in by_token):
             continue
         rows += [

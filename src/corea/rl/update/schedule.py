@@ -10,10 +10,10 @@ from corea.config import OptimizerConfig
 def learning_rate(step: int, steps: int, cfg: OptimizerConfig) -> float:
     """Learning rate of step number `step` (from 0) of `steps`: linear warm-up, then constant, linear or cosine.
 
-    The warm-up takes warmup * steps steps and reaches cfg.lr at its last step. A decay would reach 0 one step after the
-    last.
+    The warm-up takes warmup * steps steps, rounded, and reaches cfg.lr at its last step. A decay would reach 0 one
+    step after the last.
     """
-    ramp = int(cfg.warmup * steps)
+    ramp = round(cfg.warmup * steps)
     if step < ramp:
         return cfg.lr * (step + 1) / ramp
     if cfg.schedule == "constant":

@@ -12,7 +12,6 @@ from corea.tasks.grading.graders import GRADERS, read_choice, read_number
 from corea.tasks.grading.names import allowed_graders, known_grader
 from corea.tasks.grading.pool import close_pool, set_limits
 from corea.tasks.grading.verdicts import grade, grade_many
-from corea.tasks.parsing import tag_contents
 
 __all__ = [
     "GRADERS",
@@ -25,7 +24,6 @@ __all__ = [
     "read_choice",
     "read_number",
     "set_limits",
-    "tag_contents",
     "unreadable_golds",
     "unreadable_warning",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from corea.tasks.grading.literals import read_literal
+from corea.tasks.grading.literals import literal_prefix
 from corea.tasks.grading.normal import normal, strip_end
 from corea.tasks.grading.prose import LEAD, NEGATION, boxed_answer
 from corea.tasks.grading.rulings import CORRECT, unparsed, unreadable_gold, wrong
@@ -62,8 +62,8 @@ def _options(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
 
 def _value(text: str) -> str:
     """The number that a text is, else the text: \\frac12 and 1/2 are one option."""
-    literal = read_literal(text)
-    return text if literal is None else str(literal.value)
+    found = literal_prefix(text)
+    return text if found is None else f"{found[0].value}{found[1]}"
 
 
 def _by_text(text: str, options: tuple[tuple[str, str], ...]) -> str | None:

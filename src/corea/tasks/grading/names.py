@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corea.config.choices import LIGHT, allowed_graders, is_own, known_grader
+from corea.config.allowed_names import LIGHT, allowed_graders, is_own, known_grader
 from corea.types import Question
 
 __all__ = ["LIGHT", "allowed_graders", "is_own", "kind", "known_grader"]

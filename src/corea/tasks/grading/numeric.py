@@ -28,11 +28,12 @@ _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
 _CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|Rs\.?|R|A|C|HK)\s*$")
 _OPERATOR = re.compile(r"(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div|[x×](?=\s*$))\s*$")
 _REJECTED = re.compile(
-    r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|not\b|wrong|incorrect|false|unlikely)",
+    r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|not\b(?!\s+(?:sure|certain))|"
+    r"wrong|incorrect|false|unlikely|might\b|may\b|could\b)",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
-    r"(?:\bnot|n't|n't be|\bnever|\bno|\\ne|!=|\bisn't|\bcannot be|\bnot be|\bnicht|\bother than|\banything but|\bunlike|\brather than)"
+    r"(?:\bnot|n't|n't be|\bnever|\bno|\\neg?(?![a-z])|!=|\bisn't|\bcannot be|\bnot be|\bnicht|\bother than|\banything but|\bunlike|\brather than)"
     r"\s*(?:equal to\s*)?[\s$(\"']*$",
     re.IGNORECASE,
 )
@@ -42,13 +43,12 @@ _BOUND_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(
-    r"^\s*(?:\?|\+|or (?:more|less|so|fewer|even)|at (?:least|most)|ish\b|-ish|maybe|perhaps|probably|i guess|unless|negative)",
+    r"^\s*[,(]?\s*(?:\?|\+|not (?:sure|certain)|or (?:more|less|so|fewer|even)|at (?:least|most)|ish\b|-ish|maybe|perhaps|probably|i guess|unless|negative)",
     re.IGNORECASE,
 )
-_GUESSES = re.compile(r"[0-9%]\s*(?:[A-Za-z]+\s+)?(?:\bor\b|\\pm|\+/-|\boder\b|\bou\b|\|)\s*[-+$(]*\s*$", re.IGNORECASE)
-_ONLY_NUMBERS = re.compile(
-    r"[-+$(\[{]*[0-9][0-9.,/]*[)\]}]*(?:(?:\s*[,;|/&]\s*|\s+|\s*\band\b\s*|\s*-\s*|\s*\bto\b\s*)[-+$(]*[0-9][0-9.,]*[)\]}]*)+"
-)
+_GUESSES = re.compile(r"[0-9%]\s*(?:[A-Za-z]+\s+)?\(?\s*(?:\bor\b|\\pm|\+/-|\boder\b|\bou\b|\|)\s*[-+$(]*\s*$", re.IGNORECASE)
+_ONLY_NUMBERS = re.compile(r"[-+$()\[\]{}0-9.,/;|&\s]+")
+_BETWEEN = re.compile(r"\b(?:and|to)\b")
 _FEW = 3
 """With fewer other words than this an answer is no prose, and a bound or a hedge in it counts."""
 _NUMBER_WORDS = re.compile(r"[A-Za-z]+(?:[ -]+[A-Za-z]+)*")
@@ -91,9 +91,9 @@ def read_numeric(text: str, question: Asked = Asked()) -> Reading:  # noqa: B008
 
 
 def _in_line(line: str, question: Asked) -> Reading:
-    if _ONLY_NUMBERS.fullmatch(line) and literal_prefix(line.lstrip("-+$( ")) is not None:
-        whole = literal_prefix(line.lstrip("+( "))
-        if whole is None or whole[1].strip(" )"):
+    if _ONLY_NUMBERS.fullmatch(_BETWEEN.sub("&", line)):
+        whole = literal_prefix(line.lstrip("-+([{ "))
+        if whole is None or whole[1].strip(" )]}."):
             return Reading(why="several numbers")
     last = None
     place = 0
@@ -212,9 +212,7 @@ def _spoken(line: str) -> Reading | None:
         words = list(re.finditer(r"[A-Za-z]+", run[0]))
         start = 0
         while start < len(words):
-            if not (
-                is_number_word(words[start][0].casefold()) or words[start][0].casefold() in ("minus", "negative", "a")
-            ):
+            if not (is_number_word(words[start][0].casefold()) or words[start][0].casefold() in ("minus", "negative", "a")):
                 start += 1
                 continue
             for end in range(min(len(words), start + 16), start, -1):
@@ -231,9 +229,7 @@ def _spoken(line: str) -> Reading | None:
     before, behind = line[:start], line[end:]
     if re.search(r"\b(?:or|oder)\s*$", before) and _spoken(re.sub(r"\b(?:or|oder)\s*$", "", before)) is not None:
         return Reading(why="several guesses")
-    if re.search(r"\b(?:times|plus|minus|over|divided by)\s*$", before) or re.match(
-        r"\s*(?:times|plus|minus|over)\b", behind
-    ):
+    if re.search(r"\b(?:times|plus|minus|over|divided by)\s*$", before) or re.match(r"\s*(?:times|plus|minus|over)\b", behind):
         return Reading(why="arithmetic that is not worked out")
     why = _context(before, behind)
     return Reading(why=why) if why else Reading(value, percent=PERCENT.match(behind.lstrip()) is not None)
@@ -259,9 +255,5 @@ def numeric(question: Question, answer: str) -> Verdict:
 
 
 def _shown(value: Fraction) -> str:
-    text = (
-        str(value)
-        if value.denominator == 1 or max(value.denominator, abs(value.numerator)) < 10**4
-        else f"{float(value):.12g}"
-    )
+    text = str(value) if value.denominator == 1 or max(value.denominator, abs(value.numerator)) < 10**4 else f"{float(value):.12g}"
     return text if len(text) <= 40 else text[:37] + "..."
