@@ -1,9 +1,9 @@
 """Search for the thresholds of one chain: its frontier of accuracy over cost on the calibration questions.
 
-Candidates of a tier are quantiles of its confidences and never look at verdicts. A first grid holds every combination of
-them, as many a tier as CELLS combinations allow, and is summed from a table of counts. From the best points of the
-grid, coordinate descent moves one threshold at a time over up to FINE candidates, with sums over sorted confidences, until
-nothing improves.
+Candidates of a tier are quantiles of its confidences and never look at verdicts. A first grid holds every combination
+of them, with as many per tier as CELLS combinations allow; it is summed from a table of counts. Coordinate descent
+starts from the best points of the grid and moves one threshold at a time over up to FINE candidates until nothing
+improves.
 
 Legend: N questions, k thresholds, L candidates of a tier, P points.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corea.cascade.chains import Chain, Stack, deciders
-from corea.cascade.sweep import EVERYTHING
+from corea.cascade.decision import EVERYTHING, deferred
 from corea.metrics.cascade_curve import pareto
 
 CELLS = 65_536
@@ -26,8 +26,6 @@ STARTS = 12
 """Points of the frontier that coordinate descent goes on from."""
 ROUNDS = 3
 """Most passes of coordinate descent over all thresholds."""
-SHARPNESS = 1e-12
-"""Accuracies that differ by less are equal."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,19 +59,30 @@ class Ladder:
     """[N] how many thresholds a question's confidence reaches; 0 where it is missing. Threshold j keeps levels > j."""
 
 
-def ladder(confidence: np.ndarray, most: int) -> Ladder:
-    """At most `most` candidates: all distinct confidences where they are few, else quantiles, and both ends."""
+def ladder(confidence: np.ndarray, most: int, grid: list[float] | None = None) -> Ladder:
+    """At most `most` candidates: all distinct confidences where they are few, else quantiles, and both ends; or `grid`.
+
+    The lowest confidence is no candidate, since 0 keeps the same questions.
+    """
     stated = confidence[~np.isnan(confidence)]
-    values = np.unique(stated)
+    values = np.unique(stated)[1:]
     if len(values) > most - 2:
-        values = np.unique(np.quantile(stated, np.linspace(0, 1, max(most - 2, 1)), method="lower"))
-    thresholds = np.unique([0.0, *values[:most], EVERYTHING])
+        share = np.linspace(0, 1, most - 1)[1:] if most > 2 else np.array([])
+        values = np.unique(np.quantile(stated, share, method="lower"))
+    thresholds = np.unique(grid) if grid else np.unique([0.0, *values, EVERYTHING])
     level = np.searchsorted(thresholds, confidence, side="right")
     return Ladder(thresholds=thresholds, level=np.where(np.isnan(confidence), 0, level))
 
 
-def search(data: Stack, chain: Chain, silent: np.ndarray) -> ChainPoints:
-    """The calibration frontier of one chain. `silent` is [T]: tiers without confidences."""
+def search(data: Stack, chain: Chain, silent: np.ndarray, grid: list[float] | None = None) -> ChainPoints:
+    """The calibration frontier of one chain.
+
+    Args:
+        data: calibration questions.
+        chain: positions of its tiers in `data`.
+        silent: [T] tiers without confidences.
+        grid: the only candidates of every tier; None or empty: quantiles.
+    """
     if len(chain) == 1:
         tier = chain[0]
         accuracy, cost = data.correct[tier].mean(), data.cost[tier].mean()
@@ -82,11 +91,21 @@ def search(data: Stack, chain: Chain, silent: np.ndarray) -> ChainPoints:
         )
     confidence = [data.confidence[tier] for tier in deciders(silent, chain)]
     coarse = int(CELLS ** (1 / len(confidence)) + 1e-9)
-    ladders = [ladder(c, min(coarse, FINE + 2)) for c in confidence]
+    ladders = [ladder(c, min(coarse, FINE), grid) for c in confidence]
+    finer = [ladder(c, FINE, grid) for c in confidence]
+    while np.prod([float(len(steps.thresholds)) for steps in ladders]) > CELLS:  # a long grid of the user
+        ladders = [_halved(steps) for steps in ladders]
     found = _frontier(_grid(data, chain, silent, ladders))
-    if any(len(np.unique(c[~np.isnan(c)])) > len(steps.thresholds) for c, steps in zip(confidence, ladders, strict=True)):
-        found = _descend(data, chain, silent, found, [ladder(c, FINE) for c in confidence])
+    if any(len(some.thresholds) < len(all_.thresholds) for some, all_ in zip(ladders, finer, strict=True)):
+        found = _descend(data, chain, silent, found, finer)
     return found
+
+
+def _halved(steps: Ladder) -> Ladder:
+    """Every other candidate; the highest one stays."""
+    thresholds = steps.thresholds[::-1][::2][::-1]
+    kept = np.searchsorted(thresholds, steps.thresholds, side="right")  # candidates kept up to each
+    return Ladder(thresholds=thresholds, level=np.concatenate([[0], kept])[steps.level])
 
 
 def _frontier(points: ChainPoints) -> ChainPoints:
@@ -118,14 +137,12 @@ def _grid(data: Stack, chain: Chain, silent: np.ndarray, ladders: list[Ladder]) 
 
 def _reaching(weights: np.ndarray, ladders: list[Ladder]) -> np.ndarray:
     """[L1, ..., Lj] sum of `weights` [N] over the questions that all of these ladders pass on."""
-    shape = tuple(len(steps.thresholds) for steps in ladders)
-    cell = np.zeros(len(weights), np.int64)
-    for steps in ladders:
-        cell = cell * len(steps.thresholds) + steps.level
+    shape = tuple(len(steps.thresholds) + 1 for steps in ladders)  # the last level is kept by every threshold
+    cell = np.ravel_multi_index(tuple(steps.level for steps in ladders), shape)
     sums = np.bincount(cell, weights=weights, minlength=int(np.prod(shape))).reshape(shape)
     for axis in range(len(shape)):
         sums = np.cumsum(sums, axis)
-    return sums
+    return sums[(slice(-1),) * len(shape)]
 
 
 def _paid(weights: np.ndarray, ladders: list[Ladder], i: int) -> np.ndarray:
@@ -141,18 +158,16 @@ def _kept(weights: np.ndarray, ladders: list[Ladder], i: int) -> np.ndarray:
     return kept.reshape(*kept.shape, *[1] * (len(ladders) - i - 1))
 
 
-def _descend(
-    data: Stack, chain: Chain, silent: np.ndarray, start: ChainPoints, ladders: list[Ladder]
-) -> ChainPoints:
+def _descend(data: Stack, chain: Chain, silent: np.ndarray, start: ChainPoints, ladders: list[Ladder]) -> ChainPoints:
     """Move one threshold at a time, from several points of the frontier at once, until nothing improves."""
     best = start
-    tried: set[tuple[float, ...]] = set()
+    tried: set[bytes] = set()
     for _ in range(ROUNDS):
         rows = np.unique(np.linspace(0, len(best) - 1, STARTS).round().astype(int))
-        fresh = [row for row in best.thresholds[rows] if tuple(row) not in tried]
+        fresh = [row for row in best.thresholds[rows] if row.tobytes() not in tried]
         if not fresh:
             break
-        tried |= {tuple(row) for row in fresh}
+        tried |= {row.tobytes() for row in fresh}
         lines = [line for row in fresh for line in _lines(data, chain, silent, row, ladders)]
         best = _frontier(_joined([best, *lines]))
     return best
@@ -166,43 +181,45 @@ def _joined(parts: list[ChainPoints]) -> ChainPoints:
 def _lines(
     data: Stack, chain: Chain, silent: np.ndarray, thresholds: np.ndarray, ladders: list[Ladder]
 ) -> list[ChainPoints]:
-    """For each threshold: the points where it takes each of its candidates and the others stay as in `thresholds` [k].
-
-    Walks the chain forwards for what is settled before a tier and backwards for what happens behind it.
-    """
-    n, k = len(data), len(thresholds)
-    passed = [data.confidence[t] for t in deciders(silent, chain)]
-    on = [~(c >= t) for c, t in zip(passed, thresholds, strict=True)]
-    behind = [(data.correct[chain[-1]].astype(np.float64), data.cost[chain[-1]])]  # verdict and cost behind tier i
-    for i in reversed(range(1, k)):
-        tier = chain[i]
-        right, cost = behind[0]
-        own = (0.0, data.cost[tier]) if silent[tier] else (data.signal_cost[tier], data.signal_cost[tier])
-        behind.insert(0, (np.where(on[i], right, data.correct[tier]), np.where(on[i], cost + own[0], own[1])))
+    """For each threshold: the points where it takes each of its candidates and the others stay as they are."""
+    deciding = [data.confidence[t] for t in deciders(silent, chain)]
+    on = [deferred(c, t) for c, t in zip(deciding, thresholds, strict=True)]
+    kept, passed = _costs(data, chain, silent)
+    right_behind, cost_behind = _behind(data, chain, on, kept, passed)
     found = []
-    going = np.ones(n, bool)
+    going = np.ones(len(data), bool)
     settled_right = settled_cost = 0.0
-    for i in range(k):
-        tier, (right, cost) = chain[i], behind[i]
-        on_cost, kept_cost = (0.0, data.cost[tier]) if silent[tier] else (data.signal_cost[tier],) * 2
-        level, candidates = ladders[i].level[going], ladders[i].thresholds
-        kept = np.stack([data.correct[tier][going].astype(np.float64), (kept_cost + np.zeros(n))[going]])
-        gone = np.stack([right[going], (cost + on_cost)[going]])
-        gain = [np.cumsum(np.bincount(level, weights=w, minlength=len(candidates))) for w in gone - kept]
-        all_thresholds = np.tile(thresholds, (len(candidates), 1))
-        all_thresholds[:, i] = candidates
-        found.append(
-            _frontier(
-                ChainPoints(
-                    chain=chain,
-                    thresholds=all_thresholds,
-                    accuracy=(settled_right + kept[0].sum() + gain[0]) / n,
-                    cost=(settled_cost + kept[1].sum() + gain[1]) / n,
-                )
-            )
+    for i, tier in enumerate(chain[:-1]):
+        right, candidates = data.correct[tier].astype(np.float64), ladders[i].thresholds
+        level = ladders[i].level[going]
+        gain_right, gain_cost = (
+            np.cumsum(np.bincount(level, weights=(behind - own)[going], minlength=len(candidates)))[: len(candidates)]
+            for behind, own in ((right_behind[i], right), (passed[i] + cost_behind[i], kept[i]))
         )
-        stops = going & ~on[i]
-        settled_right += data.correct[tier][stops].sum()
-        settled_cost += (kept_cost + np.zeros(n))[stops].sum() + (on_cost + np.zeros(n))[going & on[i]].sum()
-        going &= on[i]
+        line = np.tile(thresholds, (len(candidates), 1))
+        line[:, i] = candidates
+        accuracy = (settled_right + right[going].sum() + gain_right) / len(data)
+        cost = (settled_cost + kept[i][going].sum() + gain_cost) / len(data)
+        found.append(_frontier(ChainPoints(chain=chain, thresholds=line, accuracy=accuracy, cost=cost)))
+        stops, going = going & ~on[i], going & on[i]
+        settled_right += right[stops].sum()
+        settled_cost += kept[i][stops].sum() + passed[i][going].sum()
     return found
+
+
+def _costs(data: Stack, chain: Chain, silent: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What a question that comes to a tier pays there, [N] per tier but the last: if it stays, and if it goes on."""
+    kept = [data.cost[t] if silent[t] else data.signal_cost[t] for t in chain[:-1]]
+    passed = [np.zeros(len(data)) if silent[t] else data.signal_cost[t] for t in chain[:-1]]
+    return kept, passed
+
+
+def _behind(
+    data: Stack, chain: Chain, on: list[np.ndarray], kept: list[np.ndarray], passed: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Verdict and cost that a question meets behind each tier but the last, [N] each."""
+    right, cost = [data.correct[chain[-1]].astype(np.float64)], [data.cost[chain[-1]]]
+    for i in reversed(range(1, len(on))):
+        right.insert(0, np.where(on[i], right[0], data.correct[chain[i]]))
+        cost.insert(0, np.where(on[i], passed[i] + cost[0], kept[i]))
+    return right, cost

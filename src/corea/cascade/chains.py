@@ -20,6 +20,7 @@ import numpy as np
 
 from corea.answers.pairs import SAMPLED, Pairs, cost_unit, pair
 from corea.answers.table import Answers, signal_column
+from corea.cascade.decision import deferred
 from corea.prices import USD
 
 Chain = tuple[int, ...]
@@ -107,5 +108,5 @@ def answering(data: Stack, chain: Chain, thresholds: np.ndarray, silent: np.ndar
     """[M, N] position in the chain of the tier whose answer stands, under thresholds [M, k]."""
     position = np.full((len(thresholds), len(data)), len(chain) - 1, np.int8)
     for i, tier in reversed(list(enumerate(deciders(silent, chain)))):
-        position[data.confidence[tier] >= thresholds[:, i, None]] = i
+        position[~deferred(data.confidence[tier], thresholds[:, i, None])] = i
     return position

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from corea.cascade.chains import TierResults
+from corea.cascade.chain_results import TierResults
 from corea.cascade.operating_point import DatasetPoint, OperatingPoint
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.dataset import Evaluation

@@ -6,7 +6,8 @@ import pandas as pd
 
 from corea.answers.pairs import pair
 from corea.answers.table import Answers
-from corea.cascade.chains import TierResults, measure_tiers, stack
+from corea.cascade.chain_results import TierResults, measure_tiers
+from corea.cascade.chains import stack
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.roots import EvaluateConfig
 from corea.evaluation.audit import Audit, Regrader, moves

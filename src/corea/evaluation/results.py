@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from corea.answers.table import Answers
-from corea.cascade.chains import TierResults
+from corea.cascade.chain_results import TierResults
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.audit import Audit
 from corea.evaluation.dataset import Evaluation

@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import Any
 
-from corea.cascade.chains import TierResults
+from corea.cascade.chain_results import TierResults
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import Audit
 from corea.evaluation.dataset import Evaluation, Point
