@@ -70,7 +70,9 @@ def test_three_questions_by_hand() -> None:
     assert answering(d, (0, 1, 2), thresholds, d.silent).tolist() == [[0, 1, 2]]
     right, cost = run_chain(d, (0, 1, 2), thresholds, d.silent)
     assert right.tolist() == [[True, True, True]]
-    assert cost.tolist() == [[2.0, 22.0, 122.0]]  # a tier that decides is paid with its confidence, the last one without
+    assert cost.tolist() == [
+        [2.0, 22.0, 122.0]
+    ]  # a tier that decides is paid with its confidence, the last one without
     assert run_chain(d, (1,), np.zeros((1, 0)), d.silent)[1].tolist() == [[10.0] * 3]
 
 

@@ -4,7 +4,7 @@ The reference is the most accurate tier alone on the calibration questions (of e
 place of the LLM alone in every rule:
 
 llm_accuracy  every threshold is the reference's pass@1 and the chain ends in the reference: the cheapest such chain
-              that loses at most delta on the calibration questions, or the reference alone
+              that loses at most delta on the calibration questions; where none does, the most accurate one
 max_drop      the cheapest chain whose pass@1 is at least the reference's less delta. With `confidence`: on new
               questions, with that probability (chain_promises.py). Without: on the calibration questions
 budget        the most accurate chain whose cost is at most the budget; `budget` is a share of the reference's cost
@@ -95,23 +95,25 @@ def budget_limit(known: Stack, cfg: CascadeConfig) -> float:
 def _llm_accuracy(known: Stack, found: list[ChainPoints], silent: np.ndarray, cfg: CascadeConfig) -> ChainChoice:
     reference = reference_tier(known)
     threshold = float(known.correct[reference].mean())
-    candidates = []
+    within, all_of = [], []
     for points in found:
         inner = points.chain[:-1]
-        if points.chain[-1] != reference or silent[list(inner)].any():
+        if points.chain[-1] != reference or not inner or silent[list(inner)].any():
             continue
         thresholds = np.full((1, len(inner)), threshold)
         right, cost = run_chain(known, points.chain, thresholds, silent)
         here = ChainPoints(chain=points.chain, thresholds=thresholds, accuracy=right.mean(1), cost=cost.mean(1))
+        all_of.append((points.chain, thresholds[0]))
         if cheapest_within(known, here, cfg.delta) is not None:
-            candidates.append((points.chain, thresholds[0]))
-    chain, thresholds = _shortest(known, candidates, silent, "cost")
+            within.append(all_of[-1])
+    goal = "cost" if within else "accuracy"
+    chain, thresholds = _shortest(known, within or all_of or [((reference,), np.zeros(0))], silent, goal)
     return ChainChoice(
         rule="llm_accuracy",
         chain=chain,
         thresholds=thresholds,
         guarantee="none; if confidences are calibrated, kept answers are right at least as often as the most accurate "
-        f"tier's. On the calibration split the chain loses at most {cfg.delta:g}",
+        "tier's",
         parameters={"delta": cfg.delta},
     )
 
