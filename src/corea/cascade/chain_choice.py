@@ -21,7 +21,7 @@ Legend: N questions, T tiers, k thresholds of a chain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class ChainChoice:
     """What the rule promises on new questions."""
     parameters: dict[str, float] = field(default_factory=dict)
     note: str = ""
+    candidates: list[Candidate] = field(default_factory=list)
+    """The point of every chain that the rule allows, the chosen one among them."""
 
 
 def reference_tier(known: Stack) -> int:
@@ -61,7 +63,11 @@ def choose_chain(
 ) -> ChainChoice:
     """Apply `rule` to the calibration questions and the frontiers of all chains on them."""
     if rule == "fixed":
-        return _none(rule, "one threshold says nothing about a chain of several tiers", {})
+        rows = [(p, cheapest_within(known, p, cfg.delta)) for p in found]
+        candidates = [(p.chain, p.thresholds[row]) for p, row in rows if row is not None]
+        return replace(
+            _none(rule, "one threshold says nothing about a chain of several tiers", {}), candidates=candidates
+        )
     rules = {"llm_accuracy": _llm_accuracy, "max_drop": _max_drop, "budget": _budget, "guarantee": _guarantee}
     return rules[rule](known, found, silent, cfg)
 
@@ -115,6 +121,7 @@ def _llm_accuracy(known: Stack, found: list[ChainPoints], silent: np.ndarray, cf
         guarantee="none; if confidences are calibrated, kept answers are right at least as often as the most accurate "
         "tier's",
         parameters={"delta": cfg.delta},
+        candidates=all_of,
     )
 
 
@@ -132,6 +139,7 @@ def _max_drop(known: Stack, found: list[ChainPoints], silent: np.ndarray, cfg: C
         guarantee="on the calibration split pass@1 is at least that of the most accurate tier less "
         f"{cfg.delta:g}; none on new questions",
         parameters={"delta": cfg.delta},
+        candidates=candidates,
     )
 
 
@@ -154,6 +162,7 @@ def _budget(known: Stack, found: list[ChainPoints], silent: np.ndarray, cfg: Cas
         thresholds=thresholds,
         guarantee=f"on the calibration split it costs at most {words}; none on new questions",
         parameters=parameters,
+        candidates=candidates,
     )
 
 
@@ -194,6 +203,7 @@ def _promised(
         f"them {words} (exact tests, corrected for the choice among chains)",
         parameters=parameters,
         note=note,
+        candidates=[(p.chain, p.thresholds) for p in [alone, *valid]],
     )
 
 

@@ -8,12 +8,12 @@ Legend: N test questions, C chains, R resamples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from corea.cascade.chain_choice import ChainChoice, affordable, cheapest_within, choose_chain, reference_tier
+from corea.cascade.chain_choice import ChainChoice, choose_chain, reference_tier
 from corea.cascade.chain_search import ChainPoints, search
 from corea.cascade.chains import Chain, Stack, answering, chains, run_chain
 from corea.config.cascade_schema import CascadeConfig
@@ -62,9 +62,9 @@ class TierResults:
     """Per chain up to SHOWN points of its calibration frontier: chain ("0-1-2"), thresholds, accuracy and cost on the
     test questions, calibration_accuracy, calibration_cost, on_frontier (over all chains, calibration)."""
     chosen: pd.DataFrame
-    """One row per chain, the best on the calibration questions first: its most accurate point within the budget, by the
-    other rules its cheapest that loses at most delta there; of the chosen chain the chosen point (best is True).
-    Columns of `frontier`, length, best, and with _lo and _hi accuracy_change and cost_change against `reference`."""
+    """One row per chain that the rule allows, with its thresholds by the rule (fixed: the cheapest that lose at most
+    delta on the calibration questions): the chosen one, then the best ones there. Columns of `frontier`, length, best
+    (the chosen one), and with _lo and _hi accuracy_change and cost_change against `reference`."""
     pays: str
     """Whether a third tier pays, in a sentence; empty where there is nothing to compare."""
     rule: str
@@ -94,7 +94,7 @@ def measure_tiers(data: Stack, split: np.ndarray, cfg: CascadeConfig) -> TierRes
     found = [search(known, chain, silent, cfg.thresholds) for chain in chains(len(data.tiers), silent)]
     choice = choose_chain(cfg.rule, known, found, silent, cfg)
     reference = reference_tier(known)
-    picks = _picks(known, found, choice, silent, cfg)
+    picks = _picks(known, choice, silent, cfg)
     measured = _measure(test, [(p.chain, p.thresholds[0]) for p in picks] + [((reference,), np.zeros(0))], silent, cfg)
     frontier = pd.concat([_frontier_rows(p, test, silent, data.tiers) for p in found if len(p.chain) > 1])
     frontier["on_frontier"] = pareto(
@@ -128,21 +128,15 @@ def measure_tiers(data: Stack, split: np.ndarray, cfg: CascadeConfig) -> TierRes
     )
 
 
-def _picks(
-    known: Stack, found: list[ChainPoints], choice: ChainChoice, silent: np.ndarray, cfg: CascadeConfig
-) -> list[ChainPoints]:
-    """One point per chain, the best chain on the calibration questions first; of the chosen chain the chosen point."""
+def _picks(known: Stack, choice: ChainChoice, silent: np.ndarray, cfg: CascadeConfig) -> list[ChainPoints]:
+    """One point per chain that the rule allows: the chosen one, then the best ones on the calibration questions."""
     picks = []
-    for points in found:
-        row = affordable(known, points, cfg) if cfg.rule == "budget" else cheapest_within(known, points, cfg.delta)
-        if points.chain == choice.chain:
-            right, cost = run_chain(known, points.chain, choice.thresholds[None], silent)
-            picks.append(replace(points, thresholds=choice.thresholds[None], accuracy=right.mean(1), cost=cost.mean(1)))
-        elif row is not None:
-            picks.append(points.at(np.array([row])))
+    for chain, thresholds in choice.candidates:
+        right, cost = run_chain(known, chain, thresholds[None], silent)
+        picks.append(ChainPoints(chain=chain, thresholds=thresholds[None], accuracy=right.mean(1), cost=cost.mean(1)))
     if cfg.rule == "budget":
-        return sorted(picks, key=lambda p: (-p.accuracy[0], p.cost[0]))
-    return sorted(picks, key=lambda p: p.cost[0])
+        return sorted(picks, key=lambda p: (p.chain != choice.chain, -p.accuracy[0], p.cost[0]))
+    return sorted(picks, key=lambda p: (p.chain != choice.chain, p.cost[0], -p.accuracy[0]))
 
 
 def _frontier_rows(points: ChainPoints, test: Stack, silent: np.ndarray, tiers: list[int]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ Legend: T tiers, N questions, M combinations of thresholds, k = len(chain) - 1 t
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,6 +75,12 @@ def stack(answers: Answers, signal: str, dataset: str, large: int | None = None)
         signal_cost.append(np.bincount(np.cumsum(first) - 1, weights=paid) if sampled else cost[-1])
     parts = {"confidence": confidence, "correct": correct, "cost": cost, "signal_cost": signal_cost}
     return Stack(tiers=tiers, **{name: np.stack(values) for name, values in parts.items()}), questions
+
+
+def joined(parts: Sequence[Stack]) -> Stack:
+    """The questions of several datasets with the same tiers, one after another."""
+    names = ("confidence", "correct", "cost", "signal_cost")
+    return Stack(tiers=parts[0].tiers, **{n: np.concatenate([getattr(p, n) for p in parts], 1) for n in names})
 
 
 def chains(tiers: int, silent: np.ndarray | None = None) -> list[Chain]:
