@@ -24,7 +24,7 @@ from corea.report.terminal import print_summary
 
 
 def three_tiers(folder: Path, datasets: tuple[str, ...] = ("d",)) -> Path:
-    """400 questions a dataset. Tier 1 is right on 3 of 4 and knows when, tier 2 is always right, tier 0 knows nothing."""
+    """400 questions per dataset. Tier 0 knows nothing, tier 1 is right on 3 of 4 and knows it, tier 2 is right."""
     rng = np.random.default_rng(0)
     rows = []
     for dataset in datasets:

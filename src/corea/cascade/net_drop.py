@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.special import betainc, xlogy
-from scipy.stats import binom, norm
+from scipy.stats import beta, binom, norm
 
 Array = np.ndarray
 EXACT, NODES = 5_000, 161
@@ -166,6 +166,8 @@ def drop_bound(lost: int, won: int, questions: int, confidence: float) -> float:
             low, high = (low, middle) if signed_root(lost, won, questions, middle) <= -cut else (middle, high)
         bound = high
         cut = min(critical(questions, round(bound, 6), alpha), 10.0)
+    if won == 0 and lost < questions:  # the binomial test must reject as well
+        bound = max(bound, float(beta.isf(alpha, lost + 1, questions - lost)) * (1 + 1e-9))
     while bound < 1 and not rejects(lost, won, questions, bound, alpha):
         bound *= 1.01
     return min(bound, 1.0)

@@ -96,7 +96,8 @@ def chosen_depth(count: Array, of: str, target: float, alpha: float, tested: Arr
     if of == "kept_accuracy":
         valid = _fallback(sums, target, alpha, tested)
     else:
-        passed = passes(sums, of, target, alpha) | ~tested
+        passed = np.ones(tested.shape, bool)
+        passed[tested] = passes(_at(sums, tested), of, target, alpha)
         valid = tested & np.logical_and.accumulate(passed[..., ::-1], -1)[..., ::-1]
     return np.where(valid.any(-1), valid.argmax(-1), valid.shape[-1] - 1)
 
@@ -106,6 +107,12 @@ def passes(sums: Kept, of: str, target: float, alpha: float) -> Array:
     if of == "net":
         return rejects(sums.lost, sums.won, sums.questions, target, alpha)
     return p_value(sums, of, target) <= alpha
+
+
+def _at(sums: Kept, where: Array) -> Kept:
+    """The sums of the depths that are marked, in one row."""
+    of = {name: getattr(sums, name)[where] for name in ("kept", "lost", "won", "right")}
+    return Kept(**of, questions=sums.questions)
 
 
 def p_value(sums: Kept, of: str, target: float) -> Array:

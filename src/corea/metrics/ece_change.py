@@ -16,12 +16,23 @@ from math import factorial
 import numpy as np
 from scipy.stats import foldnorm
 
-from corea.metrics.ece_interval import Bins, Interval, bins_of_answers, share_variance, too_few, unit_gaps
+from corea.metrics.ece_interval import (
+    KERNELS,
+    Bins,
+    Interval,
+    bins_of_answers,
+    effective_bins,
+    share_variance,
+    too_few,
+    unit_gaps,
+)
 from corea.metrics.ece_kernel import ORDERS, Kernel, kernel
 
 Array = np.ndarray
+MANY = 4.0
+"""Effective bins from which the kernel is CHANGE_KERNEL; below, ece_interval.KERNELS."""
 CHANGE_KERNEL = (1000.0, 3.0)
-"""Precision and weight at 0 (ece_kernel.kernel)."""
+"""Least bias, at the price of more variance; f does not rise everywhere. Arguments of ece_kernel.kernel."""
 BIAS = 0.25
 """Bias that the interval allows for, in standard errors of the change."""
 
@@ -62,10 +73,10 @@ def ece_change_interval(
     reason = too_few(*models)
     if reason:
         return None, reason
-    of = kernel(*CHANGE_KERNEL)
+    kernels = [_kernel_of(m) for m in models]
     first, second = (
-        _part(m, np.asarray(c, np.float64), np.asarray(y, np.float64), np.asarray(b), g, of)
-        for m, c, y, b, g in zip(models, confidence, correct, bin_of, given, strict=True)
+        _part(m, np.asarray(c, np.float64), np.asarray(y, np.float64), np.asarray(b), g, f)
+        for m, c, y, b, g, f in zip(models, confidence, correct, bin_of, given, kernels, strict=True)
     )
     shared = float((first.influence * second.influence).sum())
     ends = [np.where(g, np.asarray(b), 0) for g, b in zip(given, bin_of, strict=True)]
@@ -74,11 +85,18 @@ def ece_change_interval(
     scale = np.outer(first.error, second.error)
     correlation = np.clip(np.divide(joint, scale, out=np.zeros_like(joint), where=scale > 0), -1, 1)
     for k in range(2, ORDERS + 1):
-        both = np.outer(of.derivative(first.scaled, k), of.derivative(second.scaled, k))
+        both = np.outer(kernels[0].derivative(first.scaled, k), kernels[1].derivative(second.scaled, k))
         shared += float((scale * correlation**k * both).sum()) / factorial(k)
     estimate = first.total - second.total
     half = foldnorm.ppf(level, BIAS) * np.sqrt(max(first.variance + second.variance - 2 * shared, 1e-12))
     return Interval(estimate=estimate, low=max(estimate - float(half), -1.0), high=min(estimate + float(half), 1.0)), ""
+
+
+def _kernel_of(bins: Bins) -> Kernel:
+    number = float(effective_bins(bins))
+    if number > MANY:
+        return kernel(*CHANGE_KERNEL)
+    return kernel(*KERNELS[int(np.searchsorted([most for most, _ in KERNELS], number))][1])
 
 
 def _part(bins: Bins, confidence: Array, correct: Array, bin_of: Array, given: Array, of: Kernel) -> _Part:

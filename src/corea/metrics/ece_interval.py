@@ -11,7 +11,8 @@ The interval of one ECE is a test inverted over theta_0:
 1. A hypothesis theta_0 fixes the size of the gaps; their relative sizes are the observed ones, shrunk towards 0 by
    empirical Bayes. The hypothesis also fixes each bin's accuracy, hence the variance of its gap.
 2. The statistic is T = sum of s_b f(gap_b / s_b), s_b the standard error of the gap and f the kernel of ece_kernel.py,
-   which has far less bias than |x|. So T depends little on the relative sizes, which the data hardly tell.
+   which has far less bias than |x|. So T depends little on the relative sizes, which the data hardly tell. With one
+   bin, f is |x|.
 3. T is compared with its mean, variance and skewness under theta_0 (normal with a Cornish-Fisher term).
 4. Tails are split as by Feldman and Cousins (arXiv physics/9711021): at theta_0 = 0 the test is one-sided, far from 0
    it has equal tails. The interval is never empty, and its lower end is 0 unless the data reject theta = 0.
@@ -34,8 +35,8 @@ from corea.metrics.ece_kernel import Kernel, kernel
 Array = np.ndarray
 LEAST = 50
 """Fewer answers get no interval."""
-ECE_KERNEL = (300.0, 20.0)
-"""Precision and weight at 0 (ece_kernel.kernel)."""
+KERNELS = ((1.5, (0.0, 1.0, None)), (4.0, (30.0, 1.0, 0.5)), (np.inf, (300.0, 20.0, 0.5)))
+"""Effective bins at most, and arguments of ece_kernel.kernel. More bins need less bias, as it adds up over them."""
 HALVINGS = 32
 """Steps of bisection for either end."""
 
@@ -111,27 +112,46 @@ def ece_interval(bins: Bins, level: float = 0.95) -> tuple[Interval | None, str]
     reason = too_few(bins)
     if reason:
         return None, reason
-    of = kernel(*ECE_KERNEL)
-    unit = unit_gaps(bins)
     shape = bins.size.shape[:-1]
+    flat = _rows(bins, np.arange(int(np.prod(shape))))
+    ends = np.zeros((3, len(flat.size)))
+    tier = np.searchsorted([most for most, _ in KERNELS], effective_bins(flat))
+    for k in np.unique(tier):
+        rows = np.flatnonzero(tier == k)
+        ends[:, rows] = _invert(_rows(flat, rows), kernel(*KERNELS[k][1]), level)
+    estimate, low, high = (e.reshape(shape) for e in ends)
+    return Interval(estimate=estimate, low=np.minimum(low, estimate), high=np.maximum(high, estimate)), ""
+
+
+def _rows(bins: Bins, rows: Array) -> Bins:
+    """Some of the data sets, their axes made one."""
+    names = ("size", "gap", "confidence", "spread", "noise")
+    return Bins(**{name: getattr(bins, name).reshape(-1, bins.size.shape[-1])[rows] for name in names})
+
+
+def effective_bins(bins: Bins) -> Array:
+    """(sum s)^2 / sum s^2 of the standard errors s of the gaps: B where all are equal, 1 where one dominates. [...]"""
+    error = np.sqrt(bins.weight * bins.noise)
+    return error.sum(-1) ** 2 / (error**2).sum(-1)
+
+
+def _invert(bins: Bins, of: Kernel, level: float) -> list[Array]:
+    """Estimate, lower and upper end."""
+    unit = unit_gaps(bins)
     bends, below, above = _unified(level)
 
-    def score(theta: Array) -> tuple[Array, Array]:
-        return _score(bins, unit, theta, of)
-
     def too_low(theta: Array) -> Array:  # theta is below the interval
-        deviation, distance = score(theta)
+        deviation, distance = _score(bins, unit, theta, of)
         return deviation > np.interp(distance, bends, above)
 
     def not_too_high(theta: Array) -> Array:
-        deviation, distance = score(theta)
+        deviation, distance = _score(bins, unit, theta, of)
         return deviation >= np.interp(distance, bends, below)
 
     def below_estimate(theta: Array) -> Array:
-        return score(theta)[0] > 0
+        return _score(bins, unit, theta, of)[0] > 0
 
-    estimate, low, high = (_last(holds, shape) for holds in (below_estimate, too_low, not_too_high))
-    return Interval(estimate=estimate, low=np.minimum(low, estimate), high=np.maximum(high, estimate)), ""
+    return [_last(holds, bins.size.shape[:-1]) for holds in (below_estimate, too_low, not_too_high)]
 
 
 def too_few(*models: Bins) -> str:

@@ -7,7 +7,7 @@ trades bias against variance: it minimises
     sum over mu of  E(f(mu + Z) - mu)^2 + precision * w(mu) * (E f(mu + Z) - mu)^2
 
 among even functions that equal |x| beyond END, where w is `at_zero` near mu = 0 and 1 elsewhere. The solution is a
-linear system, and its moments are tabulated; nothing is fitted to data.
+linear system, or a non-negative least squares problem where f must rise by at least `slope`; nothing is fitted to data.
 
 Legend: X points of the integration grid, M values of mu.
 """
@@ -20,6 +20,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
+from scipy.optimize import nnls
 
 Array = np.ndarray
 STEP, END = 0.05, 5.0
@@ -72,19 +73,21 @@ class Kernel:
 
 
 @lru_cache(maxsize=8)
-def kernel(precision: float, at_zero: float) -> Kernel:
-    """The kernel of a bias penalty `precision` and its weight `at_zero` near mu = 0."""
+def kernel(precision: float, at_zero: float = 1.0, slope: float | None = None) -> Kernel:
+    """The kernel of a bias penalty `precision` and its weight `at_zero` near mu = 0; precision 0 is |x| itself."""
     x = np.arange(-2.4 * END, 2.4 * END + STEP / 2, STEP)
     cell = np.rint(np.abs(x) / STEP).astype(int)
     free = cell <= round(END / STEP)
     density = np.exp(-((x - MU[:, None]) ** 2) / 2) / sqrt(2 * np.pi) * STEP  # [M, X]
-    design = np.zeros((len(MU), round(END / STEP) + 1))
-    np.add.at(design.T, cell[free], density[:, free].T)
-    fixed = density[:, ~free] @ np.abs(x[~free])  # part of the mean that lies beyond END
-    weight = np.where(MU > 4, 0.2, 1.0) * np.where(MU < 0.25, at_zero, 1.0)
-    square = np.diag(weight @ design) + precision * (design.T * weight) @ design
-    right = (weight * MU) @ design + precision * design.T @ (weight * (MU - fixed))
-    table = np.linalg.solve(square + 1e-9 * np.eye(len(square)), right)
+    table = np.arange(round(END / STEP) + 1) * STEP
+    if precision > 0:
+        design = np.zeros((len(MU), len(table)))
+        np.add.at(design.T, cell[free], density[:, free].T)
+        fixed = density[:, ~free] @ np.abs(x[~free])  # part of the mean that lies beyond END
+        weight = np.where(MU > 4, 0.2, 1.0) * np.where(MU < 0.25, at_zero, 1.0)
+        square = np.diag(weight @ design) + precision * (design.T * weight) @ design + 1e-9 * np.eye(len(table))
+        right = (weight * MU) @ design + precision * design.T @ (weight * (MU - fixed))
+        table = np.linalg.solve(square, right) if slope is None else _rising(square, right, slope)
     f = np.where(free, table[np.minimum(cell, len(table) - 1)], np.abs(x))
     mean = density @ f
     apart = f - mean[:, None]
@@ -97,3 +100,17 @@ def kernel(precision: float, at_zero: float) -> Kernel:
         thirds=(density * apart**3).sum(1),
         coefficients=np.array(powers),
     )
+
+
+def _rising(square: Array, right: Array, slope: float) -> Array:
+    """The minimum of f' square f / 2 - right' f over f that rises by at least `slope` and ends at END."""
+    square = square.copy()
+    square[-1, -1] += 1e4
+    right = right.copy()
+    right[-1] += 1e4 * END
+    factor = np.linalg.cholesky(square)
+    steps = np.tril(np.ones_like(square))
+    least = np.full(len(right), slope * STEP)
+    least[0] = -20.0  # f(0) is free
+    more, _ = nnls(factor.T @ steps, np.linalg.solve(factor, right) - factor.T @ steps @ least)
+    return steps @ (least + more)

@@ -22,7 +22,7 @@ from corea.report.chain_words import (
 from corea.report.plot_tables import cost_text
 
 WIDTH = 118
-"""Characters where the output is no terminal."""
+"""Width in characters if the output is not a terminal."""
 
 
 def print_summary(results: Results, console: Console | None = None) -> None:
@@ -45,7 +45,7 @@ def print_summary(results: Results, console: Console | None = None) -> None:
 
 
 def models_table(results: Results) -> Table:
-    """The models on their own; with a table of the model before RL, "before → after"."""
+    """Each model alone; with a table of the model before RL, "before → after"."""
     table = _table("Models alone, test questions", left=("dataset",))
     for name in ("questions", "SLM pass@1", "ECE", "AUROC", "Brier", "missing", "LLM pass@1"):
         table.add_column(name, justify="right")
