@@ -111,12 +111,61 @@ def whole_command() -> None:
             print(f"python -m corea.evaluate, {ROWS:,} questions, {flags[0]}: {shown}", flush=True)
 
 
+CHAINS = ((3, 1_000_000), (5, 20_000), (5, 200_000), (8, 20_000))
+"""Tiers and questions of the chains that are timed, 30 % of the questions for calibration."""
+
+
+def measure_chains(tiers: int, questions: int) -> None:
+    """All chains of `tiers` tiers: prints seconds, processor seconds, chains, peak GiB."""
+    start = time.perf_counter()
+    import numpy as np
+
+    from corea.cascade.chain_results import measure_tiers
+    from corea.cascade.chains import Stack, chains
+    from corea.config.cascade_schema import CascadeConfig
+
+    rng = np.random.default_rng(0)
+    chance = np.clip(rng.beta(2, 1, questions) + np.linspace(-0.3, 0.25, tiers)[:, None], 0.02, 0.98)
+    cost = np.geomspace(1e-5, 1e-3, tiers)[:, None] * rng.lognormal(0, 0.1, (tiers, questions))
+    data = Stack(
+        tiers=list(range(tiers)),
+        confidence=np.clip(chance + rng.normal(0, 0.15, chance.shape), 0, 1),
+        correct=rng.random(chance.shape) < chance,
+        cost=cost,
+        signal_cost=cost,
+    )
+    split = np.where(rng.random(questions) < 0.3, "calibration", "test")
+    found = measure_tiers(data, split, CascadeConfig(name="benchmark", rule="max_drop"))
+    assert found is not None
+    seconds, used = time.perf_counter() - start, time.process_time()
+    print(seconds, used, len(chains(tiers)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def chain_table() -> None:
+    """A Markdown table, one row per number of tiers and questions, each in a process of its own."""
+    print("| tiers | questions | chains | seconds | processor seconds | peak GiB |")
+    print("|" + "---:|" * 6)
+    for tiers, questions in CHAINS:
+        command = [sys.executable, __file__, "--measure-chains", str(tiers), str(questions)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds, used, count, peak = map(float, done.stdout.split())
+        print(f"| {tiers} | {questions:,} | {count:.0f} | {seconds:.1f} | {used:.1f} | {peak:.2f} |", flush=True)
+
+
 def main() -> None:
-    """Run both measurements."""
+    """Growth with the questions, then the whole command; or the chains alone."""
+    if sys.argv[1:2] == ["--chains"]:
+        chain_table()
+        return
     growth(sys.argv[1:] or list(SIZES))
     print()
     whole_command()
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[2])) if sys.argv[1:2] == ["--measure"] else main()
+    if sys.argv[1:2] == ["--measure"]:
+        measure(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["--measure-chains"]:
+        measure_chains(int(sys.argv[2]), int(sys.argv[3]))
+    else:
+        main()

@@ -42,4 +42,7 @@ def mapping_hint(lacking: Iterable[str], found: Sequence[str], key: str = "colum
 
 def no_confidence(path: str, key: str = "columns") -> str:
     """The sentence on a table whose small model never states a confidence."""
-    return f"{path}: no answer of the small model has a confidence; {key}.confidence=NAME says which column holds it"
+    wide = " (of a wide table: tiers.0.confidence)" if key == "columns" else ""
+    return (
+        f"{path}: no answer of the small model has a confidence; {key}.confidence=NAME{wide} says which column holds it"
+    )

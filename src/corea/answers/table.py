@@ -77,10 +77,20 @@ def read_answers(
     missing = [name for name in REQUIRED if name not in columns.data]
     if missing:
         hint = mapping_hint(missing, columns.found)
-        raise refuse(path, f"required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; {hint}")
-    frame, notes = _with_readable_golds(_keyed(columns, typed_frame(columns, confidence_scale)), columns.path)
+        wide = " (one row per question is read with tiers=[...])" if "tier" in missing else ""
+        raise refuse(
+            path, f"required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}{wide}; {hint}"
+        )
+    return checked_answers(path, columns, typed_frame(columns, confidence_scale), [], tiers)
+
+
+def checked_answers(
+    path: str | Path, columns: Columns, frame: pd.DataFrame, notes: list[str], tiers: bool = True
+) -> Answers:
+    """The answers table of typed rows: sorted by key, checked, with remarks. Arguments as in `read_answers`."""
+    frame, left_out = _with_readable_golds(keyed(columns, frame), columns.path)
     datasets = list(frame["dataset"].cat.categories)
-    answers = Answers(path=str(path), frame=frame, datasets=datasets, meta=columns.meta, notes=notes)
+    answers = Answers(path=str(path), frame=frame, datasets=datasets, meta=columns.meta, notes=[*notes, *left_out])
     if tiers:
         _check_tiers(answers)
     ungraded = int((~frame["graded"]).sum())
@@ -89,7 +99,7 @@ def read_answers(
     return answers
 
 
-def _keyed(columns: Columns, frame: pd.DataFrame) -> pd.DataFrame:
+def keyed(columns: Columns, frame: pd.DataFrame) -> pd.DataFrame:
     """Sort by key and refuse duplicates. The order of rows in the file does not affect results."""
     ids, names = pd.factorize(frame["question_id"])
     rank = np.empty(len(names), np.int64)

@@ -32,6 +32,8 @@ class DatasetPoint:
     """split, questions and sha256 of the calibration questions."""
     expected: dict[str, Any]
     """Figures on the test questions with their intervals."""
+    chain: list[int] | None = None
+    """Tiers that a question passes, in this order; None: tier 0 and the largest."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class OperatingPoint:
     answers_sha256: str = ""
     """Of the answers table that the thresholds were chosen from."""
     tiers: dict[str, Any] = field(default_factory=dict)
-    """Dataset -> chain of more than two tiers with a threshold for each but the last, where there is one."""
+    """Dataset -> what is known of its chains, where it has more than two tiers: the best one, each tier alone."""
 
     def to_json(self) -> dict[str, Any]:
         """The document, with the schema version."""

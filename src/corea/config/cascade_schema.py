@@ -34,6 +34,9 @@ class CascadeConfig:
     """Threshold of the rule `fixed`."""
     delta: float = checked(0.02, within(0, 1))
     """Accuracy that the rules `max_drop` and `guarantee` may lose against the LLM."""
+    confidence: Optional[float] = checked(0.9, within(0.5, 0.999))
+    """Chains of more than two tiers: how sure the rule `max_drop` must be that the drop is within `delta` on new
+    questions; null: the drop on the calibration questions decides."""
     budget: float = checked(0.5, above(0))
     """Maximum spending of the rule `budget`, as a share of the cost of the LLM alone."""
     budget_usd: Optional[float] = checked(None, above(0))

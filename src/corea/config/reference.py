@@ -22,6 +22,7 @@ from corea.config import (
     reward_schema,
     roots,
     trainer_schema,
+    wide_schema,
 )
 
 INTRODUCTION = """# Configuration
@@ -52,6 +53,7 @@ SECTIONS = (
     _section(roots.SftConfig, "", "`corea.sft`"),
     _section(roots.CollectConfig, "", "`corea.collect`"),
     _section(roots.EvaluateConfig, "", "`corea.evaluate`"),
+    _section(wide_schema.WideTierConfig, "tiers", "`tiers` of `corea.evaluate`"),
     _section(model_schema.ModelConfig, "model"),
     _section(model_schema.LLMConfig, "llm"),
     _section(price_schema.PriceConfig, "model.price", "`model.price` and `llm.price`"),

@@ -17,6 +17,7 @@ from corea.config.logger_schema import LoggerConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.reward_schema import RewardConfig
 from corea.config.trainer_schema import SupervisedConfig, TrainerConfig
+from corea.config.wide_schema import WideTierConfig
 
 SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
 AUDITORS = ("math", "numeric", "choice", "exact")
@@ -130,6 +131,10 @@ class EvaluateConfig:
     columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
     """Column of corea -> column of the table, e.g. columns={correct:is_right}; a part of a nested column is named by
     dots, e.g. columns.text=response.0.text; a further signal is +columns.confidence_NAME=p."""
+    tiers: list[WideTierConfig] = field(default_factory=list)
+    """Wide table with one row per question: the columns of each tier, smallest model first, e.g.
+    tiers=[{name: small, correct: small_right, confidence: small_prob, cost_usd: small_cost}, {name: large, ...}].
+    Empty: one row per question and tier."""
     confidence_scale: float = checked(1.0, above(0))
     """Confidence that means certain: 1, or 100 for percentages."""
     before: Optional[str] = existing()
@@ -154,5 +159,6 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check(self, "")
+        require(len(self.tiers) != 1, "tiers", [t.name for t in self.tiers], "none, or two tiers and more")
         given = self.verdicts == "recorded" or self.audit is not None
         require(given, "verdicts", self.verdicts, "recorded, or regraded together with audit=math (or another grader)")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from corea.answers.table import Answers, read_answers
+from corea.answers.wide import read_wide
 from corea.config.roots import EvaluateConfig
 from corea.errors import UserError
 from corea.evaluation.audit import Regrader, regraded
@@ -36,7 +37,11 @@ class Inputs:
 def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
     """Read `cfg.answers` and the files beside it. Raises UserError for a bad table."""
     renamed = {ours: theirs for ours, theirs in cfg.columns.items() if ours != theirs}
-    table = read_answers(cfg.answers, regrade is not None, names=renamed, confidence_scale=cfg.confidence_scale)
+    text, scale = regrade is not None, cfg.confidence_scale
+    if cfg.tiers:
+        table = read_wide(cfg.answers, cfg.tiers, text, renamed, scale)
+    else:
+        table = read_answers(cfg.answers, text, names=renamed, confidence_scale=scale)
     recorded = priced(table, cfg.cascade.prices)
     ours, findings = regraded(recorded, regrade) if regrade is not None else (None, None)
     answers = recorded

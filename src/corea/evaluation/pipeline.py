@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from corea.answers.pairs import pair
 from corea.answers.table import Answers
-from corea.cascade.chains import TierResults, measure_tiers, stack
+from corea.cascade.chain_results import TierResults, measure_tiers
+from corea.cascade.chains import Stack, joined, stack
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.roots import EvaluateConfig
 from corea.evaluation.audit import Audit, Regrader, moves
@@ -79,16 +81,19 @@ def _compare(answers: Answers, questions: QuestionSets, cfg: CascadeConfig) -> d
 
 
 def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, TierResults]:
-    """Chains of the datasets that have more than two tiers, by the raw signal."""
-    found = {}
+    """Chains of the datasets that have more than two tiers, and of all together, by the raw signal."""
+    parts: dict[str, tuple[Stack, np.ndarray]] = {}
     for name in names:
-        if answers.frame.loc[answers.frame["dataset"] == name, "tier"].nunique() > 2:
-            data, pairs = stack(answers, cfg.signal, name)
-            split = with_splits(pairs, cfg, answers.path, []).split
-            measured = measure_tiers(data, split, cfg) if len(split) == data.correct.shape[1] else None
-            if measured is not None:
-                found[name] = measured
-    return found
+        data, questions = stack(answers, cfg.signal, name, cfg.large)
+        if len(data.tiers) > 2:
+            ids = questions.question_id
+            divided = with_splits(questions, cfg, answers.path, [])  # may leave questions out
+            parts[name] = (data.where(np.isin(ids, divided.question_id)), divided.split)
+    if len(parts) == len(names) > 1 and len({tuple(data.tiers) for data, _ in parts.values()}) == 1:
+        stacks, splits = zip(*parts.values(), strict=True)
+        parts[POOLED] = (joined(stacks), np.concatenate(splits))
+    measured = {name: measure_tiers(data, split, cfg) for name, (data, split) in parts.items()}
+    return {name: found for name, found in measured.items() if found is not None}
 
 
 def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from corea.answers.table import Answers
-from corea.cascade.chains import TierResults
+from corea.cascade.chain_results import BestChain, TierResults
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.audit import Audit
 from corea.evaluation.dataset import Evaluation
@@ -45,11 +45,15 @@ class Results:
     signals: dict[str, list[SignalRow]] = field(default_factory=dict)
     """Dataset (and "pooled") -> its signals compared, the configured one first; empty if there is only one signal."""
     tiers: dict[str, TierResults] = field(default_factory=dict)
-    """Dataset -> chains of its tiers, if it has more than two tiers and calibration questions."""
+    """Dataset (and "pooled") -> chains of its tiers, where it has more than two and calibration questions."""
     audit: Audit | None = None
     """Results of regrading, if requested."""
     training: pd.DataFrame | None = None
     """metrics.jsonl of the training run, one row per step."""
+
+    def chain(self, name: str) -> BestChain | None:
+        """The chain that the rule chooses for a dataset of more than two tiers; it takes the place of `point`."""
+        return self.tiers[name].best if name in self.tiers else None
 
     @property
     def first(self) -> Evaluation:

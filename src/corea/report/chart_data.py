@@ -13,6 +13,7 @@ from corea.evaluation.dataset import Evaluation, Point
 from corea.evaluation.results import Results
 from corea.evaluation.signal_comparison import SignalRow
 from corea.report import plot_tables
+from corea.report.chain_words import shown_chains, thresholds_text
 from corea.report.plot_tables import cost_text, thin
 
 QUESTIONS = 3000
@@ -105,10 +106,13 @@ def _tiers(results: Results, name: str, e: Evaluation) -> list[dict[str, Any]]:
     if name not in results.tiers:
         return []
     drawn = []
+    shown = shown_chains(results.tiers[name])
     for chain, part in results.tiers[name].frontier.groupby("chain", sort=False):
+        if chain not in shown:
+            continue
         part = thin(part.sort_values("cost"), 300)
         cost, accuracy = plot_tables.percent_of_llm(part["cost"], e), part["accuracy"]
-        steps = [" → ".join("all on" if t > 1 else f"{t:.3g}" for t in ts) for ts in part["thresholds"]]
+        steps = [thresholds_text(ts) for ts in part["thresholds"]]
         drawn.append({"name": str(chain), "x": _rounded(cost), "y": _rounded(accuracy), "text": steps})
     return drawn
 

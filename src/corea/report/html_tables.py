@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import Any
 
-from corea.cascade.chains import TierResults
+from corea.cascade.chain_results import TierResults
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import Audit
 from corea.evaluation.dataset import Evaluation, Point
@@ -14,6 +14,7 @@ from corea.evaluation.signal_comparison import SignalRow
 from corea.metrics.figures import Figure
 from corea.prices import USD
 from corea.report import sentences
+from corea.report.chain_words import change_figures, cost_title, thresholds_text
 from corea.report.plot_tables import cost_text
 
 METRICS = {
@@ -149,19 +150,21 @@ def peers_table(e: Evaluation) -> str:
     return _table(("figure", "value"), rows)
 
 
-def tiers_table(results: TierResults) -> str:
-    """HTML table: the chosen point of each chain of tiers."""
+def tiers_table(results: TierResults, names: dict[int, str], unit: str) -> str:
+    """HTML tables: the point of each chain by the rule, then each tier alone."""
     rows = []
     for row in results.chosen.itertuples():
-        thresholds = ", ".join("all on" if t > 1 else f"{t:.3g}" for t in row.thresholds)
-        change = Figure(value=row.accuracy_change, low=row.accuracy_change_lo, high=row.accuracy_change_hi, n=0)
-        cost = Figure(value=row.cost_change, low=row.cost_change_lo, high=row.cost_change_hi, n=0)
-        first = row.cost - row.cost_change
-        relative = 100 / first if first > 0 else math.nan
-        cells = f"<td>{row.chain}</td><td>{thresholds}</td><td>{row.accuracy:.3f}</td>"
-        cells += _cell(change, 100, 1, signed=True) + _cell(cost, relative, 1, signed=True)
-        rows.append(f"<tr{' class=chosen' if row.base else ''}>{cells}</tr>")
-    return _table(("tiers", "thresholds", "pass@1", "points against the first pair", "cost, %"), rows)
+        accuracy, cost = change_figures(row)
+        cells = f"<td>{row.chain}</td><td>{thresholds_text(row.thresholds)}</td><td>{row.accuracy:.3f}</td>"
+        cells += _cell(accuracy, 100, 1, signed=True) + _cell(cost, 100, 1, signed=True)
+        rows.append(f"<tr{' class=chosen' if row.best else ''}>{cells}</tr>")
+    against = f"points against {escape(names[results.reference])} alone"
+    table = _table(("tiers", "thresholds", "pass@1", against, cost_title(unit)), rows) if rows else ""
+    alone = [
+        f"<tr><td>{tier}</td><td>{escape(names[tier])}</td><td>{accuracy:.3f}</td><td>{cost_text(cost, unit)}</td></tr>"
+        for tier, (accuracy, cost) in results.alone.items()
+    ]
+    return table + _table(("tier alone", "model", "pass@1", "cost"), alone)
 
 
 def price_list(prices: dict[str, dict[str, Any]]) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from corea.evaluation.dataset import Evaluation, Point
 from corea.evaluation.results import Results
 from corea.prices import USD
+from corea.report.chain_words import shown_chains
 
 TRAINING = {
     "reward": "Reward",
@@ -170,7 +171,8 @@ def prepare_signals(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
 
 def prepare_tiers(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
     """Rows: chain, cost_percent, accuracy of the test questions along each chain's calibration frontier."""
-    table = results.tiers[name].frontier.sort_values("cost")
+    table = results.tiers[name].frontier
+    table = table[table["chain"].isin(shown_chains(results.tiers[name]))].sort_values("cost")
     return table.assign(cost_percent=percent_of_llm(table["cost"], e))
 
 

@@ -95,6 +95,9 @@ def flat_figures(results: Results) -> dict[str, float]:
         for point in e.points:
             own = point.chosen_on == name
             parts[point.choice.rule if own else f"{point.choice.rule}_of_{point.chosen_on}"] = point.figures
+        chain = results.chain(name)
+        if chain is not None:
+            parts["chain"] = chain.figures
         for part, figures in parts.items():
             flat |= {f"{name}/{part}/{key}": f.value for key, f in figures.items() if f.value == f.value}
         for point in e.points:

@@ -14,12 +14,14 @@ from typing import Any
 
 import pandas as pd
 
+from corea.cascade.chain_results import TierResults
 from corea.evaluation.dataset import Evaluation, Point, Small
 from corea.evaluation.operation import operating_point
 from corea.evaluation.results import Results
 from corea.evaluation.signal_comparison import signals_frame
 from corea.metrics.figures import figures_json
 from corea.prices import USD
+from corea.report import sentences
 from corea.runtime import atomic_write
 
 FRONTIER = (
@@ -86,6 +88,7 @@ def metrics_document(results: Results) -> dict[str, Any]:
         "seed": cfg.seed,
         "notes": results.notes,
         "primary": results.primary,
+        "headline": sentences.headline(results),
         "datasets": {name: _dataset(e, cfg.level) for name, e in results.datasets.items()},
         "pooled": _dataset(results.pooled, cfg.level),
         "audit": None
@@ -97,10 +100,28 @@ def metrics_document(results: Results) -> dict[str, Any]:
             "unjudged": {str(outcome): int(number) for outcome, number in results.audit.unjudged.items()},
             "moves": json.loads(results.audit.moves.to_json(orient="records", double_precision=15)),
         },
-        "tiers": {
-            name: {"pays": t.pays, "chosen": json.loads(t.chosen.to_json(orient="records", double_precision=15))}
-            for name, t in results.tiers.items()
+        "tiers": {name: _tiers(t, results.everything[name].unit, cfg.level) for name, t in results.tiers.items()},
+    }
+
+
+def _tiers(tiers: TierResults, unit: str, level: float) -> dict[str, Any]:
+    best = tiers.best
+    return {
+        "rule": tiers.rule,
+        "reference": tiers.reference,
+        "best": None
+        if best is None
+        else {
+            "chain": best.tiers,
+            "thresholds": best.thresholds,
+            "answered": best.answered,
+            "guarantee": best.choice.guarantee,
+            **figures_json(best.figures, unit, level),
         },
+        "note": tiers.note or None,
+        "pays": tiers.pays or None,
+        "alone": {str(t): {"accuracy": accuracy, "cost": cost} for t, (accuracy, cost) in tiers.alone.items()},
+        "chosen": json.loads(tiers.chosen.to_json(orient="records", double_precision=15)),
     }
 
 

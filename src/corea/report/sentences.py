@@ -9,6 +9,7 @@ from corea.evaluation.dataset import Evaluation, Point
 from corea.evaluation.results import Results
 from corea.metrics.figures import Figure
 from corea.prices import USD
+from corea.report.chain_words import chain_sentence, chain_warnings
 from corea.report.plot_tables import cost_text
 
 MINUS = "\N{MINUS SIGN}"
@@ -34,8 +35,18 @@ def span(figure: Figure, digits: int = 1) -> str:
 
 
 def headline(results: Results) -> str:
-    """One sentence on the primary dataset at the configured rule."""
-    return sentence(results.first, results.first.point(results.cfg.rule), results.cfg.level)
+    """The primary dataset at the configured rule: its best chain where it has more than two tiers."""
+    return story(results, results.primary)
+
+
+def story(results: Results, name: str) -> str:
+    """One dataset at the configured rule."""
+    evaluation, chain = results.everything[name], results.chain(name)
+    if chain is None:
+        return sentence(evaluation, evaluation.point(results.cfg.rule), results.cfg.level)
+    cost, accuracy = chain.figures["cost_change"], chain.figures["accuracy_change"]
+    words = _relative_cost(evaluation, cost, "than" if len(chain.tiers) > 1 else "than that")
+    return chain_sentence(results, name, chain, words, _accuracy_words(accuracy, results.cfg.level))
 
 
 def sentence(evaluation: Evaluation, point: Point, level: float) -> str:
@@ -59,6 +70,16 @@ def _cost_words(evaluation: Evaluation, change: Figure) -> str:
     return f"costs {size} less than the LLM alone{ends}"
 
 
+def _relative_cost(evaluation: Evaluation, change: Figure, than: str) -> str:
+    """Cost with its interval "costs 46.8 % (...) less than", to be followed by what it is compared with."""
+    if not math.isfinite(change.value):
+        return "has no cost to compare with that of"
+    size, ends = percent(abs(change.value), signed=False), f" ({span(change)})" if span(change) else ""
+    if evaluation.unit != USD:
+        return f"needs {size}{ends} {'more' if change.value > 0 else 'fewer'} calls of models beyond tier 0 {than}"
+    return f"COSTS {size}{ends} MORE {than}" if change.value > 0 else f"costs {size}{ends} less {than}"
+
+
 def _accuracy_words(change: Figure, level: float) -> str:
     size = f"{100 * abs(change.value):.1f} points of pass@1"
     ends = f" ({100 * level:g} % interval {span(change)})" if span(change) else ""
@@ -73,6 +94,10 @@ def warnings(results: Results) -> list[str]:
     if results.audit is not None and len(results.audit.findings):
         found.append(audit_sentence(results.audit))
     for name, evaluation in results.everything.items():
+        chain = results.chain(name)
+        if chain is not None:
+            found += chain_warnings(name, results, chain)
+            continue
         for point in evaluation.points:
             if point.chosen_on == name and point.costs_more:
                 extra = percent(point.figures["cost_change"].value, signed=False)

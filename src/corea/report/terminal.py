@@ -11,18 +11,31 @@ from corea.evaluation.results import Results
 from corea.metrics.figures import Figure
 from corea.prices import USD
 from corea.report import sentences
+from corea.report.chain_words import (
+    change_figures,
+    cost_title,
+    model_names,
+    share_of,
+    shown_rows,
+    thresholds_text,
+)
+from corea.report.plot_tables import cost_text
 
 WIDTH = 118
 """Width in characters if the output is not a terminal."""
 
 
 def print_summary(results: Results, console: Console | None = None) -> None:
-    """Headline, one row per dataset, one row per rule, warnings and notes."""
+    """Headline, models, rules (of more than two tiers: chains), and what must not be overlooked."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
-    console.print(models_table(results))
-    console.print(rules_table(results))
+    if results.tiers:
+        console.print(chains_table(results))
+        console.print(tiers_alone_table(results))
+    if not all(results.chain(name) for name in results.datasets):
+        console.print(models_table(results))
+        console.print(rules_table(results))
     for text in sentences.warnings(results):
         console.print(f"[bold yellow]! {text}[/]", highlight=False)
     for text in results.notes:
@@ -40,6 +53,42 @@ def models_table(results: Results) -> Table:
         cells = [_before_after(e, key) for key in ("accuracy", "ece", "auroc", "brier")]
         missing = sentences.percent(e.small.figures["missing_confidence"].value, signed=False)
         table.add_row(name, f"{e.questions:,}", *cells, missing, _value(e.large["accuracy"]))
+    return table
+
+
+def chains_table(results: Results) -> Table:
+    """The best chains of each dataset, the chosen one in bold."""
+    table = _table("Chains of tiers against the most accurate tier alone, test questions", left=("dataset", "chain"))
+    for name in ("thresholds", "pass@1", "pass@1, points", cost_title(results.pooled.unit)):
+        table.add_column(name, justify="right")
+    for name, tiers in results.tiers.items():
+        rows = list(shown_rows(tiers).itertuples())
+        for number, row in enumerate(rows):
+            accuracy, cost = change_figures(row)
+            cells = [thresholds_text(row.thresholds), f"{row.accuracy:.3f}", _with_interval(accuracy)]
+            style, last = "bold" if row.best else "", number == len(rows) - 1
+            label = f"{name}, {tiers.rule}" if number == 0 else ""
+            table.add_row(label, row.chain, *cells, _with_interval(cost), style=style, end_section=last)
+    return table
+
+
+def tiers_alone_table(results: Results) -> Table:
+    """Each tier alone."""
+    table = _table("Tiers alone, test questions", left=("dataset", "tier", "model"))
+    for name in ("pass@1", "cost", "of the most accurate"):
+        table.add_column(name, justify="right")
+    names = model_names(results)
+    for name, tiers in results.tiers.items():
+        whole = tiers.alone[tiers.reference][1]
+        for number, (tier, (accuracy, cost)) in enumerate(tiers.alone.items()):
+            cells = [
+                f"{accuracy:.3f}",
+                cost_text(cost, results.pooled.unit),
+                sentences.percent(share_of(cost, whole), False),
+            ]
+            table.add_row(
+                name if number == 0 else "", str(tier), names[tier], *cells, end_section=tier == max(tiers.alone)
+            )
     return table
 
 
