@@ -1,11 +1,12 @@
-"""How the evaluation of a cascade grows: 1e3 to 1e6 questions, every observed threshold, bootstrap of the whole curve.
+"""Measure how the time of an evaluation grows with the number of questions: python benchmarks/cascade_scale.py [sizes]
 
-    python benchmarks/cascade_scale.py [sizes, e.g. 1e3 1e4]      then the command of a user on 1,319 questions
+Sizes are 1e3 to 1e6 by default. Each evaluation covers every observed threshold and a bootstrap of the whole curve.
+Afterwards the whole command `python -m corea.evaluate` runs on 1,319 questions.
 
-Each size runs in a process of its own, so that seconds include the imports and memory is that size's peak. Beside the
-seconds on the clock stand those of the processor, which other programs on the machine disturb less. The plain loop
-counts accuracy and cost anew at each threshold; its seconds are those of one threshold, timed, times thresholds and
-resamples of the evaluation. Growth is the factor to the size before; a plain loop over questions grows by 10.
+Each size runs in a separate process, so that seconds include the imports and memory is the peak of that size. Processor
+seconds are printed besides wall-clock seconds, because other programs on the machine disturb them less. The plain loop
+recomputes accuracy and cost at each threshold; its time is measured for one threshold and multiplied by the thresholds
+and resamples of the evaluation. Growth is the factor from the size before; a plain loop over questions grows by 10.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from pathlib import Path
 SIZES = ("1e3", "1e4", "1e5", "1e6")
 THRESHOLDS, RESAMPLES = 1001, 1000
 ROWS = 1319
-"""Questions of the whole command: as many as GSM8K tests."""
+"""Questions of the whole command: as many as in the test set of GSM8K."""
 
 
 def measure(questions: int) -> None:
-    """One size: prints seconds and processor seconds in all, seconds of one plain loop, thresholds, peak GiB."""
+    """Print one size: total seconds and processor seconds, seconds of one plain loop, thresholds, peak GiB."""
     start = time.perf_counter()
     import numpy as np
 
@@ -67,7 +68,7 @@ def measure(questions: int) -> None:
 
 
 def growth(sizes: list[str]) -> None:
-    """A Markdown table, one row a size."""
+    """Print a Markdown table with one row per size."""
     heads = ("questions", "thresholds", "resamples", "seconds", "processor seconds", "peak GiB", "growth")
     print("| " + " | ".join((*heads, "plain loops, processor seconds", "ratio")) + " |")
     print("|---:" * 9 + "|")
@@ -88,7 +89,7 @@ def growth(sizes: list[str]) -> None:
 
 
 def whole_command() -> None:
-    """`python -m corea.evaluate` on 1,319 questions of two tiers, from the shell to report.html."""
+    """Time `python -m corea.evaluate` on 1,319 questions of two tiers, from the shell to report.html."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.csv"
         rng = random.Random(0)
@@ -111,7 +112,7 @@ def whole_command() -> None:
 
 
 def main() -> None:
-    """Both."""
+    """Run both measurements."""
     growth(sys.argv[1:] or list(SIZES))
     print()
     whole_command()

@@ -1,8 +1,8 @@
-"""Answer the test questions with the model of every run of a sweep over trainer.credit and compare the two kinds.
+"""Answer the test questions with the model of every run of a sweep over trainer.credit and compare its two values.
 
     python experiments/segment_credit/compare.py [outputs/sweeps/credit]
 
-Prints one row a run and, for each figure, the difference segment - whole of each seed with its mean.
+Prints one row per run and family and, for each figure, the difference segment - whole per seed with its mean.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FIGURES = ("pass@1", "ece", "auroc", "brier", "cascade_area")
 
 
 def evaluate(run: Path) -> list[dict]:
-    """One row a family: figures of the run's final model on the test split, sampled at temperature 1 as in training."""
+    """One row per family: figures of the final model on the test split, sampled at temperature 1 as in training."""
     stored = OmegaConf.load(run / "config.yaml")
     cfg = compose("train", "logger=none")
     engine = HFEngine(str(run / "model"))
@@ -48,7 +48,7 @@ def evaluate(run: Path) -> list[dict]:
 
 
 def main() -> None:
-    """Both tables."""
+    """Print both tables."""
     sweep = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/sweeps/credit")
     runs = sorted(p.parent.parent for p in sweep.glob("*/model/config.json"))
     if not runs:

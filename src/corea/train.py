@@ -14,22 +14,23 @@ def main(cfg: TrainConfig) -> None:
     from corea.logger import NoLogger, build_logger
     from corea.rl.run.distributed import launcher_ranks, shutdown_together
     from corea.rl.trainer import Trainer
-    from corea.runtime import prepare_run_dir, run_dir
+    from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
     set_limits(**vars(cfg.data.grading))
     rank, processes = launcher_ranks()
     folder = run_dir(shared=processes > 1)
-    if rank == 0:
-        prepare_run_dir(folder, cfg, cfg.trainer.resume)
-    else:
-        logging.getLogger("corea").setLevel(logging.WARNING)  # rank 0 reports to the user
-    logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
-    try:
-        with shutdown_together():
-            Trainer(cfg, folder, logger).run()
-    finally:
-        logger.close()
+    with lock_folder(folder, enabled=rank == 0):
+        if rank == 0:
+            prepare_run_dir(folder, cfg, cfg.trainer.resume)
+        else:
+            logging.getLogger("corea").setLevel(logging.WARNING)  # rank 0 logs for all
+        logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
+        try:
+            with shutdown_together():
+                Trainer(cfg, folder, logger).run()
+        finally:
+            logger.close()
 
 
 if __name__ == "__main__":

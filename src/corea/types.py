@@ -1,4 +1,4 @@
-"""Dataclasses that pass between the stages. Imports no torch.
+"""The dataclasses that one stage hands to the next. Imports no torch.
 
 Training: Question -> prompt -> Completion -> Rollout -> Group -> Batch.
 Evaluation: Question -> Completion of each tier -> one row of the answers table.
@@ -26,27 +26,29 @@ class Status(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Result of grading one answer."""
+    """Outcome of grading an answer."""
 
     CORRECT = "correct"
     WRONG = "wrong"
     UNPARSED = "unparsed"
-    """No answer, or one that the grader cannot read."""
+    """No answer was found, or the grader cannot read it."""
     TIMEOUT = "timeout"
     """Grading exceeded its time limit and was killed."""
+    UNREADABLE_GOLD = "unreadable_gold"
+    """The grader cannot read the gold answer, so nothing is known about this answer."""
     ERROR = "error"
     """The engine or the grader failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Result of grading one answer, and whether it counts as correct."""
+    """Outcome of grading one answer, and how it counts."""
 
     outcome: Outcome
     correct: bool | None
-    """True for the outcome correct; None if there was nothing to grade because the engine failed; else False."""
+    """True for the outcome correct; None if the engine failed or the gold answer cannot be read; else False."""
     note: str = ""
-    """Reason in one line, if the outcome alone does not give it."""
+    """The reason in one line, if the outcome does not give it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,10 +68,9 @@ class Question:
     gold: str
     """The reference answer."""
     grader: str = "exact"
-    """Name of the grader: "exact", "numeric", "choice", "math", "reasoning_gym", or the user's own
-    "module:function"."""
+    """Name of the grader: "exact", "numeric", "choice", "math", "reasoning_gym", or your own "module:function"."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Further data for graders and plots, e.g. the reasoning-gym entry."""
+    """Further data for graders and plots, e.g. the reasoning-gym entry and the difficulty."""
 
 
 ROUNDING = 1e-9
@@ -77,16 +78,16 @@ ROUNDING = 1e-9
 1e-16."""
 
 DISTRIBUTIONS, STATES = "distributions", "states"
-"""Values of Sampling.record."""
+"""Allowed values of Sampling.record."""
 
 
 RETRIES = ("retry_prompt_tokens", "retry_completion_tokens")
-"""Keys of Completion.extra: tokens of failed attempts at the same answer, which are also paid for."""
+"""Keys of Completion.extra: tokens of earlier failed attempts at the same answer, which are also paid."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Sampling:
-    """How completions are sampled."""
+    """Sampling parameters."""
 
     temperature: float = 1.0
     """0 is greedy decoding."""
@@ -97,7 +98,7 @@ class Sampling:
     seed: int = 0
     """The same seed, prompts and weights give the same completions."""
     record: tuple[str, ...] = ()
-    """What to add to Completion.extra, by engines that can; it changes no token. DISTRIBUTIONS: extra["tail"], the last
+    """What the engine adds to Completion.extra if it can; it changes no token. DISTRIBUTIONS: extra["tail"], the last
     tokens as [text, probability, [[other text, its probability], ...]]; STATES: extra["state"], the last hidden state
     (float16 in base64)."""
 
@@ -111,37 +112,37 @@ class Completion:
     """"stop", "length" or "error"."""
     prompt_tokens: int
     completion_tokens: int
-    """New tokens, including reasoning and end-of-sequence."""
+    """Number of new tokens, including reasoning and end of sequence."""
     cached_tokens: int = 0
     prompt_ids: list[int] = field(default_factory=list)
     """Token ids of the prompt; empty if the engine does not know them."""
     token_ids: list[int] = field(default_factory=list)
-    """[T] token ids of the completion, including end-of-sequence."""
+    """[T] ids of the completion, including the end-of-sequence token."""
     logprobs: list[float] = field(default_factory=list)
     """[T] rollout_logprobs: log-probability of each token under the distribution it was sampled from."""
     latency_s: float = 0.0
     model: str = ""
     error: str = ""
-    """Reason for finish_reason "error", in one line."""
+    """The reason for finish_reason "error", in one line."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further signals of the engine, e.g. {"confidence_expected": 0.71}."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Parsed:
-    """A parsed completion (tasks/parsing.py)."""
+    """The parts of a completion, from the parser in tasks/parsing.py."""
 
     answer: str | None
     confidence: float | None
-    """In [0, 1]; None: missing, which is not 0."""
+    """In [0, 1]; None if missing, which is different from 0."""
     status: Status
     well_formed: bool
-    """True if the text contains exactly the expected tags in order (the format reward)."""
+    """True if the text holds exactly the expected tags in order (the format reward)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Rollout:
-    """One completion with its verdict and reward."""
+    """A completion with its question, verdict and reward."""
 
     question: Question
     completion: Completion
@@ -149,9 +150,9 @@ class Rollout:
     correct: float
     """1.0 or 0.0."""
     outcome: Outcome = Outcome.WRONG
-    """Result of grading the answer."""
+    """Outcome of grading the answer."""
     rewards: dict[str, float] = field(default_factory=dict)
-    """Unweighted components: "correct", "format", "calib", and the user's own."""
+    """The unweighted components: "correct", "format", "calib", and the user's own."""
     reward: float = 0.0
     """Weighted total."""
     advantage: float = 0.0
@@ -182,7 +183,7 @@ class Group:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Answers prompts: a local model, a server, a recording. Every tier of a cascade is one.
+    """Answers prompts: a local model, a server, or recorded answers. Every tier of a cascade is an engine.
 
     Engines that sample from a model in training: corea.engines.TrainingEngine.
     """
@@ -197,7 +198,7 @@ class Engine(Protocol):
     ) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times; the outer list follows the order of `prompts`.
 
-        `progress` is called with the number of prompts finished since its last call. A failure of one prompt is a
+        `progress` is called with the number of newly finished prompts, every few prompts. A failed prompt gives a
         Completion with finish_reason "error", not an exception.
         """
         ...

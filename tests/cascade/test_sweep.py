@@ -16,7 +16,8 @@ from corea.cascade.rules import choose
 from corea.cascade.sweep import depth_of, sweep, thresholds_of
 from corea.config.cascade_schema import CascadeConfig
 from corea.metrics.bootstrap import resample
-from corea.metrics.cascade_curve import areas, curve, oracle, pareto
+from corea.metrics.cascade_curve import curve, oracle, pareto
+from corea.metrics.cascade_figures import areas
 from corea.metrics.levels import coarsen, group
 
 
@@ -46,7 +47,7 @@ def test_a_grid_replaces_the_observed_thresholds(five: Pairs) -> None:
 
 
 def test_areas_by_hand(five: Pairs) -> None:
-    found = areas(group(five).observed)
+    found = areas(group(five).observed, curve(group(five).observed))
     # through (0, .4) (.2, .4) (.4, .6) (.8, .6) (1, .6); oracle: b, d gain, c loses
     assert found["area"] == pytest.approx(0.08 + 0.1 + 0.24 + 0.12)
     assert found["area_random"] == pytest.approx(0.5)

@@ -95,7 +95,7 @@ def test_a_killed_collection_goes_on(run):
     """SIGKILL in the middle of the LLM's chunks, in a process of its own."""
     command = (
         "import sys; from collect_helpers import config\n"
-        "from corea.collect import main; from corea.runtime import use_run_dir\n"
+        "from corea.collect import main; from corea.run_folder import use_run_dir\n"
         "with use_run_dir(sys.argv[1]): main(config(sys.argv[1])[0])"
     )
     environment = {**os.environ, "KILL_AFTER": "10", "OMP_NUM_THREADS": "1"}

@@ -15,7 +15,7 @@ import pytest
 from corea.collect import main
 from corea.composition import compose
 from corea.errors import UserError
-from corea.runtime import use_run_dir
+from corea.run_folder import use_run_dir
 from fault_server import FAULTS, FaultServer
 
 KEY = "sk-canary-5d41402abc4b2a76b9719d911017c592"

@@ -6,6 +6,7 @@ import pytest
 from collect_helpers import collect, config
 from sklearn.metrics import roc_auc_score
 
+from corea.answers.fit_part import fit_part
 from corea.answers.pairs import pair
 from corea.answers.table import read_answers
 from corea.collecting.confidence_signals import _add_votes, predicted
@@ -13,7 +14,7 @@ from corea.composition import compose
 from corea.errors import UserError
 
 ALL = "signals=[verbalized,expected,avg_prob,vote,probe,router]"
-MORE = ["data.families.in_domain.calibration=60", "samples=2"]
+MORE = ["data.families.in_domain.calibration=130", "samples=2"]
 
 
 def test_all_signals_in_one_pass(run):
@@ -26,11 +27,11 @@ def test_all_signals_in_one_pass(run):
     first = small[small["sample"] == 0]
     assert first[["confidence_probe", "confidence_router"]].notna().all(axis=None)
     assert first.confidence_expected.nunique() > 2 * first.confidence.nunique()
-    # what was drawn has the mean of what it was drawn from: 82 draws with a spread of at most 0.5, 4 standard errors
+    # what was drawn has the mean of what it was drawn from: 152 draws with a spread of at most 0.5, 4 standard errors
     assert abs((first.confidence_expected - first.confidence).mean()) < 4 * 0.5 / len(first) ** 0.5
     assert set(small.confidence_vote.dropna()) <= {0.5, 1.0}
     assert small.confidence_expected.isna().equals(small.confidence.isna())
-    plain = collect(run, "samples=2", "data.families.in_domain.calibration=60")
+    plain = collect(run, "samples=2", "data.families.in_domain.calibration=130")
     assert plain.text.tolist() == rows.text.tolist()  # recording changes no answer
     assert not [c for c in plain if c.startswith("confidence_")]
 
@@ -42,6 +43,18 @@ def test_a_vote_pays_all_samples(run):
     both = frame.groupby(["dataset", "question_id"], observed=True)["cost_usd"].sum()
     assert pair(answers, "vote").slm_cost.sum() == pytest.approx(both.sum())
     assert pair(answers, "verbalized").slm_cost.sum() == pytest.approx(frame[frame["sample"] == 0]["cost_usd"].sum())
+
+
+def test_scores_of_questions_outside_the_fit_come_from_one_fit(run):
+    """What a probe says of a calibration question outside the fit does not depend on that question's own verdict."""
+    collect(run, "signals=[router]", "data.families.in_domain.calibration=130", "before=false")
+    table = pd.read_parquet(run / "answers.parquet")
+    first = table[(table.tier == 0) & (table["sample"] == 0)]
+    part = fit_part(first.dataset.to_numpy(), first.question_id.to_numpy()) & (first.split == "calibration").to_numpy()
+    assert 40 < part.sum() < 100  # about half of the calibration questions
+    texts, right = first.question.to_numpy(object), first.correct.to_numpy(bool)
+    again = predicted("router", texts, np.where(part, right, False), part, seed=0)
+    np.testing.assert_allclose(first.confidence_router.to_numpy()[~part], again[~part], rtol=0, atol=1e-12)
 
 
 def test_votes_by_hand():
@@ -79,6 +92,6 @@ def test_mistakes(run):
         compose("collect", "logger=none", "signals=[certainty]")
     with pytest.raises(UserError, match=r"signals=\['vote'\]: allowed is vote with samples=2 or more"):
         compose("collect", "logger=none", "signals=[vote]")
-    with pytest.raises(UserError, match=r"probe needs 50 calibration questions"):
+    with pytest.raises(UserError, match=r"probe needs 50 questions to be fitted on"):
         collect(run, "signals=[probe]", "before=false")
     assert config(run, "signals=[expected]")[0].signals == ["expected"]

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from answer_tables import write_jsonl
-from corea.answers.reading import file_hash
 from corea.answers.table import read_answers
 from corea.errors import UserError
+from corea.tabular_arrow import file_hash
 
 REPO = Path(__file__).parents[2]
 

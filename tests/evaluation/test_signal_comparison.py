@@ -10,10 +10,10 @@ import pytest
 
 from answer_tables import config
 from corea.answers.pairs import Pairs
+from corea.cascade.recalibration import FIT, recalibrated
 from corea.config import CascadeConfig
 from corea.errors import UserError
 from corea.evaluation.pipeline import run_evaluation
-from corea.evaluation.signal_comparison import FIT, recalibrated
 from corea.metrics.calibration import measure
 from corea.report.result_files import write_files
 

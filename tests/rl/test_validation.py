@@ -128,8 +128,8 @@ class Stopped(WandbLogger):
 
 
 VALIDATED = [
-    "trainer.panel_every=2",
-    "trainer.panel_questions=24",
+    "trainer.validation_every=2",
+    "trainer.validation_questions=24",
     "trainer.best_by=cascade_area",
     "trainer.save_every=6",
 ]
@@ -260,7 +260,7 @@ def test_validation_changes_nothing(watched, tmp_path):
 
 
 def test_it_stops_early_and_stays_stopped(tmp_path):
-    cfg = config(*VALIDATED, "trainer.panel_every=1", "trainer.patience=1", "trainer.optimizer.lr=1e-9")
+    cfg = config(*VALIDATED, "trainer.validation_every=1", "trainer.patience=1", "trainer.optimizer.lr=1e-9")
     Trainer(cfg, tmp_path, NoLogger()).run()  # nothing is learned, so the second validation is no better than the first
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
     assert (tmp_path / "model" / "model.safetensors").exists()
@@ -273,11 +273,11 @@ def test_validation_changes_nothing_in_the_preset_that_validates(tmp_path):
     small = ["trainer=tiny", "logger=none", "trainer.steps=3", "trainer.questions=4", "trainer.group_size=4"]
     folders = [tmp_path / "validated", tmp_path / "never"]
     for folder, every in zip(folders, (1, 0), strict=True):
-        cfg = compose("train", *small, f"trainer.panel_every={every}", "trainer.panel_questions=16")
+        cfg = compose("train", *small, f"trainer.validation_every={every}", "trainer.validation_questions=16")
         Trainer(cfg, folder, NoLogger()).run()
     validated, never = (metrics(folder) for folder in folders)
     assert all("validation/ece" in line for line in validated)
     assert [{k: v for k, v in line.items() if not k.startswith("validation/")} for line in validated] == never
     one, other = (load_file(f / "model" / "model.safetensors") for f in folders)
     assert all(torch.equal(one[name], other[name]) for name in other)
-    assert compose("train").trainer.panel_every == 50
+    assert compose("train").trainer.validation_every == 50

@@ -222,11 +222,11 @@ def test_duplicates_and_contamination(tmp_path):
     ("content", "line"),
     [
         ('{"question": "a?"}\n', "q.jsonl, row 1: no column answer; there is question"),
-        ('{"question": "a?", "answer": "1"}\n{oops\n', "q.jsonl, line 2: not JSON ("),
+        ('{"question": "a?", "answer": "1"}\n{oops\n', "q.jsonl: line 2 is not JSON: "),
         ('{"question": " ", "answer": "1"}\n', "q.jsonl, row 1: column question is empty"),
         ('{"question": "a?", "answer": null}\n', "q.jsonl, row 1: column answer is empty"),
-        ("[1]\n", "q.jsonl, line 1: a JSON object is required"),
-        ("", "q.jsonl: no questions"),
+        ("[1]\n", "q.jsonl: line 1 is not a JSON object"),
+        ("", "q.jsonl: the file is empty"),
     ],
 )
 def test_mistakes_in_a_file_are_one_line(tmp_path, content, line):
@@ -238,12 +238,12 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
     assert fail(mix(SourceConfig(name="s", path=f"{tmp_path}/no.jsonl"))).endswith("no.jsonl: no such file or folder")
     assert "no file for split 'train': allowed is train.jsonl" in fail(mix(SourceConfig(name="s", path=str(tmp_path))))
     (tmp_path / "q.parquet").write_text("not parquet")
-    assert "q.parquet: not a parquet file (" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.parquet")))
+    assert "q.parquet: not a readable Parquet file" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.parquet")))
     (tmp_path / "q.pkl").write_bytes(b"\x80\x04.")
-    allowed = "q.pkl: allowed is a file that ends in .jsonl, .json, .parquet, .csv"
-    assert fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.pkl"))).endswith(allowed)
+    allowed = "q.pkl: allowed is a file that ends in .parquet, .jsonl, .ndjson, .json, .csv, .tsv, "
+    assert allowed in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.pkl")))
     (tmp_path / "q.jsonl").write_bytes(b'{"question": "\xff"}')
-    assert "q.jsonl: not UTF-8 text" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.jsonl")))
+    assert "q.jsonl: line 1 is not UTF-8 text" in fail(mix(SourceConfig(name="s", path=f"{tmp_path}/q.jsonl")))
     rows = [{"question": f"{n}?", "answer": "1", "id": "same"} for n in range(2)]
     path = write(tmp_path / "ids.jsonl", rows)
     columns = {"question_id": "id"}

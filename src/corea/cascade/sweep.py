@@ -1,7 +1,6 @@
-"""What a cascade does at every threshold: accuracy, cost, deferral, frontier, areas (DESIGN section 6).
+"""Accuracy, cost and deferral rate of a cascade at every threshold, with bands.
 
-A question is deferred when confidence < threshold; a missing confidence is always deferred; the SLM is paid on every
-question.
+The decision is that of `corea.cascade.decision`. The SLM is paid on every question.
 Legend: N questions, K levels, M thresholds, R resamples, D = K + 1 depths: depth d defers the d lowest levels.
 """
 
@@ -10,12 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from corea.cascade.decision import EVERYTHING, deferred_count
 from corea.metrics.bootstrap import interval
-from corea.metrics.cascade_curve import curve, pareto
+from corea.metrics.cascade_curve import Curve, curve, pareto
 from corea.metrics.levels import Levels, Tally
-
-EVERYTHING = 1.01
-"""The threshold above every confidence: all questions are deferred."""
 
 
 def thresholds_of(levels: Levels, grid: list[float] | None = None) -> np.ndarray:
@@ -27,11 +24,17 @@ def thresholds_of(levels: Levels, grid: list[float] | None = None) -> np.ndarray
 
 def depth_of(levels: Levels, threshold: float | np.ndarray) -> np.ndarray:
     """Depth of each threshold: how many of the lowest levels it defers, the missing confidence included."""
-    return np.searchsorted(levels.low[levels.missing :], threshold, side="left") + levels.missing
+    return deferred_count(levels.low, threshold)
+
+
+def at_threshold(line: Curve, levels: Levels, threshold: float) -> Curve:
+    """The cascade at one threshold; `line` is a curve over the depths of `levels`."""
+    depth = int(depth_of(levels, threshold))
+    return line.at(depth)
 
 
 def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, grid: list[float]) -> pd.DataFrame:
-    """One row a threshold, with pointwise intervals of the whole curve from the same resamples.
+    """One row per threshold, with pointwise intervals of the whole curve from the same resamples.
 
     Values are exact at every threshold. Bands are exact where `coarse` has a level boundary, which is everywhere up to
     MAX_LEVELS distinct confidences, and interpolated along the deferral rate in between.
@@ -40,6 +43,8 @@ def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, gri
     """
     thresholds = thresholds_of(levels, grid)
     here = curve(levels.observed).at(depth_of(levels, thresholds))
+    on_frontier = pareto(here.cost, here.accuracy)
+    coarse_lines = [curve(tally) for tally in (coarse.observed, drawn) if tally is not None]
     table = pd.DataFrame(
         {
             "threshold": thresholds,
@@ -49,16 +54,14 @@ def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, gri
             "selective_accuracy": here.selective_accuracy,
         }
     )
-    bands = _bands(coarse, drawn, level, table) if drawn is not None else {}
+    bands = _bands(*coarse_lines, level, table) if drawn is not None else {}
     for name in ("accuracy", "cost", "deferral"):
         table[f"{name}_lo"], table[f"{name}_hi"] = bands.get(name, (np.nan, np.nan))
-    table["on_frontier"] = pareto(here.cost, here.accuracy)
-    return table
+    return table.assign(on_frontier=on_frontier)
 
 
-def _bands(coarse: Levels, drawn: Tally, level: float, table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Interval ends at each row of `table`, carried from the depths of `coarse` as offsets from the value."""
-    centre, draws = curve(coarse.observed), curve(drawn)
+def _bands(centre: Curve, draws: Curve, level: float, table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Interval ends at each row of `table`, carried over from the coarse depths as offsets from the value there."""
     rate = table["deferral_rate"].to_numpy()
     bands = {}
     for name, column in (("accuracy", "accuracy"), ("cost", "cost"), ("deferral", "deferral_rate")):

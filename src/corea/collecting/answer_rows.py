@@ -1,66 +1,19 @@
-"""The answers table (DESIGN section 4): one row per (question, tier, sample)."""
+"""Rows of the answers table from completions: parsed, graded and priced."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corea.collecting.plan import Tier
 from corea.config import PriceConfig
 from corea.errors import UserError
 from corea.prices import cost_usd
-from corea.runtime import atomic_write
-from corea.tasks.grading import grade_many
+from corea.tasks.grading import final_answer, grade_many
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
 from corea.types import RETRIES, Completion, Parsed, Question, Status, Verdict
-
-COLUMNS: dict[str, pa.DataType] = {
-    "dataset": pa.string(),
-    "split": pa.string(),
-    "question_id": pa.string(),
-    "tier": pa.int64(),
-    "model": pa.string(),
-    "sample": pa.int64(),
-    "text": pa.string(),
-    "answer": pa.string(),
-    "correct": pa.bool_(),
-    "status": pa.string(),
-    "confidence": pa.float64(),
-    "prompt_tokens": pa.int64(),
-    "cached_tokens": pa.int64(),
-    "completion_tokens": pa.int64(),
-    **dict.fromkeys(RETRIES, pa.int64()),
-    "latency_s": pa.float64(),
-    "cost_usd": pa.float64(),
-    "source": pa.string(),
-    "question": pa.string(),
-    "gold": pa.string(),
-    "finish_reason": pa.string(),
-    "error": pa.string(),
-    "outcome": pa.string(),
-}
-"""Those of DESIGN section 4, then what a reader of single rows wants to see. Signals (confidence_<name>) come last."""
-OPTIONAL = (
-    "split",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    *RETRIES,
-    "latency_s",
-    "cost_usd",
-    "question",
-    "gold",
-    "error",
-    "outcome",
-)
-"""Left out where no row has a value."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +26,7 @@ class Answered:
 
 
 class Answerer(Protocol):
-    """What the table says of a tier."""
+    """What the rows need to know about a tier."""
 
     tier: int
     name: str
@@ -82,17 +35,17 @@ class Answerer(Protocol):
 
     @property
     def percent(self) -> bool:
-        """Confidences are in percent."""
+        """True if confidences are stated in percent."""
         ...
 
 
 def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, Any]]:
-    """Rows of one tier's answers. Those without a recorded verdict are graded side by side.
+    """Rows of one tier's answers. Answers without a recorded verdict are graded in parallel.
 
     Raises:
         UserError: an answer has neither a recorded verdict nor a gold answer to grade by.
     """
-    parsed = [_parsed(tier, a.completion) for a in answers]
+    parsed = [_parsed(tier, a) for a in answers]
     verdicts: list[Verdict | None] = [None] * len(answers)
     graded = [n for n, a in enumerate(answers) if "correct" not in _recorded(a.completion)]
     for n in graded:
@@ -106,7 +59,7 @@ def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, An
 
 
 def _recorded(completion: Completion) -> dict[str, Any]:
-    """What was recorded beside a completion (see ReplayEngine): it comes before what would be read or judged."""
+    """Recorded values of a completion (see ReplayEngine); they take precedence over parsing and grading."""
     return completion.extra.get("recorded", {})
 
 
@@ -147,15 +100,21 @@ def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | 
     }
 
 
-def _parsed(tier: Answerer, completion: Completion) -> Parsed:
-    """The parser's reading, with recorded values in the place of what it would read."""
+def _parsed(tier: Answerer, answered: Answered) -> Parsed:
+    """The parser's result; recorded values replace what it finds.
+
+    If the recording has no answers (`extra["free_text"]`), the text is read as in the audit, with or without tags.
+    """
+    completion = answered.completion
     recorded = _recorded(completion)
     parsed = parse_completion(
         completion.text, completion.finish_reason, percent=tier.percent, expect_confidence=tier.expects_confidence
     )
-    if not recorded or parsed.status is Status.ERROR:
+    if "recorded" not in completion.extra or parsed.status is Status.ERROR:
         return parsed
     answer = recorded.get("answer", parsed.answer)
+    if completion.extra.get("free_text"):
+        answer = final_answer(completion.text, answered.question.grader)
     confidence = recorded.get("confidence", parsed.confidence)
     if answer is None and completion.text:
         status = Status.UNPARSED_ANSWER
@@ -167,7 +126,7 @@ def _parsed(tier: Answerer, completion: Completion) -> Parsed:
 
 
 def describe(tiers: list[Tier]) -> dict[str, Any]:
-    """What is kept beside the rows, by tier: models with revision, prompts with hash, prices with date."""
+    """Metadata of the table by tier: models with revision, prompts with hash, prices with date."""
     models = {}
     for tier in tiers:
         identity = tier.identity()
@@ -177,14 +136,3 @@ def describe(tiers: list[Tier]) -> dict[str, Any]:
         "prompts": {str(t.tier): {"name": t.prompt, "hash": prompt_hash(t.prompt)} for t in tiers},
         "prices": {str(t.tier): asdict(t.price) for t in tiers},
     }
-
-
-def write_table(path: Path, rows: list[dict[str, Any]], meta: dict[str, Any]) -> None:
-    """Write a Parquet file whole or not at all; `meta` goes to its schema under the key "corea"."""
-    signals = sorted({name for r in rows for name in r if name not in COLUMNS})
-    kinds = {**COLUMNS, **dict.fromkeys(signals, pa.float64())}
-    arrays = {name: pa.array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
-    kept = {name: a for name, a in arrays.items() if name not in OPTIONAL or a.null_count < len(a)}
-    table = pa.table(kept).replace_schema_metadata({"corea": json.dumps(meta)})
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")

@@ -1,4 +1,4 @@
-"""Answer all questions with all tiers, keep every answer at once, write the tables at the end."""
+"""Answer all questions with all tiers; store each chunk at once and write the tables at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from corea.collecting.answer_rows import Answered, describe, table_rows, write_table
+from corea.answers.schema import write_answers
+from corea.collecting.answer_rows import Answered, describe, table_rows
 from corea.collecting.answer_store import Store
 from corea.collecting.confidence_signals import add_signals, note, to_record
 from corea.collecting.plan import Tier, held_out_questions, question_key
@@ -16,22 +17,25 @@ from corea.collecting.progress_line import Progress
 from corea.config import CollectConfig
 from corea.engines.build import build_engine
 from corea.errors import Interrupted, UserError
+from corea.tasks.grading import unreadable_warning
 from corea.tasks.prompts import build_messages
 from corea.types import Completion, Question, Sampling
 
 ANSWERS = "answers.parquet"
 BEFORE = "answers_before.parquet"
 LEDGER = "spending-{}.jsonl"
-"""What a run folder's calls of a server have cost, one file a tier, beside the answers."""
+"""File beside the answers with the costs of a tier's server calls."""
 
 
 def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> pd.DataFrame:
-    """Write `folder`/answers.parquet and, with a run, answers_before.parquet; go on where an earlier start stopped.
+    """Write `folder`/answers.parquet and, with a run, answers_before.parquet; resume an earlier run.
 
     Returns:
         All rows, with the model before RL under its own name.
     """
     questions = held_out_questions(cfg.data)
+    if warning := unreadable_warning(questions):
+        print(warning, flush=True)
     answered: dict[str, list[dict[str, Any]]] = {}
     for tier in tiers:
         print(f"{tier.name}: {len(questions)} questions, {tier.samples} completion(s) each", flush=True)
@@ -43,15 +47,15 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     for file, label in ((ANSWERS, "slm"), (BEFORE, "slm_before")):
         for small in (tier for tier in tiers if tier.label == label):
             rows = [row for tier in (small, *larger) for row in answered[tier.label]]
-            write_table(folder / file, rows, describe([small, *larger]))
+            write_answers(folder / file, rows, describe([small, *larger]))
     return pd.DataFrame([r for rows in answered.values() for r in rows])
 
 
 def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: int) -> list[Answered]:
-    """The tier's completions of all questions, in their order; those that `folder` holds are not asked for again.
+    """The tier's completions of all questions in order; only those that `folder` lacks are generated.
 
     Raises:
-        Interrupted: by the user; what was answered is kept.
+        Interrupted: by the user; finished chunks are kept.
     """
     store = Store(folder, tier)
     try:
@@ -66,17 +70,17 @@ def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: i
     except KeyboardInterrupt as error:
         kept = sum(store.has(question_key(q), tier.samples) for q in questions)
         raise Interrupted(
-            f"{tier.name}: interrupted; {kept} of {len(questions)} questions are answered and kept, the same command "
-            "goes on from there"
+            f"{tier.name}: interrupted; {kept} of {len(questions)} questions are answered and kept; the same command "
+            "continues from there"
         ) from error
     finally:
         store.close()
 
 
 def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
-    """Ask in chunks of like length, which waste little on padding; keep each chunk before the next.
+    """Generate in chunks of similar length, which need little padding, and store each chunk.
 
-    The longest come first: what does not fit shows at once.
+    The longest prompts come first, so that a prompt that does not fit fails at once.
     """
     engine = build_engine(
         tier.engine,

@@ -1,14 +1,15 @@
-"""Confidence signals that come with the answers (DESIGN section 6), as columns confidence_<signal>.
+"""Confidence signals of the answers, as columns confidence_<signal>.
 
 expected  mean of the stated confidence over the distribution of its tokens (tasks/expectation.py)
-avg_prob  mean probability of the completion's tokens, under the distribution they were drawn from
-vote      share of a question's samples whose answer is that of the sample in hand; it costs all of them
+avg_prob  mean probability of the completion's tokens under the sampling distribution
+vote      share of a question's samples with the same answer; it costs all samples
 probe     logistic regression on the hidden state after the completion
-router    logistic regression on the words of the question, before anything is answered
+router    logistic regression on the words of the question, before it is answered
 
-expected, avg_prob and the hidden state are taken while the model answers. Probe and router learn from the verdicts of
-all calibration questions. What they say of a calibration question comes from a fit without it (cross-validation), so
-thresholds may be chosen on the same questions; what they say of any other comes from the fit on all of them.
+expected, avg_prob and the hidden state are recorded while the model answers. Probe and router are fitted on one half of
+the calibration questions (answers/fit_part.py). All other questions get scores from that one fit, so scores of the
+other half are exchangeable with those of new questions, and thresholds are chosen there. The questions of the fit get
+out-of-fold scores (cross-validation), for a stack of several signals to be fitted on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from corea.answers.fit_part import is_fit_part
 from corea.collecting.answer_rows import Answered
 from corea.collecting.plan import CALIBRATION, Tier
 from corea.errors import UserError
@@ -27,21 +29,21 @@ from corea.tasks.expectation import expected_confidence
 from corea.types import DISTRIBUTIONS, STATES, Completion
 
 NEEDS = {"expected": ("tail", DISTRIBUTIONS), "probe": ("state", STATES)}
-"""Signal -> what it needs in Completion.extra, and the name by which Sampling.record asks for it."""
+"""Signal -> its key in Completion.extra, and its name in Sampling.record."""
 FOLDS = 5
 LEAST = 50
-"""Calibration questions that a probe or router is fitted on at least."""
+"""Least number of questions that a probe or router is fitted on."""
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse regularisation strengths that cross-validation chooses from."""
 
 
 def to_record(signals: Sequence[str]) -> tuple[str, ...]:
-    """What an engine is asked to record for `signals`."""
+    """Values of Sampling.record for `signals`."""
     return tuple(sorted({NEEDS[s][1] for s in signals if s in NEEDS}))
 
 
 def note(tier: Tier, completions: Sequence[Completion]) -> None:
-    """Turn what the engine recorded into signals, in place, before the answers are stored.
+    """Compute signals from what the engine recorded, in place, before the answers are stored.
 
     Raises:
         UserError: the engine recorded nothing.
@@ -51,9 +53,7 @@ def note(tier: Tier, completions: Sequence[Completion]) -> None:
             continue
         for signal in tier.signals:
             if signal in NEEDS and NEEDS[signal][0] not in completion.extra:
-                raise UserError(
-                    f"signals: {signal} is not to be had from engine={tier.engine.name}; engine=hf gives it"
-                )
+                raise UserError(f"signals: engine={tier.engine.name} does not give {signal}; engine=hf does")
         tail = completion.extra.pop("tail", None)
         if "expected" in tier.signals:
             completion.extra["confidence_expected"] = expected_confidence(tail, tier.percent)
@@ -70,15 +70,17 @@ def add_signals(tier: Tier, answered: Sequence[Answered], rows: list[dict[str, A
     if "vote" in tier.signals:
         _add_votes(rows)
     first = [i for i, a in enumerate(answered) if a.sample == 0 and a.completion.finish_reason != "error"]
-    known = np.array([rows[i]["split"] == CALIBRATION for i in first], bool)
+    calibration = np.array([rows[i]["split"] == CALIBRATION for i in first], bool)
+    part = [is_fit_part(str(rows[i]["dataset"]), str(rows[i]["question_id"])) for i in first]
+    known = calibration & np.array(part, bool)
     right = np.array([bool(rows[i]["correct"]) for i in first], bool)
     for name in ("probe", "router"):
         if name not in tier.signals:
             continue
         if known.sum() < LEAST or len(np.unique(right[known])) < 2:
             raise UserError(
-                f"signals: {name} needs {LEAST} calibration questions, some right and some wrong; {tier.name} has "
-                f"{int(known.sum())} with {int(right[known].sum())} right"
+                f"signals: {name} needs {LEAST} questions to be fitted on, some right and some wrong, which is half of "
+                f"the calibration questions; {tier.name} has {int(known.sum())} with {int(right[known].sum())} right"
             )
         material = (
             np.stack([_state(answered[i].completion) for i in first])
@@ -105,12 +107,12 @@ def _add_votes(rows: list[dict[str, Any]]) -> None:
 
 
 def _plain(answer: str | None) -> str | None:
-    """Answers that differ in white space and case alone count as the same."""
+    """The answer without white space and case, for comparing votes."""
     return None if answer is None else re.sub(r"\s+", "", answer).casefold()
 
 
 def predicted(kind: str, material: np.ndarray, right: np.ndarray, known: np.ndarray, seed: int) -> np.ndarray:
-    """[N] probability of being right. Fitted where `known` [N] holds; there by cross-validation.
+    """[N] probability of being right: one fit on the questions of `known` [N]; theirs are out-of-fold.
 
     Args:
         material: hidden states [N, D] for "probe", question texts [N] for "router".

@@ -1,31 +1,40 @@
-"""engine=replay: the answers table from answers that were recorded elsewhere, joined by question id.
+"""engine=replay: build the answers table from recorded answers of other tools, joined by question id.
 
-Every row of every table must find its partner: what does not is an error that counts and names it. Recorded verdicts
-and confidences are used as they are, right or wrong; an answer without a verdict is graded.
+Every question needs a row in every table; missing or unknown ids are an error that counts and names them. Recorded
+verdicts and confidences are used unchanged; answers without a verdict are graded.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from corea.answers.reading import read_columns
-from corea.answers.typed_columns import Columns, floats, integers, texts, verdicts
-from corea.collecting.answer_rows import Answered, table_rows, write_table
+from corea.answers.column_hints import mapping_hint, no_confidence
+from corea.answers.schema import write_answers
+from corea.answers.typed_columns import amounts, confidences, integers, texts, verdicts
+from corea.collecting.answer_rows import Answered, table_rows
 from corea.config import PriceConfig
-from corea.config.engine_schema import RECORDED_COLUMNS, ReplayEngineConfig
+from corea.config.answer_columns import RECORDED_COLUMNS
+from corea.config.engine_schema import QUESTION_COLUMNS, ReplayEngineConfig
 from corea.engines.replay import ReplayEngine
 from corea.errors import UserError
-from corea.types import RETRIES, Completion, Question
+from corea.tabular import Columns, read_columns
+from corea.tabular_arrow import file_hash
+from corea.tabular_text import refuse
+from corea.tasks.grading import unreadable_warning
+from corea.types import RETRIES, Completion, Outcome, Question
 
+JUDGED = ("text", "answer", "correct")
+"""Columns of which a table of recorded answers needs one."""
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+TAIL = 40
+"""Last characters of a text in a message."""
 NAMED = 5
 """Ids that an error names before it only counts."""
 
@@ -45,17 +54,19 @@ class RecordedTier:
 
 
 def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
-    """Write `folder`/answers.parquet; returns its rows. Raises UserError where the tables do not fit together."""
+    """Write `folder`/answers.parquet; returns its rows. Raises UserError if the tables do not fit together."""
     if not cfg.tiers:
         raise UserError("engine.tiers=[]: allowed is one table of recorded answers a tier, the smallest model first")
     tables = [_read_tier(path, cfg.columns) for path in cfg.tiers]
-    _check_mapping(cfg, tables)
+    _check_mapping(cfg.columns, tables)
     questions = _read_questions(cfg) if cfg.questions else _questions_of(tables[0], cfg)
     tiers = [_tier(cfg, number, table) for number, table in enumerate(tables)]
     for tier in tiers:
         _check_join(tier, questions, cfg.questions or cfg.tiers[0])
     if cfg.tokenizer:
         _count_tokens(cfg.tokenizer, tiers, {q.id: q.text for q in questions})
+    if warning := unreadable_warning(q for q in questions if q.gold):
+        print(warning, flush=True)
     rows = []
     for tier in tiers:
         answered: list[Answered] = []
@@ -63,52 +74,64 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
         for question in questions:
             for sample, completion in enumerate(engine.recorded(question.id, len(tier.samples[question.id]))):
                 answered.append(Answered(question=question, sample=sample, completion=completion))
-        rows += table_rows(tier, answered)
-    write_table(folder / "answers.parquet", rows, _describe(tiers))
+        rows += _checked(tier, table_rows(tier, answered))
+    write_answers(folder / "answers.parquet", rows, _describe(tiers))
     return pd.DataFrame(rows)
 
 
-def _read_tier(path: str, columns: dict[str, str]) -> Columns:
-    wanted = set(columns.values())
-    table = read_columns(path, lambda name: name in wanted)
-    if columns["question_id"] not in table.data:
-        raise UserError(f"{path}: no column {columns['question_id']}: set engine.columns.question_id; {_has(path)}")
-    if not any(columns.get(key) in table.data for key in ("text", "answer", "correct")):
-        raise UserError(f"{path}: no column for text, answer or correct: set engine.columns; {_has(path)}")
+def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return `rows`; print one line if most texts hold no readable answer, and one if there is no confidence."""
+    unread = [r for r in rows if r["text"] and (r["answer"] is None or r["outcome"] == Outcome.UNPARSED.value)]
+    if 2 * len(unread) > len(rows):
+        first = f"first question {unread[0]['question_id']}: …{' '.join(unread[0]['text'].split())[-TAIL:]}"
+        what = f"{len(unread)} of {len(rows)} texts hold no answer that can be read and count as wrong"
+        print(f"{tier.path}: {what}; check engine.columns.text and engine.grader; {first}", flush=True)
+    if tier.tier == 0 and all(r["confidence"] is None for r in rows):
+        print(no_confidence(tier.path, "engine.columns"), flush=True)
+    return rows
+
+
+def _read_tier(path: str, names: dict[str, str]) -> Columns:
+    """The columns of a tier's table under our names; missing ones are left out."""
+    table = read_columns(path, lambda name: name in names, names, key=None)
+    if "question_id" not in table.data:
+        hint = mapping_hint(["question_id"], table.found, "engine.columns")
+        raise refuse(path, f"no column {names['question_id']}: set engine.columns.question_id; {hint}")
+    if not table.data.keys() & set(JUDGED):
+        hint = mapping_hint(JUDGED, table.found, "engine.columns")
+        raise refuse(path, f"no column for text, answer or correct: set engine.columns; {hint}")
     return table
 
 
-def _has(path: str) -> str:
-    return f"the file has {', '.join(read_columns(path).data)}"
-
-
-def _check_mapping(cfg: ReplayEngineConfig, tables: list[Columns]) -> None:
-    """A column that the user names must be somewhere."""
-    for key, name in cfg.columns.items():
-        if name != RECORDED_COLUMNS[key] and not any(name in table.data for table in tables):
-            raise UserError(f"engine.columns.{key}={name}: no tier has this column; {_has(cfg.tiers[0])}")
+def _check_mapping(names: dict[str, str], tables: list[Columns]) -> None:
+    """Check that each column that the user names is in some table."""
+    for key, name in names.items():
+        if name != RECORDED_COLUMNS[key] and not any(key in table.data for table in tables):
+            hint = mapping_hint([key], tables[0].found, "engine.columns")
+            raise UserError(f"engine.columns.{key}={name}: no tier has this column; {hint}")
 
 
 def _read_questions(cfg: ReplayEngineConfig) -> list[Question]:
     assert cfg.questions is not None
     names = cfg.question_columns
-    table = read_columns(cfg.questions)
-    if names["question_id"] not in table.data:
-        raise UserError(f"{cfg.questions}: no column {names['question_id']}; {_has(cfg.questions)}")
-    ids = texts(table, names["question_id"], required=True).to_pylist()
+    table = read_columns(cfg.questions, lambda name: name in names, names, key=None)
+    for key, name in names.items():
+        if key not in table.data and (key == "question_id" or name != QUESTION_COLUMNS[key]):
+            raise refuse(
+                cfg.questions, f"no column {name}; {mapping_hint([key], table.found, 'engine.question_columns')}"
+            )
+    ids = texts(table, "question_id", required=True).to_pylist()
     _no_duplicates(cfg.questions, ids)
-    values = {
-        key: texts(table, names[key]).to_pylist() if names.get(key) in table.data else [None] * len(ids)
-        for key in ("question", "gold", "split")
-    }
+    keys = ("question", "gold", "split")
+    others = [texts(table, key).to_pylist() if key in table.data else [None] * len(ids) for key in keys]
     return [
         _question(cfg, id=i, text=text, gold=gold, split=split)
-        for i, text, gold, split in zip(ids, values["question"], values["gold"], values["split"], strict=True)
+        for i, text, gold, split in zip(ids, *others, strict=True)
     ]
 
 
 def _questions_of(table: Columns, cfg: ReplayEngineConfig) -> list[Question]:
-    ids = texts(table, cfg.columns["question_id"], required=True).to_pylist()
+    ids = texts(table, "question_id", required=True).to_pylist()
     return [_question(cfg, id=i) for i in dict.fromkeys(ids)]
 
 
@@ -127,52 +150,52 @@ def _question(
 
 
 def _tier(cfg: ReplayEngineConfig, number: int, table: Columns) -> RecordedTier:
-    """Rows to completions, each with what was recorded beside its text."""
+    """The completions of a tier, each with its recorded values."""
     name = cfg.names[number] if cfg.names else Path(table.path).stem
-    names = cfg.columns
     last = number == len(cfg.tiers) - 1
     tier = RecordedTier(
         tier=number,
         name=name,
         path=table.path,
         price=cfg.prices[number] if cfg.prices else PriceConfig(),
-        expects_confidence=number == 0 or (not last and _states_confidence(table, names)),
+        expects_confidence=number == 0 or (not last and _states_confidence(table)),
     )
-    ids = texts(table, names["question_id"], required=True).to_pylist()
-    numbered = names.get("sample") in table.data
-    samples = integers(table, names["sample"]).tolist() if numbered else [0] * len(ids)
+    ids = texts(table, "question_id", required=True).to_pylist()
+    numbered = "sample" in table.data
+    samples = integers(table, "sample").tolist() if numbered else [0] * len(ids)
     _no_duplicates(
         table.path, ids if not numbered else [f"{i} (sample {s})" for i, s in zip(ids, samples, strict=True)]
     )
-    completions = _completions(table, names, name)
+    completions = _completions(table, name, cfg.confidence_scale)
     for _, i, completion in sorted(zip(samples, ids, completions, strict=True), key=lambda item: item[0]):
         tier.samples.setdefault(i, []).append(completion)
     return tier
 
 
-def _states_confidence(table: Columns, names: dict[str, str]) -> bool:
-    """Whether any answer comes with a confidence; a plain LLM between two others states none and lacks nothing."""
-    if names["confidence"] in table.data:
+def _states_confidence(table: Columns) -> bool:
+    """True if any answer has a confidence. A tier without any, e.g. a plain LLM, is not expected to state one."""
+    if "confidence" in table.data:
         return True
-    written = texts(table, names["text"]).to_pylist() if names["text"] in table.data else []
+    written = texts(table, "text").to_pylist() if "text" in table.data else []
     return any("<confidence>" in text for text in written if text)
 
 
-def _completions(table: Columns, names: dict[str, str], model: str) -> list[Completion]:
+def _completions(table: Columns, model: str, scale: float) -> list[Completion]:
     def column(key: str, read: Callable[[Columns, str], Any]) -> list[Any]:
-        if names.get(key) not in table.data:
+        if key not in table.data:
             return [None] * len(table)
-        values = read(table, names[key])
+        values = read(table, key)
         listed = values.to_pylist() if hasattr(values, "to_pylist") else values.tolist()
         return [None if v is None or v != v else v for v in listed]
 
     text, answer = column("text", texts), column("answer", texts)
     correct = [None if v is None else bool(v) for v in column("correct", verdicts)]
-    confidence = column("confidence", _probabilities)
-    tokens = {key: column(key, floats) for key in TOKENS}
-    retries = {key: column(key, floats) for key in RETRIES}
-    latency, cost = column("latency_s", floats), column("cost_usd", floats)
-    known = {key for key in ("text", "answer", "correct", "confidence") if names.get(key) in table.data}
+    confidence = column("confidence", partial(confidences, scale=scale))
+    tokens = {key: column(key, amounts) for key in TOKENS}
+    retries = {key: column(key, amounts) for key in RETRIES}
+    latency, cost = column("latency_s", amounts), column("cost_usd", amounts)
+    known = {key for key in ("text", "answer", "correct", "confidence") if key in table.data}
+    free = {} if "answer" in table.data else {"free_text": True}
     completions = []
     for n in range(len(table)):
         recorded = {"answer": answer[n], "correct": correct[n], "confidence": confidence[n], "cost_usd": cost[n]}
@@ -186,35 +209,27 @@ def _completions(table: Columns, names: dict[str, str], model: str) -> list[Comp
                 **{key: int(tokens[key][n] or 0) for key in TOKENS},
                 latency_s=latency[n] or 0.0,
                 model=model,
-                extra={"recorded": recorded, "tokens": "recorded" if counted else "unknown", **again},
+                extra={"recorded": recorded, "tokens": "recorded" if counted else "unknown", **again, **free},
             )
         )
     return completions
 
 
-def _probabilities(columns: Columns, name: str) -> np.ndarray:
-    values = floats(columns, name)
-    bad = (values < 0) | (values > 1)
-    if bad.any():
-        raise columns.fail(name, bad, "outside [0, 1]")
-    return values
-
-
 def _no_duplicates(path: str, ids: Iterable[str]) -> None:
     repeated = [i for i, count in Counter(ids).items() if count > 1]
     if repeated:
-        raise UserError(f"{path}: {len(repeated)} question ids more than once: {_named(repeated)}")
+        raise refuse(path, f"{len(repeated)} question ids more than once: {_named(repeated)}")
 
 
 def _check_join(tier: RecordedTier, questions: list[Question], where: str) -> None:
-    """Both ways: an answer without its question, a question without its answer."""
+    """Raise UserError for answers to unknown questions, and for questions without an answer."""
     ids = {q.id for q in questions}
     strangers = [i for i in tier.samples if i not in ids]
     if strangers:
-        raise UserError(f"{tier.path}: {len(strangers)} question ids that are not in {where}: {_named(strangers)}")
+        raise refuse(tier.path, f"{len(strangers)} question ids that are not in {where}: {_named(strangers)}")
     lacking = [q.id for q in questions if q.id not in tier.samples]
     if lacking:
-        raise UserError(f"{tier.path}: no row for {len(lacking)} of {len(ids)} questions: {_named(lacking)}")
+        raise refuse(tier.path, f"no row for {len(lacking)} of {len(ids)} questions: {_named(lacking)}")
 
 
 def _named(ids: list[str]) -> str:
@@ -222,7 +237,7 @@ def _named(ids: list[str]) -> str:
 
 
 def _count_tokens(name: str, tiers: list[RecordedTier], prompts: dict[str, str]) -> None:
-    """Fill in what was not recorded: tokens of the question and of the text, without any chat template."""
+    """Count tokens that were not recorded: those of the question and of the text, without a chat template."""
     from corea.engines.loading import load_tokenizer
 
     tokenizer = load_tokenizer(name)
@@ -242,12 +257,7 @@ def _count_tokens(name: str, tiers: list[RecordedTier], prompts: dict[str, str])
 def _describe(tiers: list[RecordedTier]) -> dict[str, Any]:
     return {
         "models": {
-            str(t.tier): {"name": t.name, "recorded_in": Path(t.path).name, "sha256": _sha256(t.path)} for t in tiers
+            str(t.tier): {"name": t.name, "recorded_in": Path(t.path).name, "sha256": file_hash(t.path)} for t in tiers
         },
         "prices": {str(t.tier): asdict(t.price) for t in tiers},
     }
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Schema of the group `cascade`: signal, thresholds, rule, intervals (DESIGN section 6)."""
+"""Schema of the group `cascade`: signal, thresholds, rule, intervals (docs/evaluation.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.checks import above, at_least, one_of, within
+from corea.config.checks import above, at_least, check, checked, one_of, within
 from corea.config.price_schema import PriceConfig
 
 RULES = ("llm_accuracy", "max_drop", "budget", "guarantee", "fixed")
@@ -18,72 +18,59 @@ ECE_EDGES = ("lower", "upper", "linspace")
 
 @dataclass
 class CascadeConfig:
-    """How a cascade is evaluated and where it is operated."""
+    """How a cascade is evaluated and how its operating point is chosen."""
 
     name: str = MISSING
+    """Name of the choice."""
     signal: str = "verbalized"
-    """verbalized (the column `confidence`) or the name of a column `confidence_<signal>`."""
-    recalibrate: str = "none"
-    """Map the signal to probabilities on one half of the calibration questions: none, isotonic, platt."""
+    """Confidence signal: verbalized (the column `confidence`), or NAME for the column `confidence_NAME`."""
+    recalibrate: str = checked("none", one_of(*RECALIBRATIONS))
+    """Map the signal to probabilities, fitted on one half of the calibration questions."""
     compare: bool = True
     """Compare all signals of the table, raw and recalibrated."""
-    rule: str = "llm_accuracy"
-    """The operating point that is reported first; all rules are listed."""
-    threshold: float = 0.5
+    rule: str = checked("llm_accuracy", one_of(*RULES))
+    """Rule that chooses the reported operating point; the report lists all rules."""
+    threshold: float = checked(0.5, within(0, 1.01))
     """Threshold of the rule `fixed`."""
-    delta: float = 0.02
+    delta: float = checked(0.02, within(0, 1))
     """Accuracy that the rules `max_drop` and `guarantee` may lose against the LLM."""
-    budget: float = 0.5
-    """Most that the rule `budget` may spend, as a share of the cost of the LLM alone."""
-    budget_usd: Optional[float] = None
-    """The same in dollars per 1,000 questions; replaces `budget`."""
-    guarantee: str = "loss"
-    """Promise of the rule `guarantee`: loss (against the LLM, at most delta) or kept_accuracy."""
-    kept_accuracy: float = 0.9
-    """Least accuracy of kept answers that the rule `guarantee` promises with guarantee=kept_accuracy."""
-    alpha: float = 0.1
-    """How often the promise of the rule `guarantee` may be broken."""
-    thresholds: list[float] = field(default_factory=list)
+    budget: float = checked(0.5, above(0))
+    """Maximum spending of the rule `budget`, as a share of the cost of the LLM alone."""
+    budget_usd: Optional[float] = checked(None, above(0))
+    """Maximum spending of the rule `budget` in dollars per 1,000 questions; replaces `budget`."""
+    guarantee: str = checked("loss", one_of(*PROMISES))
+    """Promise of the rule `guarantee`: loss (at most `delta` less accurate than the LLM), or kept_accuracy."""
+    kept_accuracy: float = checked(0.9, within(0.001, 0.999))
+    """Minimum accuracy of kept answers that the rule `guarantee` promises with guarantee=kept_accuracy."""
+    alpha: float = checked(0.1, within(0.001, 0.5))
+    """Probability with which the promise of the rule `guarantee` may fail."""
+    thresholds: list[float] = checked(factory=list, allowed=within(0, 1.01), each=True)
     """Grid of thresholds; empty: every observed confidence and both ends."""
     prices: list[PriceConfig] = field(default_factory=list)
-    """One a tier: what the recorded tokens cost now, without another model run. Empty: the recorded costs."""
-    bins: int = 10
+    """One price per tier, applied to the recorded tokens. Empty: the recorded costs."""
+    bins: int = checked(10, at_least(1))
     """Bins of ECE and of the reliability diagram."""
-    ece_edges: str = "lower"
+    ece_edges: str = checked("lower", one_of(*ECE_EDGES))
     """Bin of a confidence on an edge: lower (0.3 lies in the bin that starts at 0.3), upper (in the one that ends
     there), linspace (lower with numpy.linspace's edges: 0.3, 0.6 and 0.7 fall one bin low, as in some papers)."""
-    resamples: int = 1000
+    resamples: int = checked(1000, at_least(0))
     """Bootstrap resamples."""
-    level: float = 0.95
-    """Level of the intervals."""
+    level: float = checked(0.95, within(0.5, 0.999))
+    """Confidence level of the intervals."""
     seed: int = 0
     """Seed of the bootstrap."""
     calibration_split: str = "calibration"
+    """Name of the split on which thresholds are chosen."""
     test_split: str = "test"
+    """Name of the split on which results are reported."""
     primary: Optional[str] = None
-    """Dataset that is reported first and gives operating_point.json; None: the first of the table."""
-    large: Optional[int] = None
-    """Tier that questions are deferred to; None: the largest of each dataset."""
-    split_fraction: Optional[float] = None
-    """Where the table has no split column: share of questions taken for calibration; None: report without a rule."""
+    """Dataset that the report shows first and that operating_point.json holds; null: the first of the table."""
+    large: Optional[int] = checked(None, at_least(1))
+    """Tier that questions are deferred to; null: the largest of each dataset."""
+    split_fraction: Optional[float] = checked(None, within(0.01, 0.99))
+    """Share of questions used for calibration if the table has no split column; null: report without a rule."""
 
     def __post_init__(self) -> None:
-        one_of("cascade.recalibrate", self.recalibrate, RECALIBRATIONS)
-        one_of("cascade.rule", self.rule, RULES)
-        within("cascade.threshold", self.threshold, 0, 1.01)
-        within("cascade.delta", self.delta, 0, 1)
-        above("cascade.budget", self.budget, 0)
-        above("cascade.budget_usd", self.budget_usd, 0)
-        one_of("cascade.guarantee", self.guarantee, PROMISES)
-        within("cascade.kept_accuracy", self.kept_accuracy, 0.001, 0.999)
-        within("cascade.alpha", self.alpha, 0.001, 0.5)
-        if self.rule == "guarantee" and self.guarantee == "loss":
-            above("cascade.delta", self.delta, 0)
-        for value in self.thresholds:
-            within("cascade.thresholds", value, 0, 1.01)
-        at_least("cascade.bins", self.bins, 1)
-        one_of("cascade.ece_edges", self.ece_edges, ECE_EDGES)
-        at_least("cascade.large", self.large, 1)
-        at_least("cascade.resamples", self.resamples, 0)
-        within("cascade.level", self.level, 0.5, 0.999)
-        within("cascade.split_fraction", self.split_fraction, 0.01, 0.99)
+        check(self, "cascade")
+        if self.rule == "guarantee" and self.guarantee == "loss" and self.delta == 0:
+            raise ValueError("cascade.delta=0: allowed with cascade.rule=guarantee is a number > 0")

@@ -1,4 +1,4 @@
-"""Schemas of the group `engine`: what answers prompts. One dataclass an engine; `_target_` picks the class."""
+"""Schemas of the group `engine`: what answers prompts. One dataclass per engine; `_target_` picks the class."""
 
 from __future__ import annotations
 
@@ -8,75 +8,73 @@ from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
-from corea.config.checks import above, at_least, one_of, require, within
+from corea.config.allowed_names import GRADER
+from corea.config.answer_columns import RECORDED_COLUMNS
+from corea.config.checks import above, at_least, check, checked, one_of, require, require_keys, within
 from corea.config.price_schema import PriceConfig
-from corea.tasks.grading.names import allowed_graders, known_grader
 
 
 @dataclass
 class EngineConfig:
-    """What every engine has."""
+    """Fields of every engine."""
 
     _target_: str = MISSING
     """Class of the engine: package.module.Class, module:Class or file.py:Class."""
     name: str = MISSING
+    """Name of the choice."""
 
     def identity(self) -> dict[str, Any]:
-        """What answers depend on besides the model's files; {} where those files are all."""
+        """What answers depend on besides the model's files; {} if on nothing else."""
         return {}
 
 
 @dataclass
 class HFEngineConfig(EngineConfig):
-    """Our decode loop on the transformers model."""
+    """corea's own decode loop on a transformers model."""
 
     _target_: str = "corea.engines.local.hf.HFEngine"
     name: str = "hf"
-    batch_rows: int = 256
+    batch_rows: int = checked(256, at_least(1))
     """Completions decoded together."""
     device: Optional[str] = None
-    """None: cuda where there is one, else cpu."""
+    """torch device; null: cuda if available, else cpu."""
     graphs: bool = False
-    """A cache of fixed size, so that a GPU replays each step as one captured graph
-    (corea.engines.local.cuda_graphs); for models
-    with full attention in every layer."""
+    """Use a cache of fixed size, so that a GPU replays each decoding step as one captured CUDA graph; for models with
+    full attention in every layer."""
 
     def __post_init__(self) -> None:
-        at_least("engine.batch_rows", self.batch_rows, 1)
+        check(self, "engine")
 
 
 @dataclass
 class VLLMEngineConfig(EngineConfig):
-    """vLLM in this process: rollouts while training, with weights handed over after each update, and collecting."""
+    """vLLM in this process, for collecting and for rollouts in training; each update sends it the new weights."""
 
     _target_: str = "corea.engines.vllm.in_process.VLLMEngine"
     name: str = "vllm"
-    max_model_len: Optional[int] = None
-    """Tokens of prompt and completion together; null: what the model allows."""
-    max_rows: int = 256
-    """Completions decoded at a time."""
-    gpu_share: float = 0.4
-    """Of the GPU's memory for weights and cache, while training beside it."""
+    max_model_len: Optional[int] = checked(None, at_least(2))
+    """Maximum tokens of prompt and completion together; null: what the model allows."""
+    max_rows: int = checked(256, at_least(1))
+    """Maximum completions decoded together."""
+    gpu_share: float = checked(0.4, within(0.05, 1))
+    """Share of the GPU's memory for weights and cache; the rest is for training."""
     sleep: bool = True
-    """On a GPU, give that memory back while the update runs."""
-    cpu_cache_gib: int = 1
-    """Key/value cache on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE goes before."""
+    """Free that GPU memory during the update."""
+    cpu_cache_gib: int = checked(1, at_least(1))
+    """Size of the key/value cache on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE takes precedence."""
     eager: bool = True
-    """Without compiled graphs: starts faster."""
-    max_logprob_gap: Optional[float] = 0.05
-    """Largest mean |difference| between sampled and recomputed log-probabilities of a step; beyond it the run stops."""
+    """Run without compiled graphs, which starts faster."""
+    max_logprob_gap: Optional[float] = checked(0.05, above(0))
+    """Maximum mean |difference| between sampled and recomputed log-probabilities of a step; the run stops above it.
+    null: no check."""
 
     def __post_init__(self) -> None:
-        at_least("engine.max_model_len", self.max_model_len, 2)
-        at_least("engine.max_rows", self.max_rows, 1)
-        within("engine.gpu_share", self.gpu_share, 0.05, 1)
-        at_least("engine.cpu_cache_gib", self.cpu_cache_gib, 1)
-        above("engine.max_logprob_gap", self.max_logprob_gap, 0)
+        check(self, "engine")
 
 
 @dataclass
 class AutoEngineConfig(EngineConfig):
-    """vLLM where it is installed and there is a GPU, else our own decode loop; a line says which."""
+    """vLLM if it is installed and there is a GPU, else corea's own decode loop; a log line says which."""
 
     _target_: str = "corea.engines.build.resolve_engine"
     name: str = "auto"
@@ -94,50 +92,47 @@ class OwnEngineConfig(EngineConfig):
 
 @dataclass
 class OpenAIEngineConfig(EngineConfig):
-    """Any server that speaks OpenAI's chat completions. The key comes from the environment and is written nowhere."""
+    """Any server with OpenAI's chat completions API. The key comes from the environment and is written nowhere."""
 
     _target_: str = "corea.engines.remote.openai_chat.OpenAIEngine"
     name: str = "openai"
     base_url: str = "https://api.openai.com/v1"
+    """Address of the server: http(s)://HOST[:PORT]/PATH."""
     key_env: Optional[str] = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key; null: the server wants none."""
-    concurrency: int = 16
-    """Most calls under way at a time."""
-    timeout_s: float = 300.0
-    """Of one call, from its start to the last byte."""
-    tries: int = 8
+    """Name of the environment variable that holds the key; null: the server needs none."""
+    concurrency: int = checked(16, at_least(1))
+    """Maximum simultaneous calls."""
+    timeout_s: float = checked(300.0, above(0))
+    """Seconds that one call may take, from its start to the last byte."""
+    tries: int = checked(8, at_least(1))
     """Calls for one answer before it counts as failed."""
-    max_wait_s: float = 120.0
-    """Longest wait between two tries; a server that asks for more has failed the question."""
+    max_wait_s: float = checked(120.0, at_least(0))
+    """Maximum wait between two tries; the question fails if the server asks for more."""
     cache: Optional[str] = "~/.cache/corea/responses"
-    """Folder of the responses, by the whole request: none is paid for twice. null: none are kept."""
-    token_limit: str = "max_tokens"
-    """Name of the field that limits new tokens: max_tokens, or max_completion_tokens for models that reason."""
+    """Folder of the responses, by the whole request, so that none is paid twice; null: responses are not kept."""
+    token_limit: str = checked("max_tokens", one_of("max_tokens", "max_completion_tokens"))
+    """Name of the request field that limits new tokens; reasoning models take max_completion_tokens."""
     send_seed: bool = True
     """Put a seed into each request."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the request body, e.g. {reasoning_effort: low}; {temperature: null} leaves that field out."""
 
     def __post_init__(self) -> None:
+        check(self, "engine")
         url = urlsplit(self.base_url)
         hidden = url.username or url.password or url.query
         shown = f"{url.scheme}://…{url.hostname}/…" if hidden else self.base_url
         ok = url.scheme in ("http", "https") and bool(url.hostname) and not hidden
         require(ok, "engine.base_url", shown, "http(s)://HOST[:PORT]/PATH, without a name, password or query")
-        for key in ("concurrency", "tries"):
-            at_least(f"engine.{key}", getattr(self, key), 1)
-        above("engine.timeout_s", self.timeout_s, 0)
-        at_least("engine.max_wait_s", self.max_wait_s, 0)
-        one_of("engine.token_limit", self.token_limit, ("max_tokens", "max_completion_tokens"))
 
     def identity(self) -> dict[str, Any]:
-        """The server and whatever else a request holds."""
+        """The server and the other fields of a request."""
         return {"base_url": self.base_url, "extra": self.extra, "send_seed": self.send_seed}
 
 
 @dataclass
 class VLLMServerEngineConfig(OpenAIEngineConfig):
-    """A vLLM server run elsewhere; in training it draws the rollouts and follows the weights."""
+    """A vLLM server that runs elsewhere; in training it samples the rollouts and loads the weights of each update."""
 
     _target_: str = "corea.engines.vllm.served.VLLMServer"
     name: str = "vllm_server"
@@ -145,42 +140,22 @@ class VLLMServerEngineConfig(OpenAIEngineConfig):
     key_env: Optional[str] = None
     cache: Optional[str] = None
     weights: Optional[str] = None
-    """Folder that this process writes and the server reads weights in; null: served_weights in the run folder."""
-    max_logprob_gap: Optional[float] = 0.05
-    """As that of engine=vllm."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        above("engine.max_logprob_gap", self.max_logprob_gap, 0)
+    """Folder through which the server receives weights; null: served_weights in the run folder."""
+    max_logprob_gap: Optional[float] = checked(0.05, above(0))
+    """Maximum mean |difference| between sampled and recomputed log-probabilities of a step; the run stops above it.
+    null: no check."""
 
 
 @dataclass
 class RecordedEngineConfig(EngineConfig):
-    """One tier from a file of recorded answers, found by the question's text; the model's name is the file's path."""
+    """One tier from a file of recorded answers, by the question's text; the model's name is the file's path."""
 
     _target_: str = "corea.engines.replay.RecordedFile"
     name: str = "recorded"
     tier: Optional[int] = None
-    """Rows of this tier, in a table that holds several; null: the highest."""
+    """Tier whose rows are read, in a table that holds several; null: the highest."""
 
 
-RECORDED_COLUMNS = {
-    "question_id": "question_id",
-    "sample": "sample",
-    "text": "text",
-    "answer": "recorded_answer",
-    "correct": "recorded_correct",
-    "confidence": "recorded_confidence",
-    "prompt_tokens": "prompt_tokens",
-    "cached_tokens": "cached_tokens",
-    "completion_tokens": "completion_tokens",
-    "retry_prompt_tokens": "retry_prompt_tokens",
-    "retry_completion_tokens": "retry_completion_tokens",
-    "latency_s": "latency_s",
-    "cost_usd": "cost_usd",
-}
-"""What a recorded answer may hold -> the column that holds it. Only question_id and one of text, answer, correct are
-needed."""
 QUESTION_COLUMNS = {"question_id": "question_id", "question": "question", "gold": "gold", "split": "split"}
 
 
@@ -191,33 +166,32 @@ class ReplayEngineConfig(EngineConfig):
     _target_: str = "corea.engines.replay.ReplayEngine"
     name: str = "replay"
     questions: Optional[str] = None
-    """Table with question_id, question, gold; None: the questions are those of the first tier."""
+    """Table with question_id, question, gold; null: the questions are those of the first tier."""
     tiers: list[str] = field(default_factory=list)
-    """One table (JSONL, Parquet or CSV) a tier, smallest model first."""
+    """One table (JSONL, Parquet or CSV) per tier, smallest model first."""
     names: list[str] = field(default_factory=list)
     """Model names of the tiers; empty: the file names."""
     dataset: str = "replay"
     """Name of the dataset in the answers table."""
     columns: dict[str, str] = field(default_factory=lambda: dict(RECORDED_COLUMNS))
-    """Where the tables of the tiers hold what."""
+    """Field of a recorded answer -> its column in the tables of the tiers; a part of a nested column is named by dots:
+    response.0.text."""
+    confidence_scale: float = checked(1.0, above(0))
+    """Recorded confidence that means certain: 1, or 100 for percentages."""
     question_columns: dict[str, str] = field(default_factory=lambda: dict(QUESTION_COLUMNS))
-    """Where the table of the questions holds what."""
-    grader: str = "math"
-    """Judges answers without a recorded verdict; needs `questions` with gold."""
+    """Field of a question -> its column in the table of the questions."""
+    grader: str = checked("math", GRADER)
+    """Grader of answers without a recorded verdict; needs `questions` with gold."""
     prices: list[PriceConfig] = field(default_factory=list)
-    """One a tier; empty: costs are unknown unless recorded."""
+    """One price per tier; empty: costs are unknown unless recorded."""
     tokenizer: Optional[str] = None
-    """Hub id, local folder or "package:NAME": counts tokens where none were recorded (question and text alone)."""
+    """Hub id, local folder or "package:NAME" of a tokenizer that counts tokens if none were recorded (question and text
+    alone)."""
 
     def __post_init__(self) -> None:
-        require(known_grader(self.grader), "engine.grader", self.grader, allowed_graders())
-        _known_keys("engine.columns", self.columns, RECORDED_COLUMNS)
-        _known_keys("engine.question_columns", self.question_columns, QUESTION_COLUMNS)
+        check(self, "engine")
+        require_keys("engine.columns", self.columns, RECORDED_COLUMNS, "a column")
+        require_keys("engine.question_columns", self.question_columns, QUESTION_COLUMNS, "a column")
         for key, values in (("names", self.names), ("prices", self.prices)):
             ok = not values or len(values) == len(self.tiers)
             require(ok, f"engine.{key}", values, f"none, or one for each of the {len(self.tiers)} engine.tiers")
-
-
-def _known_keys(key: str, given: dict[str, str], allowed: dict[str, str]) -> None:
-    unknown = sorted(given.keys() - allowed.keys())
-    require(not unknown, key, unknown, "a column for " + ", ".join(allowed))

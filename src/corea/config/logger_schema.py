@@ -7,15 +7,17 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.checks import one_of
+from corea.config.checks import check, checked, one_of
 
 
 @dataclass
 class LoggerConfig:
-    """What every logger has."""
+    """Fields of every logger."""
 
     _target_: str = MISSING
+    """Class of the logger."""
     name: str = MISSING
+    """Name of the choice."""
 
 
 @dataclass
@@ -33,11 +35,15 @@ class WandbConfig(LoggerConfig):
     _target_: str = "corea.logger.WandbLogger"
     name: str = "wandb"
     project: str = "corea"
+    """W&B project."""
     entity: Optional[str] = None
+    """W&B user or team; null: the default of the account."""
     group: Optional[str] = None
+    """W&B group of the run."""
     tags: list[str] = field(default_factory=list)
-    mode: str = "auto"
-    """auto (online with an account, else offline), online, offline, disabled."""
+    """W&B tags of the run."""
+    mode: str = checked("auto", one_of("auto", "online", "offline", "disabled"))
+    """auto is online with an account, else offline."""
 
     def __post_init__(self) -> None:
-        one_of("logger.mode", self.mode, ("auto", "online", "offline", "disabled"))
+        check(self, "logger")

@@ -1,4 +1,4 @@
-"""Hands the schemas to Hydra. Their names start with "_" and belong to no group, so no list of choices shows them.
+"""Registers the schemas with Hydra. Their names start with "_" and belong to no group: no list of choices shows them.
 
 A root file starts from its schema (`defaults: [_train, ...]`). Groups whose classes differ from choice to choice
 (engine, llm.engine, logger) start from the schema of the choice: `defaults: [/_hf_engine@_here_]`.
@@ -11,6 +11,8 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from corea.config.checks import describing
+from corea.config.deprecated import register_renaming_source
 from corea.config.engine_schema import (
     AutoEngineConfig,
     HFEngineConfig,
@@ -43,9 +45,9 @@ SCHEMAS = {
 
 
 def home(*candidates: str | None) -> str:
-    """Resolver `corea.home`: the first candidate that exists (of a file its folder), else the last one as it is.
+    """Resolver `corea.home`: the first candidate that exists (the folder of a file), else the last one unchanged.
 
-    So collect and evaluate keep their logs beside what they read, and a mistyped path creates no folder.
+    So collect and evaluate keep their logs beside their input, and a mistyped path creates no folder.
     """
     *places, fallback = candidates
     for place in places:
@@ -55,8 +57,11 @@ def home(*candidates: str | None) -> str:
 
 
 def register_schemas() -> None:
-    """Hand schemas and resolver to Hydra; calling it again changes nothing."""
+    """Register schemas, resolver and the reader of YAML files with Hydra; a second call changes nothing."""
     OmegaConf.register_new_resolver("corea.home", home, replace=True)
+    register_renaming_source()
     store = ConfigStore.instance()
-    for name, schema in SCHEMAS.items():
-        store.store(name=name, node=schema, provider="corea")
+    with describing():
+        for name, schema in SCHEMAS.items():
+            if f"{name}.yaml" not in store.repo:
+                store.store(name=name, node=schema, provider="corea")

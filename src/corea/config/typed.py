@@ -15,46 +15,48 @@ from corea.errors import UserError
 
 
 def build(cfg: DictConfig) -> Any:
-    """Interpolations resolved, every `__post_init__` run; raises UserError with one line for the first mistake."""
+    """The dataclasses of `cfg`, interpolations resolved. Each is constructed, and so checked, exactly once.
+
+    Raises:
+        UserError: one line for the first mistake.
+    """
     try:
         missing = sorted(OmegaConf.missing_keys(cfg))
         if missing:
             raise UserError(f"{missing[0]}: a value is required; give {missing[0]}=...")
-        _check(cfg, "")
-        return OmegaConf.to_object(cfg)
+        return _built(cfg, "")
     except OmegaConfBaseException as error:
         raise UserError(omegaconf_line(error)) from error
 
 
 def require_files(cfg: Any) -> None:
-    """Fields of the root dataclass made by `existing()` name files or folders that are there; UserError if not."""
+    """Check that fields of the root dataclass made by `existing()` name existing files or folders; UserError if not."""
     for field in fields(cfg):
         value = getattr(cfg, field.name)
         if field.metadata.get("exists") and value is not None and not Path(value).exists():
             raise UserError(f"{field.name}={value}: no such file or folder")
 
 
-def _check(node: DictConfig | ListConfig, path: str) -> None:
-    """Build the innermost dataclasses first, so that a complaint can be given its full key."""
-    keys = range(len(node)) if isinstance(node, ListConfig) else list(node)
-    for key in keys:
-        child = node[key]
-        if isinstance(child, DictConfig | ListConfig):
-            _check(child, f"{path}.{key}" if path else str(key))
+def _built(node: Any, path: str) -> Any:
+    """`node` as plain values, the innermost dataclasses first, so that an error can be given its full key."""
+    if isinstance(node, ListConfig):
+        return [_built(item, f"{path}.{index}") for index, item in enumerate(node)]
+    if not isinstance(node, DictConfig):
+        return node
+    values = {key: _built(node[key], f"{path}.{key}" if path else str(key)) for key in node}
     schema = OmegaConf.get_type(node)
-    if isinstance(node, DictConfig) and is_dataclass(schema):
-        _no_other_keys(node, [field.name for field in fields(schema)], path)
-        try:
-            OmegaConf.to_object(node)
-        except OmegaConfBaseException:
-            raise
-        except ValueError as error:
-            raise UserError(_with_full_key(str(error), path)) from error
+    if not is_dataclass(schema):
+        return values
+    _no_other_keys(values, [field.name for field in fields(schema)], path)
+    try:
+        return schema(**values)
+    except ValueError as error:
+        raise UserError(_with_full_key(str(error), path)) from error
 
 
-def _no_other_keys(node: DictConfig, allowed: list[str], path: str) -> None:
-    """`+reward.clib=1` gets past Hydra: a plus opens every node."""
-    for key in node:
+def _no_other_keys(given: dict[Any, Any], allowed: list[str], path: str) -> None:
+    """Hydra accepts `+reward.clib=1`, since a plus opens every node."""
+    for key in given:
         if key not in allowed:
             raise UserError(unknown_key(path, str(key), allowed))
 

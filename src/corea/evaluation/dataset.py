@@ -1,27 +1,27 @@
-"""One dataset, measured: small model, large model, cascade, each figure with its bootstrap interval.
+"""Figures of one dataset with bootstrap intervals: small model, large model, cascade.
 
-Thresholds are chosen on the calibration questions; everything that is reported comes from the test questions.
-The interval of an operating point holds for the threshold as chosen: only test questions are resampled.
+Thresholds are chosen on the calibration questions; all reported figures come from the test questions. The interval of
+an operating point is that of the chosen threshold: only test questions are resampled.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from corea.answers.pairs import Pairs
 from corea.cascade.rules import Choice, choose
-from corea.cascade.sweep import depth_of, sweep
+from corea.cascade.sweep import at_threshold, sweep
 from corea.config.cascade_schema import RULES, CascadeConfig
-from corea.evaluation.slm import Small, measure_small
-from corea.metrics import calibration
-from corea.metrics.bootstrap import interval, resample
-from corea.metrics.cascade_curve import Curve, areas, curve, oracle
+from corea.metrics.bootstrap import Sample, draw_sample, interval
+from corea.metrics.calibration import all_metrics, bin_edges, equal_mass, histogram, reliability
+from corea.metrics.cascade_curve import Curve, curve, oracle
+from corea.metrics.cascade_figures import curve_figures, point_figures
 from corea.metrics.figures import Figure, figures_of
-from corea.metrics.levels import Levels, Tally, coarsen, group
-from corea.metrics.peers import ibc_lift, peer_figures
+from corea.metrics.levels import Levels, Tally, group
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,15 +33,26 @@ class Point:
     """Dataset whose calibration split gave the threshold."""
     calibration_questions: int
     figures: dict[str, Figure]
-    """accuracy, cost, deferral_rate, selective_accuracy, accuracy_change and cost_change against the LLM alone (the
-    latter relative: -0.25 is a quarter saved), llm_spend (part of the LLM's bill that remains), break_even_ratio (the
-    cascade pays where an LLM answer costs more SLM answers than this), ibc_lift (peers.py). Empty where no threshold
-    was found."""
+    """Those of `cascade_figures.point_figures`; empty if no threshold was found."""
 
     @property
     def costs_more(self) -> bool:
-        """True where the cascade costs more than the LLM alone."""
+        """True if the cascade costs more than the LLM alone."""
         return bool(self.figures) and self.figures["cost_change"].value > 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Small:
+    """The small model on the test questions."""
+
+    figures: dict[str, Figure]
+    """accuracy, cost, missing_confidence and all of calibration.all_metrics."""
+    counts: dict[str, int]
+    """Answers by status; missing and distinct confidences; answers with confidence 0, 1 and the most frequent value."""
+    reliability: pd.DataFrame
+    """One row per bin: lower, upper, n, confidence, accuracy, low, high (Wilson interval)."""
+    histogram: pd.DataFrame
+    """One row per confidence or bin of confidences: confidence, width, right, wrong."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,21 +65,23 @@ class Evaluation:
     questions: int
     """Test questions."""
     calibration_questions: int
+    calibration_sha256: str
+    """Over ids, confidences and verdicts of the calibration questions; "" without any."""
     small: Small
     before: Small | None
     """The small model before RL on the same questions."""
     change: dict[str, Figure]
-    """After less before, for the figures of `small`; empty without `before`."""
+    """Figures of `small` minus those of `before`; empty without `before`."""
     large: dict[str, Figure]
     """accuracy and cost of the LLM alone."""
     areas: dict[str, Figure]
     points: list[Point]
-    """One a rule, then the transferred one where there is one."""
+    """One per rule, then the transferred one if there is one."""
     sweep: pd.DataFrame
     """See sweep.sweep."""
     before_sweep: pd.DataFrame | None
     oracle: pd.DataFrame
-    """See sweep.oracle."""
+    """See cascade_curve.oracle."""
     calibration: Levels | None = field(repr=False, default=None)
     test: Pairs | None = field(repr=False, default=None)
     """The test questions."""
@@ -86,8 +99,7 @@ def evaluate_dataset(
     cfg: CascadeConfig,
     transferred: Point | None = None,
 ) -> Evaluation:
-    """Measure one dataset. `transferred` is an operating point of another dataset to be tried on this one."""
-    levels = group(test)
+    """Measure one dataset. `transferred` is an operating point of another dataset to try on this one."""
     held_out = group(calibration) if calibration is not None and len(calibration) else None
     known = len(held_out) if held_out else 0
     rules = sorted(RULES, key=lambda rule: rule != cfg.rule)  # the configured one first
@@ -95,52 +107,48 @@ def evaluate_dataset(
     if transferred is not None:
         chosen.append((transferred.choice, transferred.chosen_on, transferred.calibration_questions))
     cuts = [c.threshold for c, _, _ in chosen if c.threshold is not None]
-    coarse = _coarse(levels, cfg, cuts)
-    drawn = resample(coarse, cfg.resamples, cfg.seed)
-    small, draws = measure_small(test, levels, coarse, drawn, cfg)
+    sample = _sample(test, cfg, cuts)
+    small, draws = measure_small(test, sample, cfg)
     old, change, old_sweep = None, {}, None
     if before is not None:
-        old_levels = group(before)
-        old_coarse = _coarse(old_levels, cfg, [])
-        old_drawn = resample(old_coarse, cfg.resamples, cfg.seed)  # same seed and N: paired with `drawn`
-        old, old_draws = measure_small(before, old_levels, old_coarse, old_drawn, cfg)
+        earlier = _sample(before, cfg, [])  # same seed and N: paired with `sample`
+        old, old_draws = measure_small(before, earlier, cfg)
         change = _change(small, draws, old, old_draws, cfg.level)
-        old_sweep = sweep(old_levels, old_coarse, old_drawn, cfg.level, cfg.thresholds)
-    line = curve(drawn)
+        old_sweep = sweep(earlier.exact, earlier.coarse, earlier.drawn, cfg.level, cfg.thresholds)
+    exact, tallies = sample.exact, (sample.exact.observed, sample.drawn)
+    lines, best = [curve(tally) for tally in tallies], oracle(sample.exact)
+    alone = [{"accuracy": line.llm_accuracy, "cost": line.llm_cost} for line in lines]
+    whole = [curve_figures(tally, line) for tally, line in zip(tallies, lines, strict=True)]
     return Evaluation(
         name=name,
         unit=test.unit,
         questions=len(test),
         calibration_questions=known,
+        calibration_sha256=calibration.sha256() if calibration is not None else "",
         small=small,
         before=old,
         change=change,
-        large=_large(curve(levels.observed), line, len(test), cfg.level),
-        areas=figures_of(_summary(levels.observed), _summary(drawn), len(test), cfg.level),
-        points=[_point(c, source, n, levels, coarse, line, cfg.level) for c, source, n in chosen],
-        sweep=sweep(levels, coarse, drawn, cfg.level, cfg.thresholds),
+        large=figures_of(*alone, len(test), cfg.level),
+        areas=figures_of(*whole, len(test), cfg.level),
+        points=[_point(c, source, n, sample, lines, cfg.level) for c, source, n in chosen],
+        sweep=sweep(exact, sample.coarse, sample.drawn, cfg.level, cfg.thresholds),
         before_sweep=old_sweep,
-        oracle=oracle(levels),
+        oracle=best,
         calibration=held_out,
         test=test,
     )
 
 
-def _summary(tally: Tally) -> dict[str, np.ndarray]:
-    """Figures of the whole curve."""
-    return {**areas(tally), **peer_figures(tally)}
-
-
-def _coarse(levels: Levels, cfg: CascadeConfig, thresholds: list[float]) -> Levels:
-    """Few enough levels for the bootstrap, with boundaries at the bins' edges and at every threshold of interest."""
-    edges = np.unique([*calibration.bin_edges(cfg.bins, cfg.ece_edges), *cfg.thresholds, *thresholds])
-    return coarsen(levels, edges=edges)
+def _sample(pairs: Pairs, cfg: CascadeConfig, thresholds: list[float]) -> Sample:
+    """The questions with resamples; levels have boundaries at the bins' edges and at every threshold of interest."""
+    edges = np.unique([*bin_edges(cfg.bins, cfg.ece_edges), *cfg.thresholds, *thresholds])
+    return draw_sample(pairs, edges, cfg.resamples, cfg.seed)
 
 
 def _change(
     small: Small, draws: dict[str, np.ndarray], old: Small, old_draws: dict[str, np.ndarray], level: float
 ) -> dict[str, Figure]:
-    """After less before. The draws are paired question by question, and the binning bias largely cancels."""
+    """Figures after RL minus before. Resamples are paired by question, so the binning bias largely cancels."""
     change = {}
     for name, figure in small.figures.items():
         low, high = interval(draws[name] - old_draws[name], level)
@@ -149,36 +157,58 @@ def _change(
     return change
 
 
-def _large(observed: Curve, drawn: Curve, n: int, level: float) -> dict[str, Figure]:
-    values = {"accuracy": observed.llm_accuracy, "cost": observed.llm_cost}
-    return figures_of(values, {"accuracy": drawn.llm_accuracy, "cost": drawn.llm_cost}, n, level)
-
-
-def _point(
-    choice: Choice, source: str, known: int, levels: Levels, coarse: Levels, drawn: Curve, level: float
-) -> Point:
-    """The test figures of one chosen threshold."""
+def _point(choice: Choice, source: str, known: int, sample: Sample, lines: list[Curve], level: float) -> Point:
+    """The test figures of one chosen threshold; `lines` are the observed curve and the resampled one."""
     figures: dict[str, Figure] = {}
     if choice.threshold is not None:
-        here = curve(levels.observed).at(int(depth_of(levels, choice.threshold)))
-        draws = drawn.at(int(depth_of(coarse, choice.threshold)))
-        figures = figures_of(_point_values(here), _point_values(draws), len(levels), level)
+        here = at_threshold(lines[0], sample.exact, choice.threshold)
+        draws = at_threshold(lines[1], sample.coarse, choice.threshold)
+        figures = figures_of(point_figures(here), point_figures(draws), len(sample.exact), level)
     return Point(choice=choice, chosen_on=source, calibration_questions=known, figures=figures)
 
 
-def _point_values(here: Curve) -> dict[str, np.ndarray]:
-    llm_cost = np.asarray(here.llm_cost, np.float64)
-    relative = np.divide(here.cost, llm_cost, out=np.full(llm_cost.shape, np.nan), where=llm_cost > 0)
-    deferred = here.cost - here.slm_cost
-    spend = np.divide(deferred, llm_cost, out=np.full(llm_cost.shape, np.nan), where=llm_cost > 0)
+def measure_small(pairs: Pairs, sample: Sample, cfg: CascadeConfig) -> tuple[Small, dict[str, np.ndarray]]:
+    """The small model's figures, and the draws [R] behind them."""
+    value, wrong, right = _given(sample.exact, sample.exact.observed)
+    diagram = reliability(value, wrong, right, cfg.bins, cfg.ece_edges, cfg.level)
+    bars = histogram(value, wrong, right)
+    values, draws = sample.centred(partial(_values, cfg=cfg))
+    figures = figures_of(values, draws, int((~np.isnan(pairs.confidence)).sum()), cfg.level)
+    for name in ("accuracy", "cost", "missing_confidence"):
+        figures[name].n = len(pairs)
+    counts = _counts(pairs, sample.exact)
+    return Small(figures=figures, counts=counts, reliability=diagram, histogram=bars), draws
+
+
+def _given(levels: Levels, tally: Tally) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Confidence [K], wrong and right answers [..., K] of the levels that hold a confidence."""
+    first = levels.missing
+    right = tally.slm_right[..., first:]
+    return levels.value[first:], tally.size[..., first:] - right, right
+
+
+def _values(levels: Levels, tally: Tally, cfg: CascadeConfig) -> dict[str, np.ndarray]:
+    """Every figure of the small model [...]; the equal-mass bins are those of the questions themselves."""
+    value, wrong, right = _given(levels, tally)
+    total = tally.size.sum(-1)
+    mass_of = equal_mass(levels.observed.size[levels.missing :], cfg.bins)
     return {
-        "accuracy": here.accuracy,
-        "cost": here.cost,
-        "deferral_rate": here.deferral_rate,
-        "selective_accuracy": here.selective_accuracy,
-        "accuracy_change": here.accuracy - here.llm_accuracy,
-        "cost_change": relative - 1,
-        "llm_spend": spend,
-        "break_even_ratio": np.divide(1, 1 - spend, out=np.full(spend.shape, np.nan), where=spend < 1 - 1e-12),
-        "ibc_lift": ibc_lift(here),
+        "accuracy": tally.slm_right.sum(-1) / total,
+        "cost": tally.slm_cost / total,
+        "missing_confidence": tally.size[..., : levels.missing].sum(-1) / total,
+        **all_metrics(value, wrong, right, cfg.bins, cfg.ece_edges, mass_of),
+    }
+
+
+def _counts(pairs: Pairs, levels: Levels) -> dict[str, int]:
+    status, number = np.unique(pairs.status[pairs.status != ""].astype(str), return_counts=True)
+    size, first = levels.observed.size, levels.missing
+    given = dict(zip(levels.value[first:], size[first:], strict=True))
+    return {
+        **{f"status_{s}": int(n) for s, n in zip(status, number, strict=True)},
+        "missing_confidence": int(size[:first].sum()),
+        "distinct_confidences": len(given),
+        "confidence_at_0": int(given.get(0.0, 0)),
+        "confidence_at_1": int(given.get(1.0, 0)),
+        "confidence_at_mode": int(max(given.values(), default=0)),
     }

@@ -1,36 +1,53 @@
-"""Recorded answers graded anew: the verdicts that our parser and graders give to the recorded texts."""
+"""Grade recorded answers again: the verdicts of our own parser and graders on the recorded texts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from corea.errors import UserError
-from corea.tasks.grading import grade_many
-from corea.tasks.parsing import tag_contents
+from corea.tasks.grading import final_answer, grade_many
+from corea.types import Outcome
 
 TEXTUAL = ("exact", "numeric", "choice", "math")
 """Graders that need nothing but the gold answer."""
-LAST = 300
-"""Characters at the end of an unmarked text that are searched for the answer."""
+JUDGED = (Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED)
+"""Outcomes that are a verdict on the answer."""
+MARKS = ("</answer>", "boxed")
+"""Marks of an answer in a text that count more than the answer that another tool has recorded."""
 
 
-def regrader(grader: str) -> Callable[[pd.DataFrame, str], tuple[np.ndarray, np.ndarray]]:
-    """The function that run_evaluation takes: frame, path -> (verdicts [rows], answers that were graded [rows])."""
+@dataclass(slots=True, kw_only=True)
+class Regraded:
+    """Our verdicts on the R rows of an answers table."""
+
+    verdicts: np.ndarray
+    """[R] 1.0 correct, 0.0 not; NaN where there is nothing to grade, or the grader gave no verdict (see outcomes)."""
+    answers: np.ndarray
+    """[R] answer that was graded, or None."""
+    outcomes: np.ndarray
+    """[R] str, see corea.types.Outcome; "" where there is nothing to grade."""
+    notes: np.ndarray
+    """[R] str, the reason in one line where the outcome does not say it."""
+
+
+def regrader(grader: str) -> Callable[[pd.DataFrame, str], Regraded]:
+    """The function that run_evaluation takes: frame, path -> Regraded."""
     return lambda frame, path: regrade(frame, path, grader)
 
 
-def regrade(frame: pd.DataFrame, path: str, grader: str) -> tuple[np.ndarray, np.ndarray]:
+def regrade(frame: pd.DataFrame, path: str, grader: str) -> Regraded:
     """Grade every row of an answers table.
 
     Args:
         frame: with the columns gold and text or answer; path names it in messages.
         grader: one of TEXTUAL.
 
-    Returns:
-        verdicts [rows] 1.0, 0.0, or NaN where there is neither text nor answer; answers [rows] that were graded.
+    Raises:
+        UserError: a column or a gold is missing.
     """
     if "gold" not in frame or not {"text", "answer"} & set(frame):
         raise UserError(f"{path}: audit={grader}: needs the columns gold and text or answer; columns={{gold:...}} maps")
@@ -38,46 +55,30 @@ def regrade(frame: pd.DataFrame, path: str, grader: str) -> tuple[np.ndarray, np
     if lacking.any():
         first = frame.loc[lacking, "question_id"].iloc[0]
         raise UserError(f"{path}: audit={grader}: {int(lacking.sum())} rows have no gold, first question {first}")
-    blank = [None] * len(frame)
-    texts = frame["text"].to_numpy(object, na_value=None) if "text" in frame else blank
-    recorded = frame["answer"].to_numpy(object, na_value=None) if "answer" in frame else blank
-    answers = np.full(len(frame), None, object)
-    answers[:] = [final_answer(text, answer, grader) for text, answer in zip(texts, recorded, strict=True)]
+    texts, recorded = (_listed(frame, name) for name in ("text", "answer"))
+    given = [graded_answer(text, answer, grader) for text, answer in zip(texts, recorded, strict=True)]
     golds = frame["gold"].tolist()
-    pairs = list(dict.fromkeys((g, a) for g, a in zip(golds, answers, strict=True) if a is not None))
+    pairs = list(dict.fromkeys((g, a) for g, a, t in zip(golds, given, texts, strict=True) if a is not None or t))
     graded = grade_many([g for g, _ in pairs], [a for _, a in pairs], grader)
-    found = {pair: float(bool(v.correct)) for pair, v in zip(pairs, graded, strict=True)}
-    verdicts = [
-        found[g, a] if a is not None else 0.0 if text else np.nan
-        for g, a, text in zip(golds, answers, texts, strict=True)
-    ]
-    return np.array(verdicts, np.float64), answers
+    found = dict(zip(pairs, graded, strict=True))
+    rows = [found[g, a] if a is not None or t else None for g, a, t in zip(golds, given, texts, strict=True)]
+    judged = [v is not None and v.outcome in JUDGED for v in rows]
+    answers = np.full(len(frame), None, object)
+    answers[:] = given
+    return Regraded(
+        verdicts=np.array([float(bool(v.correct)) if ok else np.nan for v, ok in zip(rows, judged, strict=True)]),
+        answers=answers,
+        outcomes=np.array(["" if v is None else v.outcome.value for v in rows], object),
+        notes=np.array(["" if v is None else v.note for v in rows], object),
+    )
 
 
-def final_answer(text: str | None, recorded: str | None, grader: str) -> str | None:
-    """What a text answers: its last <answer> tag, else its last \\boxed{}, else the recorded answer, else its end."""
-    if text:
-        tagged = tag_contents(text, "answer")
-        if tagged:
-            return last_boxed(tagged[-1]) or tagged[-1]
-        boxed = last_boxed(text)
-        if boxed is not None:
-            return boxed
-    if recorded:
+def _listed(frame: pd.DataFrame, name: str) -> list[str | None]:
+    return frame[name].to_numpy(object, na_value=None).tolist() if name in frame else [None] * len(frame)
+
+
+def graded_answer(text: str | None, recorded: str | None, grader: str) -> str | None:
+    """The answer to grade: that of a text with one of MARKS, else the recorded one, else that of the text."""
+    if recorded and not (text and any(mark in text for mark in MARKS)):
         return recorded
-    if not text or not text.strip():
-        return None
-    return text.strip()[-LAST:] if grader == "numeric" else text.strip().splitlines()[-1][-LAST:]
-
-
-def last_boxed(text: str) -> str | None:
-    """Contents of the last \\boxed{...} whose braces are closed."""
-    start = text.rfind("\\boxed{")
-    while start >= 0:
-        depth = 0
-        for end in range(start + 6, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                return text[start + 7 : end].strip() or None
-        start = text.rfind("\\boxed{", 0, start)
-    return None
+    return (final_answer(text, grader) if text else None) or recorded or None

@@ -1,7 +1,7 @@
-"""report.html: one file with everything in it, the story first, charts to hover over. Needs no network to be read.
+"""report.html: one self-contained file with the findings and interactive charts; it needs no network.
 
-The page is web/report.html (jinja2) with web/report.css and web/report.js; this module makes its numbers. Plotly's
-JavaScript comes from the installed plotly package, compressed.
+The page is the jinja2 template web/report.html with web/report.css and web/*.js; this module fills it. Plotly's
+JavaScript is taken from the installed plotly package, compressed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from pathlib import Path
 
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import sentence as audit_sentence
-from corea.evaluation.results import Results, models_of
+from corea.evaluation.results import Results
 from corea.prices import USD
 from corea.report import html_tables, sentences
 from corea.report.chart_data import page_data
-from corea.report.result_files import file_hash
 from corea.runtime import atomic_write
 
 WEB = Path(__file__).parent / "web"
@@ -68,7 +67,7 @@ def render(results: Results) -> str:
         training=bool(data["training"]),
         signals=bool(results.signals),
         tiers=bool(results.tiers),
-        price_list=Markup(html_tables.price_list(results.answers)),
+        price_list=Markup(html_tables.price_list(results.answers.meta.get("prices") or {})),
         audit=audit_sentence(results.audit) if results.audit else "",
         disagreements=Markup(html_tables.disagreements_table(results.audit)) if results.audit else "",
         level=f"{100 * results.cfg.level:g}",
@@ -76,8 +75,8 @@ def render(results: Results) -> str:
         notes=results.notes,
         answers={
             "file": Path(results.answers.path).name,
-            "sha256": file_hash(results.answers.path),
-            "rows": f"{len(results.answers.frame):,}",
+            "sha256": results.answers.sha256,
+            "rows": f"{results.answers.rows:,}",
         },
         css=Markup((WEB / "report.css").read_text(encoding="utf-8")),
         js=Markup("".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)),
@@ -88,7 +87,7 @@ def render(results: Results) -> str:
 
 @cache
 def _plotly() -> str:
-    """Plotly's JavaScript, gzip in base64. Found without importing plotly, which would take longer than the report."""
+    """Plotly's JavaScript, gzip in base64. Located without importing plotly, which is slow."""
     spec = importlib.util.find_spec("plotly")
     assert spec is not None, "plotly is a dependency of corea"
     script = Path(str(spec.origin)).parent / "package_data" / "plotly.min.js"
@@ -96,7 +95,7 @@ def _plotly() -> str:
 
 
 def _title(results: Results) -> str:
-    models = models_of(results.answers)
+    models = results.answers.models
     if len(models) < 2 or not all(models.values()):
         return "What this cascade saves"
     tiers = [" or ".join(models[tier]) for tier in sorted(models)]
@@ -104,7 +103,7 @@ def _title(results: Results) -> str:
 
 
 def _tiles(results: Results) -> list[dict[str, str]]:
-    """The four figures that people ask for first."""
+    """The figures at the top of the page: cost, accuracy, deferral, calibration."""
     e, level = results.first, f"{100 * results.cfg.level:g} %"
     point = e.point(results.cfg.rule)
     tiles = []

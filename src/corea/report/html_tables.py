@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from html import escape
+from typing import Any
 
-from corea.answers.table import Answers
 from corea.cascade.chains import TierResults
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import Audit
@@ -50,7 +50,7 @@ def _cell(figure: Figure | None, scale: float = 1.0, digits: int = 3, signed: bo
 
 
 def rules_table(e: Evaluation) -> str:
-    """HTML table: one row a rule."""
+    """HTML table: one row per rule."""
     cost = "cost, % against the LLM" if e.unit == USD else "LLM calls, %"
     head = ("rule", "threshold", "sent to the LLM", "pass@1", "points against the LLM", cost, "cost")
     rows = []
@@ -76,7 +76,7 @@ def rules_table(e: Evaluation) -> str:
 
 
 def metrics_table(e: Evaluation) -> str:
-    """HTML table: one row a metric of the small model; before, after and change where there is a before."""
+    """HTML table: one row per metric of the small model; before, after and change if there is a model before RL."""
     head = ("metric", "before RL", "after RL", "change") if e.before else ("metric", "value")
     rows = []
     for key, label in METRICS.items():
@@ -98,7 +98,7 @@ def _table(head: tuple[str, ...], rows: list[str]) -> str:
 
 
 def signals_table(rows: list[SignalRow], e: Evaluation) -> str:
-    """HTML table: one row a signal; a star marks a difference to the first row with p < 0.05 (paired bootstrap)."""
+    """HTML table: one row per signal; a star marks a difference to the first row with p < 0.05 (paired bootstrap)."""
     if not rows:
         return ""
     cost = "cost, % of the LLM" if e.unit == USD else "LLM calls, %"
@@ -164,10 +164,10 @@ def tiers_table(results: TierResults) -> str:
     return _table(("tiers", "thresholds", "pass@1", "points against the first pair", "cost, %"), rows)
 
 
-def price_list(answers: Answers) -> str:
-    """HTML table: what each tier costs, with source and date; empty where the table does not say."""
+def price_list(prices: dict[str, dict[str, Any]]) -> str:
+    """HTML table: what each tier costs, with source and date; empty if the answers table does not say."""
     rows = []
-    for tier, price in sorted((answers.meta.get("prices") or {}).items()):
+    for tier, price in sorted(prices.items()):
         own = price.get("gpu_hour") is not None
         cells = [
             f"{price[k]:g}" if price.get(k) is not None and not own else "–" for k in ("input", "cached", "output")
@@ -180,13 +180,13 @@ def price_list(answers: Answers) -> str:
 
 
 LISTED = 300
-"""Disagreements in the report; audit.csv holds all."""
+"""Most findings of the audit in the report; audit.csv holds all."""
 TEXT = 1500
-"""Last characters of a text in the report."""
+"""Length of the end of a text that the report shows."""
 
 
 def moves_table(audit: Audit, name: str) -> str:
-    """HTML table: figures by the recorded verdicts and by ours."""
+    """HTML table: figures with the recorded verdicts and with ours."""
     rows = []
     for row in audit.moves[audit.moves["dataset"] == name].itertuples():
         change = Figure(value=row.change, low=row.low, high=row.high, n=0)
@@ -196,8 +196,8 @@ def moves_table(audit: Audit, name: str) -> str:
 
 
 def disagreements_table(audit: Audit) -> str:
-    """HTML table: one row an answer on which the recorded verdict and ours differ."""
-    table = audit.disagreements
+    """HTML table: one row per answer on which the verdicts differ or that the grader could not judge."""
+    table = audit.findings
     if not len(table):
         return ""
     verdict = {True: "right", False: "wrong"}
@@ -207,7 +207,9 @@ def disagreements_table(audit: Audit) -> str:
         cut = ("… " if len(text) > TEXT else "") + text[-TEXT:]
         asked = row.get("question") if isinstance(row.get("question"), str) else ""
         names = [escape(str(row[k])) for k in ("question_id", "model") if isinstance(row.get(k), str)]
-        marks = [verdict[bool(row["recorded"])], verdict[bool(row["regraded"])]]
+        judged = row["regraded"] is not None
+        marks = [verdict[bool(row["recorded"])], verdict[bool(row["regraded"])] if judged else "not judged"]
+        marks.append(escape(row["note"] or row["outcome"].replace("_", " ")))
         cells = [" · tier ".join([names[0], str(row["tier"])]) + (f" ({names[1]})" if len(names) > 1 else "")]
         cells += [escape(str(row.get("gold"))), escape(str(row.get("answer"))), *marks]
         cells.append(f"<details><summary>open</summary><p>{escape(asked)}</p><pre>{escape(cut)}</pre></details>")
@@ -215,6 +217,5 @@ def disagreements_table(audit: Audit) -> str:
     more = (
         f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv holds all.</p>' if len(table) > LISTED else ""
     )
-    return (
-        f'<div class="wide">{_table(("answer of", "gold", "given", "recorded", "regraded", "texts"), rows)}</div>{more}'
-    )
+    head = ("answer of", "gold", "given", "recorded", "regraded", "why", "texts")
+    return f'<div class="wide">{_table(head, rows)}</div>{more}'

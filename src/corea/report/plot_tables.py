@@ -1,15 +1,18 @@
-"""Numbers behind every figure, as tables; plots.py and report.py only draw them.
+"""Tables behind every plot; plots.py, comparison_plots.py and chart_data.py only draw them.
 
-Costs are drawn relative to the LLM alone (100 %), so that datasets and price levels compare; where the table has no
-prices they are LLM calls per 100 questions.
+Costs are relative to the LLM alone (100 %), so that datasets and price levels are comparable; without prices they are
+LLM calls per 100 questions.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.results import Results
 from corea.prices import USD
 
 TRAINING = {
@@ -30,7 +33,7 @@ TRAINING = {
 
 
 def percent_of_llm(cost: np.ndarray | float, evaluation: Evaluation) -> np.ndarray:
-    """Cost as per cent of the LLM alone; NaN where the LLM costs nothing."""
+    """Cost as per cent of the LLM alone; NaN if the LLM costs nothing."""
     base = evaluation.large["cost"].value
     return np.asarray(cost, np.float64) * 100 / (base if base > 0 else np.nan)
 
@@ -55,7 +58,7 @@ def cost_text(value: float, unit: str) -> str:
 
 def prepare_pareto(evaluation: Evaluation) -> pd.DataFrame:
     """Rows: series (cascade, before, random, oracle, slm, llm, rule names), cost in %, accuracy, its interval,
-    threshold, deferral_rate, cost (absolute). In the order in which a line is drawn."""
+    threshold, deferral_rate, cost (absolute). Rows of a line are in plotting order."""
     small, large = evaluation.small.figures, evaluation.large
     parts = [_line("cascade", evaluation.sweep)]
     if evaluation.before_sweep is not None:
@@ -111,14 +114,14 @@ def _rule_row(point: Point) -> pd.DataFrame:
 
 
 def thin(table: pd.DataFrame, most: int = 400) -> pd.DataFrame:
-    """At most `most` rows, evenly spread, both ends kept: a figure has no more pixels."""
+    """At most `most` rows, evenly spread, both ends kept: a plot shows no more."""
     if len(table) <= most:
         return table
     return table.iloc[np.unique(np.linspace(0, len(table) - 1, most).astype(int))]
 
 
 def prepare_reliability(evaluation: Evaluation) -> pd.DataFrame:
-    """The bins of the reliability diagram, column `when` says after or before RL."""
+    """The bins of the reliability diagram, column `when`: before or after RL."""
     parts = [evaluation.small.reliability.assign(when="after")]
     if evaluation.before is not None:
         parts.append(evaluation.before.reliability.assign(when="before"))
@@ -126,7 +129,7 @@ def prepare_reliability(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def prepare_histogram(evaluation: Evaluation) -> pd.DataFrame:
-    """Right and wrong answers by confidence, column `when` says after or before RL."""
+    """Right and wrong answers by confidence, column `when`: before or after RL."""
     parts = [evaluation.small.histogram.assign(when="after")]
     if evaluation.before is not None:
         parts.append(evaluation.before.histogram.assign(when="before"))
@@ -134,7 +137,7 @@ def prepare_histogram(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def prepare_thresholds(evaluation: Evaluation) -> pd.DataFrame:
-    """Accuracy, deferral and relative cost over the threshold, one row a threshold up to 1."""
+    """Accuracy, deferral and relative cost over the threshold, one row per threshold up to 1."""
     table = evaluation.sweep.copy()
     table["threshold"] = table["threshold"].clip(upper=1.01)
     table["cost_percent"] = percent_of_llm(table["cost"], evaluation)
@@ -154,3 +157,39 @@ def prepare_training(metrics: pd.DataFrame | None) -> pd.DataFrame:
         parts.append(part)
     columns = ["panel", "step", "value", "smooth"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def prepare_signals(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
+    """Rows: signal, cost_percent, accuracy, deferral_rate at every threshold of every signal."""
+    parts = []
+    for row in results.signals.get(name, []):
+        line = thin(row.line)
+        parts.append(line.assign(signal=row.name, cost_percent=percent_of_llm(line["cost"], e)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def prepare_tiers(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
+    """Rows: chain, cost_percent, accuracy of the test questions along each chain's calibration frontier."""
+    table = results.tiers[name].frontier.sort_values("cost")
+    return table.assign(cost_percent=percent_of_llm(table["cost"], e))
+
+
+def prepare_audit(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
+    """Rows: verdicts (recorded, regraded), cost_percent, accuracy with its band."""
+    assert results.audit is not None, "an audit was made"
+    both = results.audit.evaluations[name]
+    parts = []
+    for label, sweep in (("recorded", both.before_sweep), ("regraded", both.sweep)):
+        assert sweep is not None, "evaluated with both verdicts"
+        parts.append(sweep.assign(verdicts=label, cost_percent=percent_of_llm(sweep["cost"], e)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def comparisons(results: Results, shown: Sequence[Evaluation]) -> dict[str, list[tuple[Evaluation, pd.DataFrame]]]:
+    """Tables of the figures that compare, one panel per dataset; figures without a panel are left out."""
+    figures = {
+        "signals": [(e, prepare_signals(results, e, e.name)) for e in shown if results.signals.get(e.name)],
+        "tiers": [(e, prepare_tiers(results, e, e.name)) for e in shown if e.name in results.tiers],
+        "audit": [(e, prepare_audit(results, e, e.name)) for e in shown if results.audit is not None],
+    }
+    return {name: panels for name, panels in figures.items() if panels}

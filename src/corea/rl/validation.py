@@ -42,12 +42,12 @@ class Validation:
     def questions(self) -> list[Question]:
         """The same questions at every step, built on first use."""
         if not self._questions:
-            self._questions = validation_questions(self.cfg.data, self.cfg.trainer.panel_questions)
+            self._questions = validation_questions(self.cfg.data, self.cfg.trainer.validation_questions)
         return self._questions
 
     def is_due(self, step: int) -> bool:
         """Whether validation is scheduled after step `step` (from 1)."""
-        every = self.cfg.trainer.panel_every
+        every = self.cfg.trainer.validation_every
         return bool(every) and step % every == 0
 
     def run(self) -> ValidationResult:

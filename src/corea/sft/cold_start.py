@@ -23,6 +23,7 @@ from corea.logger import Logger
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
+from corea.tabular import read_rows
 from corea.tasks.grading import grade_many
 from corea.tasks.held_out import family_questions
 from corea.tasks.mixes import TrainingStream
@@ -121,15 +122,7 @@ def read_pairs(path: str) -> list[dict[str, Any]]:
         raise UserError(
             f"pairs={path}: no such file; allowed is a JSONL or Parquet file with columns prompt and completion"
         )
-    if file.suffix == ".parquet":
-        import pandas as pd
-
-        rows = pd.read_parquet(file).to_dict("records")
-    else:
-        try:
-            rows = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
-        except json.JSONDecodeError as error:
-            raise UserError(f"pairs={path}: not JSONL: {error}") from error
+    rows = read_rows(file)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not {"prompt", "completion"} <= row.keys():
             raise UserError(f"pairs={path}, row {number}: columns prompt and completion are required")

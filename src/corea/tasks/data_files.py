@@ -1,64 +1,17 @@
-"""Rows of data sets: local files (JSONL, Parquet, CSV), hub data sets at a pinned revision, or the user's own function.
+"""Rows of data sets: local files (corea.tabular), hub data sets at a pinned revision, or the user's own function.
 
-Code that comes with a data set is never executed: files are read by pyarrow, pandas and json, and hub data sets by
-`datasets`, which loads no scripts.
+Code that comes with a data set is never executed: `datasets` loads no scripts of a hub data set.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
+from corea.tabular import ALLOWED, read_rows, table_kind, table_stem
 from corea.user_code import load_function
-
-KINDS = (".jsonl", ".json", ".parquet", ".csv")
-
-
-def read_file(path: Path, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of one file; of a Parquet file only `columns`, if given. Missing columns are ignored.
-
-    Raises:
-        UserError: the contents do not match the file name extension.
-    """
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            names = pq.read_schema(path).names
-            present = [name for name in names if name in columns] if columns else None
-            return pq.read_table(path, columns=present or None).to_pylist()
-        if path.suffix == ".csv":
-            import pandas as pd
-
-            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
-        raise UserError(f"{path}: not a {path.suffix[1:]} file ({' '.join(str(error).split())[:120]})") from error
-    return list(_json_lines(path))
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    if path.suffix == ".json" and text.lstrip().startswith("["):
-        text = "\n".join(json.dumps(row) for row in _load(text, path, "file"))
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = _load(line, path, f"line {number}")
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: a JSON object is required")
-            yield row
-
-
-def _load(text: str, path: Path, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path}, {where}: not JSON ({error})") from error
 
 
 def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
@@ -70,17 +23,18 @@ def split_files(folder: Path, split: str, subset: str | None) -> list[Path]:
     Raises:
         UserError: there are no such files.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix in KINDS and not p.name.startswith("."))
+    files = sorted(p for p in folder.rglob("*") if table_kind(p) and not p.name.startswith("."))
     if subset:
-        files = [p for p in files if p.stem == subset or subset in p.relative_to(folder).parts] or files
-    named = [p for p in files if p.stem == split or p.stem.startswith(f"{split}-")]
+        files = [p for p in files if table_stem(p) == subset or subset in p.relative_to(folder).parts] or files
+    named = [p for p in files if table_stem(p) == split or table_stem(p).startswith(f"{split}-")]
     if not named and subset:
-        named = [p for p in files if p.stem == subset]
+        named = [p for p in files if table_stem(p) == subset]
     if not named:
         raise UserError(
             f"{folder}: no file for split {split!r}: allowed is {split}.jsonl, {split}.parquet or {split}.csv"
         )
-    return [p for p in named if p.suffix == named[0].suffix]
+    first = named[0]
+    return [p for p in named if (table_kind(p), p.suffix) == (table_kind(first), first.suffix)]
 
 
 def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -92,10 +46,10 @@ def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]
     location = Path(path)
     if not location.exists():
         raise UserError(f"{path}: no such file or folder")
-    if location.is_file() and location.suffix not in KINDS:
-        raise UserError(f"{path}: allowed is a file that ends in {', '.join(KINDS)}")
+    if location.is_file() and table_kind(location) is None:
+        raise UserError(f"{path}: allowed is a file that ends in {ALLOWED}")
     files = [location] if location.is_file() else split_files(location, split, subset)
-    return [row for file in files for row in read_file(file, columns)]
+    return [row for file in files for row in read_rows(file, columns)]
 
 
 def own_rows(name: str, split: str, source: str) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from corea.config.data_schema import DataConfig, SourceConfig
 from corea.errors import UserError
+from corea.tabular_text import ENDINGS
 from corea.tasks.contamination import HeldOut, Screening, screen
-from corea.tasks.data_files import KINDS
 from corea.tasks.gym import gym_question
 from corea.tasks.seeds import base_seed
 from corea.tasks.sets import DataSet
@@ -129,7 +129,7 @@ def local_copy(data: DataConfig, name: str) -> str:
     assert data.path is not None
     root = Path(data.path)
     names = [s.name for f in data.families.values() for s in f.sources if s.task is None and s.path is None]
-    for candidate in (root / name, *(root / f"{name}{kind}" for kind in KINDS)):
+    for candidate in (root / name, *(root / f"{name}{kind}" for kind in ENDINGS)):
         if candidate.exists():
             return str(candidate)
     if len(set(names)) == 1 and root.exists():

@@ -17,7 +17,6 @@ from corea.types import Parsed, Status
 
 _NUMBER = re.compile(r"\+?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TAGS = {name: re.compile(f"<(/?){name}>") for name in ("think", "answer", "confidence")}
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
 _LAYOUT = {
     True: re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*<confidence>.*</confidence>\s*", re.DOTALL),
     False: re.compile(r"\s*<think>.*</think>\s*<answer>.*</answer>\s*", re.DOTALL),
@@ -102,30 +101,3 @@ def parse_completion(text: str, finish_reason: str, *, percent: bool = False, ex
         status = Status.OK
     well_formed = status is Status.OK and finish_reason == "stop" and is_well_formed(text, expect_confidence)
     return Parsed(answer=answer, confidence=confidence, status=status, well_formed=well_formed)
-
-
-def answer_in_prose(text: str) -> str | None:
-    """The final answer of a text that nobody asked for tags: what other systems have recorded.
-
-    The first there is of: the last answer tag, the last `\\boxed{...}`, the line behind the last `####`, the last
-    sentence that holds a digit, the last sentence.
-    """
-    if answers := tag_contents(text, "answer"):
-        return answers[-1]
-    if (boxed := _last_boxed(text)) is not None:
-        return boxed
-    if lines := text.rpartition("####")[2].strip().splitlines() if "####" in text else []:
-        return lines[0].strip()
-    sentences = [s.strip() for s in _SENTENCE_END.split(text) if s.strip()]
-    numbers = [s for s in sentences if any(c.isdigit() for c in s)]
-    return (numbers or sentences or [None])[-1]
-
-
-def _last_boxed(text: str) -> str | None:
-    start = text.rfind("\\boxed{")
-    depth = 0
-    for place in range(start + 6, len(text)) if start >= 0 else ():
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if depth == 0:
-            return text[start + 7 : place].strip() or None
-    return None

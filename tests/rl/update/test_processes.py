@@ -47,9 +47,14 @@ def results(tmp_path_factory):
 STAGES = [0, 1, 2, 3]
 
 
+@pytest.fixture(scope="module")
+def expected():
+    """Gradients of one process in plain torch."""
+    return plain_update(random_llama(), random_rows(), trainer_config(loss=LossConfig()), steps=1)
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_gradients_are_those_of_one_process(results, stage):
-    expected = plain_update(random_llama(), random_rows(), trainer_config(loss=LossConfig()), steps=1)
+def test_gradients_are_those_of_one_process(results, expected, stage):
     scale = max(g.abs().max() for g in expected).item()
     for found in results[1][stage]:  # both ranks hold the whole gradient
         for one, other in zip(found["gradients"], expected, strict=True):

@@ -27,7 +27,8 @@ from corea.engines.loading import encode_prompt, eos_ids
 from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.engines.remote.openai_chat import OpenAIEngine, read_key
 from corea.errors import UserError
-from corea.runtime import atomic_write, run_dir
+from corea.run_folder import run_dir
+from corea.runtime import atomic_write
 from corea.types import Completion, Message, Sampling
 
 

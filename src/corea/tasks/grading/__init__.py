@@ -1,9 +1,14 @@
 """Verdicts: is the parsed answer the gold one?
 
-`grade` and `grade_many` are all that the other packages need. What is cheap and cannot hang is judged in this process;
-mathematics and functions of the user's run in worker processes with limits on time and memory (`pool`).
+`grade` and `grade_many` are all that the other packages need, and `unreadable_warning` before a run. What is bounded is
+judged in this process; math-verify, scorers and functions of the user's run in worker processes with limits on time and
+memory (`pool`).
+
+    answer -> normal (one spelling) -> forms (number, expression, words, list, relation) -> comparing -> verdict with note
 """
 
+from corea.tasks.grading.final_answer import final_answer
+from corea.tasks.grading.golds import Unreadable, unreadable_golds, unreadable_warning
 from corea.tasks.grading.graders import GRADERS, read_choice, read_number
 from corea.tasks.grading.names import allowed_graders, known_grader
 from corea.tasks.grading.pool import close_pool, set_limits
@@ -11,12 +16,16 @@ from corea.tasks.grading.verdicts import grade, grade_many
 
 __all__ = [
     "GRADERS",
+    "Unreadable",
     "allowed_graders",
     "close_pool",
+    "final_answer",
     "grade",
     "grade_many",
     "known_grader",
     "read_choice",
     "read_number",
     "set_limits",
+    "unreadable_golds",
+    "unreadable_warning",
 ]

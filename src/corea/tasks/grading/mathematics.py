@@ -1,122 +1,178 @@
-"""Equality as mathematics: first by exact numbers and text, which is cheap and safe, then by math-verify.
+"""Equality as mathematics. Everything that the readers here know is judged by them, in this process and within bounds.
 
-math-verify (https://github.com/huggingface/Math-Verify) wants the gold parsed too: a raw string compares as text, which
-is how labels go wrong that other systems have published. Its own time limit is an alarm signal that only the main
-thread can set; here the limits are those of the worker process instead.
+math-verify (https://github.com/huggingface/Math-Verify) judges what they do not know: golds with sums and integrals, and
+with `data.grading.unevaluated=right` such answers. It may take any time and memory, so it only runs in a worker. Its own
+time limit is an alarm signal that only the main thread can set; here the limits are those of the worker process.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from fractions import Fraction
 from functools import lru_cache
 
-ROUNDING = Fraction(1, 1000)
-"""Numbers further apart are different, however math-verify rounds them."""
-_INTEGER = r"[-+]?\s*(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,300})"
-_PLAIN = re.compile(rf"{_INTEGER}(\.[0-9]{{1,300}})?|[-+]?(\.[0-9]{{1,300}})")
-_START = re.compile(
-    rf"(?:{_INTEGER}(?:\.[0-9]{{1,300}})?(?:\s*/\s*[0-9]{{1,300}})?|[-+]?\.[0-9]{{1,300}})(?![0-9.,]*[0-9])"
+from corea.tasks.grading.asked import asked
+from corea.tasks.grading.comparing import Terms, compare
+from corea.tasks.grading.expressions import Unevaluated, Unread
+from corea.tasks.grading.forms import Form, Number, Words, read_form
+from corea.tasks.grading.normal import folded, normal, squeezed, strip_end
+from corea.tasks.grading.prose import boxed_answer, sentence_answer, without_lead
+from corea.tasks.grading.rulings import CORRECT, UnreadableGold, unevaluated, unparsed, unreadable_gold, wrong
+from corea.types import Question, Verdict
+
+MAX_WORDS = 12
+"""A gold of more words is prose, which no answer can be held against."""
+_LETTERS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+_KNOWN = frozenset(
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "exp",
+        "sqrt",
+        "lim",
+        "max",
+        "min",
+        "dx",
+        "dy",
+        "dt",
+        "dz",
+        "pi",
+    ]
 )
-_PI = re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])")
-_RATIO = re.compile(
-    r"([-+]?)\s*(?:\\[dt]?frac\s*\{\s*([0-9]{1,300})\s*\}\s*\{\s*([0-9]{1,300})\s*\}|([0-9]{1,300})\s*/\s*([0-9]{1,300}))"
-)
 
 
-def strip_math(text: str) -> str:
-    """Without white space at the ends, dollar signs around it and a full stop behind it."""
-    return text.strip().strip("$").strip().rstrip(".").strip()
+@lru_cache(maxsize=4096)
+def gold_text(gold: str) -> str:
+    """The gold answer in normal form; of a GSM8K solution what stands behind `####`."""
+    return without_lead(normal(gold.rpartition("####")[2]))
 
 
-def plain_number(text: str) -> tuple[Fraction, bool] | None:
-    """(value, written exactly) of "1,234", "-0.5", "14/3" or "\\frac{14}{3}"; None for anything else."""
-    if match := _PLAIN.fullmatch(text):
-        return Fraction(Decimal(text.replace(",", "").replace(" ", ""))), not (match[1] or match[2])
-    if match := _RATIO.fullmatch(text):
-        above, below = (match[2], match[3]) if match[2] else (match[4], match[5])
-        if int(below) == 0:
-            return None
-        return Fraction(int(f"{match[1]}{above}"), int(below)), True
+@lru_cache(maxsize=4096)
+def _gold_form(gold: str, question: str) -> Form | str:
+    """The form of a gold, or why it has none; "worker": math-verify has to read it."""
+    text = gold_text(gold)
+    if not text:
+        return "it is empty"
+    try:
+        form = read_form(text, asked(question), True)
+    except (Unread, RecursionError):
+        return "worker"
+    if isinstance(form, Words) and len(form.text.split()) > MAX_WORDS:
+        return f"it is prose of more than {MAX_WORDS} words"
+    return form
+
+
+def answer_text(answer: str) -> str:
+    """An answer in normal form, without the words that only announce it."""
+    return strip_end(sentence_answer(without_lead(normal(answer))))
+
+
+def quick_math(question: Question, answer: str) -> Verdict | None:
+    """The verdict; None: math-verify has to look, in a worker."""
+    gold = _gold_form(question.gold, question.text)
+    if isinstance(gold, str) and gold != "worker":
+        return unreadable_gold(question.gold, gold)
+    core, why = boxed_answer(answer)
+    if core is None:
+        return unparsed(why)
+    text = answer_text(core)
+    if not text:
+        return unparsed("an empty answer")
+    if squeezed(text) == squeezed(gold_text(question.gold)):
+        return CORRECT
+    if gold == "worker":
+        return _opaque(question, text)
+    terms = Terms(asked=asked(question.text), unevaluated=unevaluated())
+    try:
+        found = compare(gold, read_form(text, terms.asked), terms)
+    except Unevaluated as error:
+        return (
+            None
+            if terms.unevaluated == "right" and not _strange(text, "")
+            else wrong(f"{error} that is not worked out")
+        )
+    except Unread as error:
+        return unparsed(f"cannot be read: {error}")
+    except RecursionError:
+        return unparsed("too deeply nested")
+    except ArithmeticError:
+        return unparsed("has no value that can be computed")
+    return CORRECT if found.right else wrong(found.note)
+
+
+def _strange(text: str, gold: str) -> set[str]:
+    """Words of an answer that are neither functions nor words of the gold."""
+    return {w for w in _LETTERS.findall(text) if w.casefold() not in _KNOWN} - set(_LETTERS.findall(gold))
+
+
+def _opaque(question: Question, text: str) -> Verdict | None:
+    """For a gold that only math-verify may be able to read."""
+    gold = gold_text(question.gold)
+    if folded(text) == folded(gold):
+        return CORRECT
+    if len(gold.split()) > 3 * MAX_WORDS:
+        return unreadable_gold(question.gold, "it is prose")
+    if strange := _strange(text, gold):
+        return unparsed(f"cannot be read: the word {min(strange)[:30]!r}")
     return None
-
-
-_ORDINAL = re.compile(r"\^?\{?\\?(?:mathrm|text|textrm)?\{?(?:st|nd|rd|th)\b\}*")
-_WORD = r"(?>\\(?:text|mathrm|textrm|mbox)\{[A-Za-z .]*+\}|[A-Za-z]{2,}+\.?+)(?:\^\{?[23]\}?)?+"
-_UNITS = re.compile(rf"\s*+(?:\\?%|°|\^\{{?\\circ\}}?|\\degree)?+(?:\s*+/?+\s*+{_WORD})*+")
-"""Possessive throughout: an answer must not be able to make it try every way to split a text into words."""
-_NOT_UNITS = re.compile(
-    r"(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|hundred|thousand|million|billion|trillion|dozen|squared|cubed|"
-    r"factorial|half|third|quarter|mod|or|and|to|plus|minus|times|over)"
-)
-
-
-def without_unit(text: str) -> str:
-    """The number in front of nothing but words: "2000 calories", "12th grade", "10%", "4 \\text{ cm}^2"; or `text`."""
-    match = _START.match(text)
-    if match is None:
-        return text
-    rest = _ORDINAL.sub("", text[match.end() :], count=1)
-    words = re.findall(r"[a-z]+", rest.lower())
-    unit = _UNITS.fullmatch(rest) and not any(_NOT_UNITS.fullmatch(w) for w in words)
-    return match[0] if unit else text
-
-
-def quick_equal(gold: str, answer: str) -> bool | None:
-    """The verdict where exact numbers or the very text settle it; None: math-verify has to look."""
-    gold, answer = strip_math(gold), strip_math(answer)
-    if gold and "".join(gold.split()) == "".join(answer.split()):
-        return True
-    one = plain_number(gold)
-    if one is None:
-        return None
-    other = plain_number(answer)
-    if other is None:  # gold says which number, not of what: an answer with its unit is that number
-        named = plain_number(without_unit(answer))
-        if named is None:
-            return None
-        return True if named[0] == one[0] else None if "%" in answer else False
-    if one[0] == other[0]:
-        return True
-    rounded = not (one[1] and other[1]) and abs(one[0] - other[0]) < ROUNDING
-    return None if rounded else False  # decimals may be rounded: math-verify compares six places
 
 
 @lru_cache(maxsize=4096)
 def parsed(text: str) -> list:
-    """What math-verify reads in a text, boxed or bare; empty where it reads nothing."""
+    """What math-verify reads in a text in normal form; empty where it reads nothing."""
     from math_verify import parse
 
-    text = _PI.sub(r"\\pi ", text)
-    boxed = text if "\\boxed" in text else f"\\boxed{{{text.strip().strip('$')}}}"
-    return parse(boxed, parsing_timeout=None, raise_on_error=True)
+    return parse(f"\\boxed{{{text}}}", parsing_timeout=None, raise_on_error=True)
 
 
-def equal(gold: str, answer: str) -> bool | None:
-    """Whether math-verify finds the answer equal to the gold; None where it reads nothing in the answer.
-
-    Raises:
-        ValueError: it reads nothing in the gold.
-    """
+def math(question: Question, answer: str) -> Verdict:
+    """Equal as mathematics, math-verify included. May take any time and memory: for a worker of the pool."""
+    quick = quick_math(question, answer)
+    if quick is not None:
+        return quick
     from math_verify import verify
 
-    if (known := quick_equal(gold, answer)) is not None:
-        return known
-    wanted = parsed(gold)
-    if not wanted:
-        raise ValueError(f"gold {gold[:60]!r} cannot be read as mathematics")
+    gold = gold_text(question.gold)
+    wanted = _parsed_or_nothing(gold)
+    if not _has_expression(wanted):
+        return unreadable_gold(question.gold, "neither our readers nor math-verify know its form")
+    core, _ = boxed_answer(answer)
+    given = _parsed_or_nothing(answer_text(core or ""))
+    if not _has_expression(given):
+        return unparsed("cannot be read as mathematics")
+    if verify(wanted, given, float_rounding=12, numeric_precision=30, timeout_seconds=None, raise_on_error=True):
+        return CORRECT
+    return wrong("not equal to the gold by math-verify")
+
+
+def _parsed_or_nothing(text: str) -> list:
     try:
-        given = parsed(answer)
+        return parsed(text)
     except MemoryError:
         raise
     except Exception:  # whatever a parser of LaTeX makes of what a model wrote
-        given = []
-    if not given:
-        return None
-    return bool(verify(wanted, given, timeout_seconds=None, raise_on_error=True))
+        return []
+
+
+def _has_expression(found: list) -> bool:
+    """math-verify returns the text itself beside what it understands of it."""
+    return any(not isinstance(item, str) for item in found)
 
 
 def warm_up() -> None:
     """Build math-verify's grammars: the first call takes seconds, which no answer should be charged for."""
-    equal("\\sqrt{2}", "2^{1/2}")
+    from math_verify import parse, verify
+
+    verify(
+        parse("\\boxed{\\sqrt{2}}", parsing_timeout=None),
+        parse("\\boxed{2^{1/2}}", parsing_timeout=None),
+        timeout_seconds=None,
+    )
+
+
+__all__ = ["Number", "UnreadableGold", "gold_text", "math", "quick_math", "warm_up"]

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from corea.errors import UserError
 from corea.tasks.grading.names import is_own, kind
+from corea.tasks.grading.rulings import set_unevaluated, verdict
 from corea.types import Outcome, Question, Verdict
 
 START_SECONDS = 900.0
@@ -44,6 +45,8 @@ class Limits:
     """Of private memory, a worker."""
     workers: int = 0
     """Processes; 0: one a processor, at most 8."""
+    unevaluated: str = "wrong"
+    """Forms that are equal to the gold but not worked out: wrong or right."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class _Worker:
         environment = {k: v for k, v in os.environ.items() if secrets or not _SECRET.search(k)}
         environment |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [*command, str(limits.seconds), str(limits.memory_mb)],
+            [*command, str(limits.seconds), str(limits.memory_mb), limits.unevaluated],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -249,11 +252,6 @@ def _status(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"
 
 
-def verdict(outcome: Outcome, note: str = "") -> Verdict:
-    """Of an answer that was judged."""
-    return Verdict(outcome=outcome, correct=outcome is Outcome.CORRECT, note=note)
-
-
 _pool: Pool | None = None
 _limits = Limits()
 _guard = threading.Lock()
@@ -268,11 +266,12 @@ def shared_pool() -> Pool:
         return _pool
 
 
-def set_limits(*, seconds: float, memory_mb: int, workers: int) -> None:
-    """Limits of the shared pool from now on."""
+def set_limits(*, seconds: float, memory_mb: int, workers: int, unevaluated: str = "wrong") -> None:
+    """Limits of the shared pool, and how forms that are not worked out are judged, from now on."""
     global _limits
-    wanted = Limits(seconds=seconds, memory_mb=memory_mb, workers=workers)
+    wanted = Limits(seconds=seconds, memory_mb=memory_mb, workers=workers, unevaluated=unevaluated)
     if wanted != _limits:
+        set_unevaluated(unevaluated)
         close_pool()
         _limits = wanted
 

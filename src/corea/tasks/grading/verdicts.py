@@ -7,9 +7,10 @@ from functools import lru_cache
 
 from corea.errors import UserError
 from corea.tasks.grading.graders import GRADERS, MAX_ANSWER, gym_task
-from corea.tasks.grading.mathematics import quick_equal
+from corea.tasks.grading.mathematics import quick_math
 from corea.tasks.grading.names import LIGHT, allowed_graders, known_grader
-from corea.tasks.grading.pool import Job, shared_pool, verdict
+from corea.tasks.grading.pool import Job, shared_pool
+from corea.tasks.grading.rulings import unparsed, verdict, wrong
 from corea.types import Outcome, Parsed, Question, Status, Verdict
 
 LIGHT_TASKS = ("chain_sum", "decimal_chain_sum", "products", "spell_backward")
@@ -51,7 +52,7 @@ def grade_many(
         known = _at_once(question, given)
         if known is None:
             answer = given if isinstance(given, str) else given.answer
-            key = (question.gold, answer) if question.grader == "math" else len(verdicts)
+            key = (question.text, question.gold, answer) if question.grader == "math" else len(verdicts)
             if key not in places:
                 jobs.append(Job(index=len(jobs), grader=question.grader, question=question, answer=answer))
             places.setdefault(key, []).append(len(verdicts))
@@ -77,12 +78,11 @@ def _at_once(question: Question, given: Parsed | str | None) -> Verdict | None:
             return Verdict(outcome=Outcome.ERROR, correct=None, note="the engine failed")
         given = given.answer
     if given is None:
-        return verdict(Outcome.UNPARSED, "no answer")
+        return unparsed("no answer")
     if len(given) > MAX_ANSWER:
-        return verdict(Outcome.WRONG, f"longer than {MAX_ANSWER} characters")
+        return wrong(f"longer than {MAX_ANSWER} characters")
     if question.grader == "math":
-        known = quick_equal(question.gold, given)
-        return None if known is None else _of(known)
+        return quick_math(question, given)
     if question.grader in LIGHT or (question.grader == "reasoning_gym" and _light_task(question.meta["task"])):
         return _judged(question, given)
     return None
@@ -97,16 +97,6 @@ def _light_task(name: str) -> bool:
 
 def _judged(question: Question, answer: str) -> Verdict:
     try:
-        return _of(GRADERS[question.grader](question, answer))
+        return GRADERS[question.grader](question, answer)
     except (ValueError, ArithmeticError) as error:
-        return verdict(Outcome.ERROR, " ".join(str(error).split())[:200])
-
-
-_RIGHT, _WRONG = verdict(Outcome.CORRECT), verdict(Outcome.WRONG)
-_UNREADABLE = verdict(Outcome.UNPARSED, "not readable for the grader")
-
-
-def _of(right: bool | None) -> Verdict:
-    if right is None:
-        return _UNREADABLE
-    return _RIGHT if right else _WRONG
+        return verdict(Outcome.ERROR, f"the grader failed: {type(error).__name__}: {error}")

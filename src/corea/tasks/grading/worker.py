@@ -22,14 +22,16 @@ from corea.tasks.grading.graders import GRADERS, gym_task
 from corea.tasks.grading.mathematics import warm_up
 from corea.tasks.grading.names import kind
 from corea.tasks.grading.own import load_function
-from corea.types import Outcome, Question
+from corea.tasks.grading.rulings import set_unevaluated
+from corea.types import Outcome, Question, Verdict
 
 HEADER = 8
 """Bytes of the length before each job."""
 
 
-def main(seconds: float, memory_mb: int) -> None:
+def main(seconds: float, memory_mb: int, unevaluated: str) -> None:
     """Serve until stdin ends."""
+    set_unevaluated(unevaluated)
     jobs = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a function of the user's prints must not end up among the replies
@@ -89,11 +91,16 @@ def judge(grader: str, question: Question, answer: str, seconds: float) -> dict[
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _outcome(function: Callable[[Question, str], bool | None], question: Question, answer: str) -> dict[str, str]:
+def _outcome(
+    function: Callable[[Question, str], Verdict | bool | None], question: Question, answer: str
+) -> dict[str, str]:
     right = function(question, answer)
+    if isinstance(right, Verdict):
+        return {"outcome": right.outcome, "note": right.note}
     if right is None:
-        return {"outcome": Outcome.UNPARSED, "note": "not readable for the grader"}
-    return {"outcome": Outcome.CORRECT if float(right) == 1.0 else Outcome.WRONG, "note": ""}
+        return {"outcome": Outcome.UNPARSED, "note": "the grader cannot read it"}
+    correct = float(right) == 1.0
+    return {"outcome": Outcome.CORRECT if correct else Outcome.WRONG, "note": "" if correct else "the grader says no"}
 
 
 def _line(error: Exception) -> str:
@@ -112,4 +119,4 @@ def _send(stream: BinaryIO, reply: dict) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -15,8 +15,8 @@ from corea.config.price_schema import PriceConfig
 from corea.evaluation.dataset import evaluate_dataset
 from corea.evaluation.price_sensitivity import price_ratio, priced, sensitivity, sentence
 from corea.metrics.cascade_curve import curve
+from corea.metrics.cascade_figures import first_reach, hull_mean, ibc_lift, peer_figures
 from corea.metrics.levels import coarsen, group
-from corea.metrics.peers import first_reach, hull_mean, ibc_lift, peer_figures
 from corea.prices import cost_usd
 
 CONFIDENCE = np.array([0.1, 0.2, 0.3, 0.4])
@@ -27,7 +27,7 @@ SLM, LLM = np.array([0, 0, 1, 1]), np.ones(4)
 def test_apgr_cpt_aiq_ibc_by_hand() -> None:
     tally = questions(CONFIDENCE, SLM, LLM).observed
     # gap recovered 0, .5, 1, 1, 1 at shares 0, .25, .5, .75, 1: trapezoids .0625 + .1875 + .25 + .25
-    figures = peer_figures(tally)
+    figures = peer_figures(curve(tally))
     assert figures["apgr"] == pytest.approx(0.75)
     assert figures["cpt_50"] == pytest.approx(0.25)
     assert figures["cpt_80"] == pytest.approx(0.40)

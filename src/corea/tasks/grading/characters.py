@@ -1,0 +1,106 @@
+"""Characters of every script as the plain ones that the readers know.
+
+NFKC alone is not enough: it turns "2³" into "23" and "1½" into "11⁄2". What carries meaning is therefore rewritten as
+LaTeX first, then NFKC folds full-width letters, ligatures and the like.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni", strict=True))
+_SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₒₓₖₗₘₙₚₛₜᵢⱼ", "0123456789+-=()aeoxklmnpstij", strict=True))
+_GREEK = {
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"], strict=True)),
+    "ϵ": "epsilon", "ϕ": "phi", "ϑ": "theta",
+    **dict(zip("ΓΔΘΛΞΠΣΦΨΩ", ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"], strict=True)),
+}  # fmt: skip
+_COMMANDS = {
+    "∞": "infty", "∅": "emptyset", "⌀": "emptyset", "±": "pm", "∓": "mp", "≤": "le", "⩽": "le", "≦": "le", "≥": "ge",
+    "⩾": "ge", "≧": "ge", "≠": "ne", "≈": "approx", "≃": "approx", "≅": "cong", "∼": "sim", "≡": "equiv", "∪": "cup",
+    "∩": "cap", "∈": "in", "∉": "notin", "∖": "setminus", "⊂": "subset", "⊆": "subseteq", "∫": "int", "∑": "sum",
+    "∏": "prod", "∂": "partial", "∇": "nabla", "¬": "neg", "∧": "wedge", "∨": "vee", "→": "to", "⇒": "Rightarrow",
+    "⇔": "Leftrightarrow", "∀": "forall", "∃": "exists", "∠": "angle", "⊥": "perp", "∥": "parallel", "⌊": "lfloor",
+    "⌋": "rfloor", "⌈": "lceil", "⌉": "rceil", "…": "ldots", "⋯": "ldots", "×": "times", "✕": "times", "✖": "times",
+    "·": "cdot", "⋅": "cdot", "∙": "cdot", "•": "cdot", "・": "cdot", "÷": "div", "∘": "circ",
+    **_GREEK,
+}  # fmt: skip
+_SETS = dict(zip("ℝℤℕℚℂ", "RZNQC", strict=True))
+_PLAIN = {
+    "⁄": "/", "∕": "/", "／": "/", "−": "-", "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "﹣": "-", "－": "-",
+    "°": "^{\\circ}", "º": "^{\\circ}", "˚": "^{\\circ}", "℃": "^{\\circ} C", "℉": "^{\\circ} F", "′": "'", "″": "''",
+    "٪": "%", "％": "%", "٫": ".", "٬": ",", "。": ".", "．": ".", "、": ",", "،": ",", "؛": ";", "۔": ".", "।": ".", "؟": "?",
+    "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "∶": ":", "꞉": ":", "｜": "|", "∣": "|", "∗": "*",
+    "\u2009": "\\,", "\u202f": "\\,", "\u00a0": "~", "\u2028": "\n", "\u2029": "\n",
+}  # fmt: skip
+_CURRENCY = {
+    "€": "EUR",
+    "£": "GBP",
+    "¥": "JPY",
+    "￥": "JPY",
+    "₹": "INR",
+    "₽": "RUB",
+    "₩": "KRW",
+    "₺": "TRY",
+    "¢": "cents",
+}
+_ROOTS = {"√": "\\sqrt ", "∛": "\\sqrt[3]", "∜": "\\sqrt[4]"}
+
+
+def _vulgar(char: str) -> str | None:
+    """`\\frac{1}{2}` of ½."""
+    above, slash, below = unicodedata.normalize("NFKC", char).partition("⁄")
+    return f"\\frac{{{above}}}{{{below}}}" if slash and above.isdigit() and below.isdigit() else None
+
+
+@lru_cache(maxsize=4096)
+def _replacement(char: str) -> str:
+    category = unicodedata.category(char)
+    if category == "Nd":
+        return str(unicodedata.digit(char))
+    if char in _PLAIN:
+        return _PLAIN[char]
+    if char in _COMMANDS:
+        return f"\\{_COMMANDS[char]} "
+    if char in _SETS:
+        return f"\\mathbb{{{_SETS[char]}}}"
+    if char in _CURRENCY:
+        return f" {_CURRENCY[char]} "
+    if char in _ROOTS:
+        return _ROOTS[char]
+    if category == "No" and (vulgar := _vulgar(char)):
+        return vulgar
+    if category in ("Cf", "Cs", "Co", "Cn") or (category == "Cc" and char not in "\n\t\r"):
+        return "" if category == "Cf" else "\ufffd"
+    if category == "Zs":
+        return " "
+    folded = unicodedata.normalize("NFKC", char)
+    return folded if folded == char or len(folded) > 4 else "".join(map(_replacement, folded))
+
+
+def _scripts(text: str) -> str:
+    """Runs of superscripts and subscripts as ^{...} and _{...}."""
+    found: list[str] = []
+    place = 0
+    while place < len(text):
+        table = next((t for t in (_SUPER, _SUB) if text[place] in t), None)
+        if table is None:
+            found.append(text[place])
+            place += 1
+            continue
+        end = place
+        while end < len(text) and text[end] in table:
+            end += 1
+        found.append(("^{" if table is _SUPER else "_{") + "".join(table[c] for c in text[place:end]) + "}")
+        place = end
+    return "".join(found)
+
+
+def plain_characters(text: str) -> str:
+    """The text in plain characters; symbols become LaTeX, invisible characters vanish, lone surrogates become U+FFFD."""
+    if text.isascii() and text.isprintable():
+        return text
+    if any(c in _SUPER or c in _SUB for c in text):
+        text = _scripts(text)
+    return "".join(c if " " <= c <= "~" else _replacement(c) for c in text)

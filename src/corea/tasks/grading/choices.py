@@ -1,0 +1,234 @@
+"""Which option of a multiple-choice question an answer picks.
+
+A letter counts where it is asserted: alone, behind "the answer is" in many languages, or in front of its option's text
+or a reason. A letter that is one of several, or that is taken back, does not; neither is the article "A" a letter.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from corea.tasks.grading.literals import literal_prefix
+from corea.tasks.grading.normal import normal, strip_end
+from corea.tasks.grading.prose import LEAD, NEGATION, boxed_answer
+from corea.tasks.grading.rulings import CORRECT, unparsed, unreadable_gold, wrong
+from corea.types import Question, Verdict
+
+_PICK = re.compile(
+    r"(?:(?:so|thus|therefore|hence)\s*,?\s*)?(?:i(?:'d| would| will|'ll)?\s+(?:think|believe|say|pick|choose|select|go with|opt for|guess)|my choice is|"
+    r"we (?:choose|pick|select)|it(?:'s| is| must be| should be)|this is|that is|option|choice|letter|select|choose|选择?|選|the)\s*:?\s*"
+    r"(?:it(?:'s| is)\s+|option\s+|choice\s+|answer\s+|that\s+)?",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"(?:the\s+)?(?:option|choice|letter|选项|選項|opci[óo]n|opzione|opç[ãa]o|вариант)\s*[:：]?\s*", re.IGNORECASE
+)
+_HEAD = re.compile(r"[\[({\"'<]*([A-Za-z]|[0-9]{1,2})(?![^\W_])\s*([)\]}\"'>]*)\s*", re.DOTALL)
+_REASON = re.compile(
+    r"(?:,\s*)?(?:because|since|as|for|due to|given that|weil|denn|da|car|parce que|porque|perch[ée]|ponieważ|потому|так как|因为|因為|なぜなら)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_CONFIRMED = re.compile(
+    r"(?:is|are|was|seems|looks|must be|should be|would be|ist|est|es|è)\s+(?:the\s+|la\s+|die\s+|le\s+)?"
+    r"(?:(?:most\s+)?(?:correct|right|best|true|likely|appropriate|suitable)|answer|richtig|korrekt|correcte?|correcta)",
+    re.IGNORECASE,
+)
+_DELIMITER = re.compile(r"[.:,;)\]\-\n]|\(|$")
+_JOIN = re.compile(r"(?:or|and|oder|und|ou|et|o|y|e|or maybe|或|和|и|или|&|/|\||,|\+|to|-|\s)+", re.IGNORECASE)
+_REJECT = re.compile(
+    r"(?:,\s*)?(?:no\b|not\b|isn'?t|is (?:not|wrong|incorrect|false|out)|was (?:wrong|incorrect)|can'?t|cannot|would be wrong|wrong|"
+    r"incorrect|false|nein|non\b|falsch|faux|incorrecto|falso|sbagliat|неверно|нет\b|错|不|\?|is un|seems (?:wrong|unlikely)|maybe|perhaps|"
+    r"but\b|or\b|unless|probably not|does ?n)",
+    re.IGNORECASE,
+)
+_ASSERT = re.compile(
+    r"(?:\bso|\btherefore|\bthus|\bhence|\bactually|\brather|\binstead|\banswer(?: is)?|\bchoose|\bpick|\bselect|\bgo with|\bit'?s|\bit is|"
+    r"\bor|\bmaybe|\bperhaps|\bno,?|\bbut|\bwait,?|\bthen|:)\s*(?:the\s+answer\s+is\s+)?(?:option\s+)?[(\[\"']*$",
+    re.IGNORECASE,
+)
+_ARTICLE = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
+
+
+def _text(option: str) -> str:
+    """An option's text in the form that it is compared in; letter case stays."""
+    return strip_end(normal(str(option))).strip("\"' !")
+
+
+@lru_cache(maxsize=4096)
+def _options(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(letter).strip("(). "), _text(option)) for letter, option in pairs)
+
+
+def _value(text: str) -> str:
+    """The number that a text is, else the text: \\frac12 and 1/2 are one option."""
+    found = literal_prefix(text)
+    return text if found is None else f"{found[0].value}{found[1]}"
+
+
+def _by_text(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
+    """The one option whose text this is: by exact case, else folded, else without articles."""
+    given = text.strip("\"' !.")
+    for key in (str, _value, str.casefold, lambda t: _ARTICLE.sub("", t.casefold())):
+        found = [letter for letter, option in options if option and key(option) == key(given)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            return None
+    return None
+
+
+def _label(letter: str, options: tuple[tuple[str, str], ...]) -> str | None:
+    """The label that a letter is; without options any single letter or digit is one."""
+    if not options:
+        return letter.upper() if len(letter) == 1 and letter.isalpha() else None
+    for label, _ in options:
+        if label.casefold() == letter.casefold():
+            return label.upper()
+    return None
+
+
+def read_choice(text: str, options: dict[str, str]) -> str | None:
+    """Letter of a choice: "B", "(b)", "Option B", "Antwort: B", "B) because ...", or the text of an option; else None."""
+    return choice_or_reason(text, options)[0]
+
+
+def choice_or_reason(text: str, options: dict[str, str]) -> tuple[str | None, str]:
+    """(letter, "") or (None, why there is none)."""
+    pairs = _options(tuple((str(k), str(v)) for k, v in options.items()))
+    core, why = boxed_answer(text)
+    if core is None:
+        return None, why
+    plain = normal(core)
+    if not plain:
+        return None, "an empty answer"
+    if (label := _bare(plain, pairs)) is not None:
+        return label, ""
+    if (letter := _by_text(plain, pairs)) is not None:
+        return letter.upper(), ""
+    return _asserted(plain, pairs)
+
+
+def _bare(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
+    """A single letter, in brackets or not. An option whose very text is that small letter comes first."""
+    match = re.fullmatch(r"[\[({\"'<]*([A-Za-z]|[0-9]{1,2})[)\]}\"'>]*[.:)]?", text)
+    if match is None:
+        return None
+    label = _label(match[1], options)
+    if match[1] not in (o[0] for o in options) and (by_text := _by_text(match[1], options)) is not None:
+        return by_text.upper() if match[1] in (o[1] for o in options) or label is None else None
+    return label
+
+
+def _asserted(text: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
+    rest, led = text, False
+    for pattern in (LEAD, _PICK, _OPTION):
+        if match := pattern.match(rest):
+            back = "(" if match[0].rstrip().endswith("(") else ""
+            rest, led = back + rest[match.end() :], True
+    if led:
+        rest = rest.lstrip(": ")
+        if (label := _bare(rest, options)) is not None:
+            return label, ""
+        if (letter := _by_text(rest, options)) is not None:
+            return letter.upper(), ""
+    match = _HEAD.match(rest)
+    label = _label(match[1], options) if match else None
+    if (
+        match is None
+        or label is None
+        or (match[1].islower() and not match[2] and not _DELIMITER.match(rest[match.end() :]))
+    ):
+        return None, "names no letter and no option's text"
+    return _with_tail(label, match[2], rest[match.end() :], options)
+
+
+def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
+    """The letter, if what stands behind it lets it stand."""
+    delimiter = re.match(r"[.:,;)\]\-\s(]*", tail)[0]
+    marks = delimiter.replace(" ", "").replace("\n", "")
+    behind = tail[len(delimiter) :].strip()
+    if "?" in tail[: len(delimiter) + 1]:
+        return None, f"the letter {label} is only asked"
+    if not behind:
+        return label, ""
+    second = _other_first(label, delimiter + behind, options)
+    if second == label and re.fullmatch(rf"(?:[/&,\s]*[(]?{label}[)]?)+", tail.strip()):
+        return label, ""
+    if second is not None and second != label:
+        return None, "several letters"
+    named = _by_text(behind.rstrip(")"), options)
+    if named is not None:
+        return (label, "") if named.upper() == label else (None, f"the letter {label} with another option's text")
+    if re.match(r"(?:,\s*)?(?:and\s+)?not\s+[(\[]?(?!" + label + r")[A-Z][)\]]?(?![\w'])(?!\s+[a-z])", behind):
+        return label, ""
+    if _REJECT.match(behind) or (not marks and _REJECT.match(tail.strip())):
+        return None, f"the letter {label} is taken back"
+    if not (bracket or marks or _REASON.match(behind) or _CONFIRMED.match(behind)):
+        return None, "names no letter and no option's text"
+    clause = re.split(r"[.;]\s|\b(?:because|since|weil|car|porque)\b", behind)[0]
+    others = re.match(r"[(\[]?(?!" + label + r"\b)[A-Z][)\]]?\s+(?:is|was|are|would)\b", behind)
+    if (
+        not others
+        and not _REASON.match(behind)
+        and re.match(r"(?:[\w']+\s+){0,2}" + f"(?:{NEGATION.pattern})", clause, re.IGNORECASE)
+    ):
+        own = next((o for name, o in options if name.upper() == label), "")
+        if not own or not behind.casefold().startswith(own.casefold()):
+            return None, f"the letter {label} is taken back"
+    return _no_other(label, behind, options)
+
+
+def _other_first(label: str, tail: str, options: tuple[tuple[str, str], ...]) -> str | None:
+    """The next letter where it follows at once ("A or B", "(A) (B)")."""
+    match = _JOIN.match(tail.lstrip(" )]}").lstrip())
+    rest = tail.lstrip(" )]}")
+    rest = rest[match.end() :] if match else rest
+    found = re.match(r"[\[({]*([A-Z])[)\]}]*(?=$|[\s,/&|).:;])(?!\s+[a-z])", rest)
+    return _label(found[1], options) if found else None
+
+
+def _no_other(label: str, behind: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
+    """Whether the text behind a letter asserts another one."""
+    for match in re.finditer(r"(?<![\w'])([A-Z])(?![\w'])", behind):
+        other = _label(match[1], options)
+        if other is None or other == label:
+            continue
+        before, after = behind[: match.start()], behind[match.end() :].lstrip(")] ")
+        last = not after.strip(" .!)")
+        article = (
+            match[1] in "AI" and re.match(r"[a-z]", after) and not _CONFIRMED.match(after) and not _REJECT.match(after)
+        )
+        if article:
+            continue
+        if last or _ASSERT.search(before) or _CONFIRMED.match(after):
+            return None, f"the letters {label} and {other}"
+    return label, ""
+
+
+def _gold(question: Question, options: dict[str, str]) -> str | None:
+    """The gold letter; it may stand as letter, as the option's text, or as the option's number from 0."""
+    letter = read_choice(question.gold, options)
+    if letter is not None:
+        return letter
+    plain = question.gold.strip()
+    if plain.isdecimal() and len(plain) <= 2:
+        if options and int(plain) < len(options):
+            return str(list(options)[int(plain)]).strip("(). ").upper()
+        if not options and int(plain) < 26:
+            return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[int(plain)]
+    return None
+
+
+def choice(question: Question, answer: str) -> Verdict:
+    """The same option; `meta["options"]` ({letter: text}) lets an option's text stand for its letter."""
+    options = question.meta.get("options") or {}
+    gold = _gold(question, options)
+    if gold is None:
+        return unreadable_gold(question.gold, "it is no letter, no option and no option's number")
+    given, why = choice_or_reason(answer, options)
+    if given is None and not options and answer.strip() == question.gold.strip():
+        return CORRECT
+    if given is None:
+        return unparsed(why)
+    return CORRECT if given == gold else wrong(f"picks {given}, the gold is {gold}")

@@ -1,0 +1,474 @@
+"""From the text of one expression to a tree. Every token must be known: a word is never read as a product of letters.
+
+Trees are tuples: ("num", Fraction), ("sym", name), ("const", "pi" | "e" | "i" | "inf"), ("neg", a), ("add", a, b, ...),
+("mul", a, b, ...), ("div", a, b), ("pow", a, b), ("root", a, n), ("fn", name, a[, base]), ("abs" | "floor" | "ceil", a),
+("fact", a), ("binom", a, b), ("app", name, a): an unknown function; ("deg", a): an angle in degrees.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+
+from corea.tasks.grading.literals import decimal_value, read_literal
+
+Tree = tuple
+MAX_DEPTH, MAX_TOKENS = 60, 500
+BIG = {
+    "int": "an integral", "iint": "an integral", "iiint": "an integral", "oint": "an integral", "sum": "a sum",
+    "prod": "a product", "lim": "a limit", "limsup": "a limit", "liminf": "a limit", "partial": "a derivative",
+    "sup": "a supremum", "inf": "an infimum",
+}  # fmt: skip
+FUNCTIONS = [
+    "arcsin",
+    "arccos",
+    "arctan",
+    "arccot",
+    "arcsec",
+    "arccsc",
+    "sinh",
+    "cosh",
+    "tanh",
+    "coth",
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "sec",
+    "csc",
+    "log",
+    "ln",
+    "lg",
+    "exp",
+    "sqrt",
+    "abs",
+    "max",
+    "min",
+    "gcd",
+    "lcm",
+]
+_MODULO = {"mod", "bmod", "pmod", "equiv", "cong"}
+GREEK = frozenset(
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Sigma",
+        "Upsilon",
+        "Phi",
+        "Psi",
+        "Omega",
+        "ell",
+        "hbar",
+    ]
+)
+_TOKEN = re.compile(
+    r"\s*(?P<token>(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,4}(?![0-9A-Za-z]))?"
+    r"|\.[0-9]+|\\[A-Za-z]+|\\[{}|]|[A-Za-z]+|\S)"
+)
+_NAMES = re.compile(r"^(?:arc(?:sin|cos|tan|cot|sec|csc)|(?:sin|cos|tan|cot)h?|sec|csc|log|ln|lg|exp|sqrt|abs|pi|infinity|infty|inf"
+                    r"|max|min|gcd|lcm|theta|alpha|beta)")  # fmt: skip
+_OPAQUE = ("f", "g", "h")
+
+
+class Unread(ValueError):
+    """The text cannot be read; the message says what stands in the way."""
+
+
+class Unevaluated(Unread):
+    """The text holds a sum, integral, limit or derivative."""
+
+
+def tokens(text: str) -> list[tuple[str, bool]]:
+    """(token, a space stands in front of it)."""
+    found, place = [], 0
+    while match := _TOKEN.match(text, place):
+        token, spaced = match["token"], match.start("token") > place
+        place = match.end()
+        if token.isalpha() and len(token) > 1:
+            for part in _letters(token):
+                found.append((part, spaced))
+                spaced = False
+        else:
+            found.append((token, spaced))
+        if len(found) > MAX_TOKENS:
+            raise Unread("too long an expression")
+    return found
+
+
+def _letters(run: str) -> list[str]:
+    """A run of letters as known names and single letters; a longer run is a word."""
+    parts, rest = [], run
+    while rest:
+        if match := _NAMES.match(rest):
+            parts.append("\\" + {"infinity": "infty", "inf": "infty"}.get(match[0], match[0]))
+            rest = rest[match.end() :]
+        else:
+            parts.append(rest[0])
+            rest = rest[1:]
+    if sum(len(p) == 1 for p in parts) > 3 or run.casefold() in _WORDS:
+        raise Unread(f"the word {run[:30]!r}")
+    return parts
+
+
+_WORDS = frozenset(
+    ["is", "not", "no", "or", "and", "the", "a", "of", "an", "if", "so", "as", "at", "by", "it", "be", "to", "yes", "nor", "all", "any", "per", "in", "on", "we", "up", "mod", "are", "was", "but", "for", "has", "odd", "out", "off", "one", "two", "six", "ten", "nan", "max", "min", "sup", "via", "may", "let", "set", "sum", "cat", "dog"]
+) - {"a", "max", "min", "sum"}  # fmt: skip
+
+
+class _Parser:
+    def __init__(self, text: str):
+        self.tokens = tokens(text)
+        self.place = 0
+        self.depth = 0
+        self.bars = 0
+
+    @property
+    def next(self) -> str:
+        return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
+
+    def ahead(self, n: int) -> str:
+        place = self.place + n
+        return self.tokens[place][0] if place < len(self.tokens) else ""
+
+    def take(self, wanted: str = "") -> str:
+        token = self.next
+        if not token or (wanted and token != wanted):
+            raise Unread(f"{wanted or 'more'!r} is missing")
+        self.place += 1
+        return token
+
+    def whole(self) -> Tree:
+        tree = self.sum()
+        if self.next:
+            raise Unread(f"{self.next!r} stands where nothing can")
+        return tree
+
+    def sum(self) -> Tree:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unread("too deeply nested")
+        parts = [self.product()]
+        while self.next in ("+", "-"):
+            sign = self.take()
+            term = self.product()
+            parts.append(("neg", term) if sign == "-" else term)
+        self.depth -= 1
+        return parts[0] if len(parts) == 1 else ("add", *parts)
+
+    def product(self) -> Tree:
+        left = self.signed()
+        while True:
+            token = self.next
+            if token in ("\\cdot", "\\times", "*"):
+                self.take()
+                left = _times(left, self.signed())
+            elif token in ("/", "\\div"):
+                self.take()
+                left = ("div", left, self.signed())
+            elif self.starts_factor():
+                if token[0].isdigit() or token[0] == ".":
+                    raise Unread("two numbers side by side")
+                left = _times(left, self.power())
+            elif token in ("%", "\\mod", "\\bmod", "\\pmod"):
+                raise Unread("a remainder")
+            else:
+                return left
+
+    def starts_factor(self) -> bool:
+        token = self.next
+        if not token:
+            return False
+        if token == "|":
+            return self.bars == 0
+        if token[0] == "\\" and len(token) > 2:
+            name = token[1:]
+            if name in BIG:
+                raise Unevaluated(BIG[name])
+            return (
+                name in FUNCTIONS
+                or name in GREEK
+                or name in ("frac", "sqrt", "binom", "pi", "infty", "lfloor", "lceil")
+            )
+        return token[0].isalnum() or token in ("(", "{", "[", ".")
+
+    def signed(self) -> Tree:
+        sign = 1
+        signs = 0
+        while self.next in ("+", "-"):
+            sign = -sign if self.take() == "-" else sign
+            signs += 1
+        if signs > 2:
+            raise Unread("several signs")
+        tree = self.power()
+        return ("neg", tree) if sign < 0 else (("add", tree) if signs > 1 else tree)
+
+    def power(self) -> Tree:
+        base = self.postfix(self.primary())
+        if self.next != "^":
+            return base
+        self.take()
+        if self.next == "{" and self.ahead(1) == "\\circ":
+            self.take(), self.take(), self.take("}")
+            return ("deg", base)
+        if self.next == "\\circ":
+            self.take()
+            return ("deg", base)
+        exponent = self.exponent()
+        return self.postfix(("pow", base, exponent))
+
+    def exponent(self) -> Tree:
+        if self.next in ("-", "+"):
+            sign = self.take()
+            tree = self.primary()
+            return ("neg", tree) if sign == "-" else tree
+        tree = self.primary()
+        if self.next == "^":
+            self.take()
+            return ("pow", tree, self.exponent())
+        return tree
+
+    def postfix(self, tree: Tree) -> Tree:
+        while self.next in ("!", "'"):
+            if self.take() == "'":
+                raise Unevaluated(BIG["partial"])
+            if self.next == "!":
+                raise Unread("a double factorial")
+            tree = ("fact", tree)
+        return tree
+
+    def group(self) -> Tree:
+        """`{...}`, or the single token of `\\frac12`."""
+        if self.next == "{":
+            return self.primary()
+        token = self.next
+        if token and token[0].isdigit() and len(token) > 1:  # \frac12 is \frac{1}{2}
+            self.tokens[self.place] = (token[1:], False)
+            return ("num", Fraction(int(token[0])))
+        return self.primary()
+
+    def primary(self) -> Tree:
+        token = self.take()
+        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+            return self.number(token)
+        if token in _BRACKETS:
+            bars, self.bars = self.bars, 0
+            inner = self.sum()
+            self.take(_BRACKETS[token])
+            self.bars = bars
+            return ("add", *inner[1:]) if inner[0] == "add" else inner
+        if token == "|":
+            self.bars += 1
+            inner = self.sum()
+            self.take("|")
+            self.bars -= 1
+            return ("abs", inner)
+        if len(token) == 1 and token.isalpha():
+            return self.letter(token)
+        if token[0] == "\\":
+            return self.command(token[1:])
+        raise Unread(f"{token!r}")
+
+    def number(self, token: str) -> Tree:
+        literal = read_literal(token)
+        assert literal is not None, token
+        whole = literal.places is None and token.isdigit()
+        if self.next == "_":
+            raise Unread("a number in another base within an expression")
+        if whole and self.next == "\\frac":
+            mixed = self.mixed(int(token))
+            if mixed is not None:
+                return mixed
+        if whole and self.next.isdigit() and self.ahead(1) == "/" and self.ahead(2).isdigit() and self.ahead(3) != "^":
+            above, below = int(self.next), int(self.ahead(2))
+            if 0 < above < below:
+                self.place += 3
+                return ("num", int(token) + Fraction(above, below))
+        return ("num", literal.value) if literal.places is None else ("num", literal.value, literal.places)
+
+    def mixed(self, whole: int) -> Tree | None:
+        """`1\\frac{1}{2}`: a proper fraction of integers right behind an integer."""
+        start = self.place
+        saved = list(self.tokens)
+        self.take()
+        above, below = self.group(), self.group()
+        if above[0] == below[0] == "num" and len(above) == len(below) == 2 and 0 < above[1] < below[1]:
+            return ("num", whole + above[1] / below[1])
+        self.place, self.tokens = start, saved
+        return None
+
+    def subscript(self) -> str:
+        if self.next != "_":
+            return ""
+        self.take()
+        if self.next != "{":
+            return "_" + self.take()
+        depth, parts = 0, []
+        while True:
+            token = self.take()
+            depth += (token == "{") - (token == "}")
+            if depth == 0:
+                return "_" + "".join(parts).lstrip("{")
+            parts.append(token)
+
+    def letter(self, token: str) -> Tree:
+        name = token + self.subscript()
+        if name == "e":
+            return ("const", "e")
+        if name == "i":
+            return ("const", "i")
+        if name in _OPAQUE and self.next == "(":
+            return ("app", name, self.primary())
+        return ("sym", name)
+
+    def command(self, name: str) -> Tree:
+        if name in BIG:
+            raise Unevaluated(BIG[name])
+        if name in _MODULO:
+            raise Unread("a remainder")
+        if name == "frac":
+            return self.fraction()
+        if name == "binom":
+            return ("binom", self.group(), self.group())
+        if name == "sqrt":
+            return self.root()
+        if name == "pi":
+            return ("const", "pi")
+        if name == "infty":
+            return ("const", "inf")
+        if name in ("lfloor", "lceil"):
+            inner = self.sum()
+            self.take("\\rfloor" if name == "lfloor" else "\\rceil")
+            return ("floor" if name == "lfloor" else "ceil", inner)
+        if name in GREEK:
+            return ("sym", name + self.subscript())
+        if name in FUNCTIONS:
+            return self.function(name)
+        if name == "mathbb":
+            raise Unread("a set of numbers within an expression")
+        raise Unread(f"\\{name}")
+
+    def fraction(self) -> Tree:
+        if (self.next == "{" and self.ahead(1) == "d" and self.ahead(2) == "}") or (
+            self.next == "{" and self.ahead(1) == "\\partial"
+        ):
+            raise Unevaluated(BIG["partial"])
+        above = self.group()
+        below = self.group()
+        return ("div", above, below)
+
+    def root(self) -> Tree:
+        if self.next == "[":
+            self.take()
+            degree = self.sum()
+            self.take("]")
+            return ("root", self.group_or_round(), degree)
+        return ("root", self.group_or_round(), ("num", Fraction(2)))
+
+    def group_or_round(self) -> Tree:
+        return self.primary() if self.next == "(" else self.group_number()
+
+    def group_number(self) -> Tree:
+        """`{...}`, or the whole number behind √; LaTeX's own reading of `\\sqrt12` is one digit, which nobody means."""
+        return self.primary()
+
+    def function(self, name: str) -> Tree:
+        if name in ("max", "min", "gcd", "lcm"):
+            raise Unread(f"{name} of several numbers")
+        base = exponent = None
+        if self.next == "_":
+            self.take()
+            base = self.group()
+        if self.next == "^":
+            self.take()
+            exponent = self.exponent()
+        if name == "log" and base is None and self.next == "_":
+            self.take()
+            base = self.group()
+        argument = self.argument(name)
+        if name == "abs":
+            return ("abs", argument)
+        if name == "sqrt":
+            return ("root", argument, ("num", Fraction(2)))
+        if exponent == ("neg", ("num", Fraction(1))) and name in ("sin", "cos", "tan"):
+            return ("fn", "arc" + name, argument)
+        tree = ("fn", name, argument) if base is None else ("fn", name, argument, base)
+        return tree if exponent is None else ("pow", tree, exponent)
+
+    def argument(self, name: str) -> Tree:
+        """`(...)`, or the factors up to the next sign or function: `\\sin 2x`."""
+        if self.next in ("(", "{", "["):
+            return self.postfix(self.primary())
+        sign = self.take() if self.next == "-" else ""
+        parts = [self.power()]
+        while self.starts_factor() and self.next[1:] not in FUNCTIONS and self.next not in ("(", "["):
+            if self.next[0].isdigit():
+                raise Unread("two numbers side by side")
+            parts.append(self.power())
+        if self.next == "/" and len(parts) == 1 and self.ahead(1).isdigit():  # \sin \pi/6
+            self.take()
+            parts = [("div", parts[0], self.power())]
+        tree = parts[0] if len(parts) == 1 else ("mul", *parts)
+        return ("neg", tree) if sign else tree
+
+
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+
+
+def _times(left: Tree, right: Tree) -> Tree:
+    return ("mul", *left[1:], right) if left[0] == "mul" else ("mul", left, right)
+
+
+def read_expression(text: str) -> Tree:
+    """The tree of an expression in normal form.
+
+    Raises:
+        Unread: there is a token, a word or an order that is not known.
+        Unevaluated: it holds a sum, product, integral, limit or derivative.
+    """
+    if not text.strip():
+        raise Unread("nothing")
+    return _Parser(text).whole()
+
+
+@lru_cache(maxsize=8192)
+def symbols(tree: Tree) -> frozenset[str]:
+    """Names of the variables."""
+    if tree[0] == "sym":
+        return frozenset((tree[1],))
+    return frozenset().union(*(symbols(t) for t in tree[1:] if isinstance(t, tuple)))
+
+
+def holds(tree: Tree, *kinds: str) -> bool:
+    """Whether a node of one of these kinds is in the tree; "i" stands for the imaginary unit."""
+    if tree[0] in kinds or (tree[0] == "const" and tree[1] in kinds):
+        return True
+    return any(holds(t, *kinds) for t in tree[1:] if isinstance(t, tuple))
+
+
+__all__ = ["BIG", "Tree", "Unevaluated", "Unread", "decimal_value", "holds", "read_expression", "symbols"]

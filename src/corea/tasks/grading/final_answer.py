@@ -1,0 +1,120 @@
+"""The final answer of a text that nobody asked for tags: what other systems have recorded.
+
+The first there is of, in what stands behind the last `</think>`:
+
+1. the last `<answer>` tag,
+2. the last `\\boxed{...}`, braces or none, cut off or not,
+3. what stands behind the last `####`, however long the text behind it,
+4. what stands behind the last "the answer is" or "Answer:", in many languages,
+5. by grader: the last line with a letter alone (choice), the last formula or the last sentence with a digit.
+
+A text that goes on with a question of its own is cut there.
+"""
+
+from __future__ import annotations
+
+import re
+
+from corea.tasks.grading.prose import LEAD, NEGATION, boxes
+from corea.tasks.parsing import tag_contents
+
+_NEXT_QUESTION = re.compile(
+    r"\n\s*(?:\*\*)?(?:Question|Q|Problem|Human|User|Exercise|Frage|问题)\s*\d*\s*[:：]", re.IGNORECASE
+)
+_ANSWERED = re.compile(r"####|\\boxed|</answer>|answer(?: is|:)", re.IGNORECASE)
+_HASHES = re.compile(r"####(?!#)[ \t]*([^\n]*)")
+_HEADING = re.compile(r"(?:\*\*)?(?:final\s+)?(?:answer|solution|result)s?\s*:?\s*(?:\*\*)?\s*$", re.IGNORECASE)
+_VALUE = re.compile(r"[-+$€£\\(\[{*]*\s*(?:[0-9]|\.[0-9]|\\[a-z]|[A-Ja-j](?![A-Za-z]))")
+_LEADS = re.compile(rf"(?<![^\W_])(?:{LEAD.pattern})", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?。])(?:\*\*)?\s+|\n")
+_FORMULA = re.compile(r"\$\$?([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_REMARK = re.compile(
+    r"(?<=[.!?])\s*\((?:check|note|since|because|i\.e|here|this|that|we|as)\b[^()]*\)\s*$", re.IGNORECASE
+)
+_LETTER = re.compile(r"[\s>*_#]*[(\[]?\s*([A-J])\s*[)\]]?\s*[.。)*]*\s*(?:\*\*)?")
+
+
+def final_answer(text: str, grader: str = "math") -> str | None:
+    """The final answer that a text states, as the graders take it; None where it states none.
+
+    Args:
+        grader: name of the question's grader; it decides what is looked for where no marker stands.
+    """
+    said = _behind_thinking(text)
+    if answers := tag_contents(said if said.strip() else text, "answer"):  # it may stand in the thinking alone
+        return answers[-1]
+    text = said
+    if not text.strip():
+        return None
+    text = _before_next_question(text)
+    if found := [b[0] for b in boxes(text) if b[0]]:
+        return found[-1]
+    if (marked := _behind_hashes(text)) is not None:
+        return marked
+    if (said := _behind_lead(text, grader)) is not None:
+        return said
+    return _last_of(text, grader)
+
+
+def _behind_thinking(text: str) -> str:
+    """What stands behind the last `</think>`; nothing where the thinking never ends."""
+    if "</think>" in text:
+        return text.rpartition("</think>")[2]
+    return text.partition("<think>")[0] if "<think>" in text else text
+
+
+def _before_next_question(text: str) -> str:
+    for match in _NEXT_QUESTION.finditer(text):
+        if _ANSWERED.search(text, 0, match.start()):
+            return text[: match.start()]
+    return text
+
+
+def _behind_hashes(text: str) -> str | None:
+    """The line behind the last `####` that is no heading; of a heading "Final answer" the next line."""
+    for match in reversed(list(_HASHES.finditer(text))):
+        line = match[1].strip()
+        if not line or _HEADING.fullmatch(line):
+            following = [x.strip() for x in text[match.end() :].splitlines() if x.strip()]
+            if following:
+                return following[0]
+        elif _VALUE.match(line):
+            return line
+        elif lead := LEAD.match(line):
+            return line[lead.end() :].strip() or None
+    return None
+
+
+def _behind_lead(text: str, grader: str) -> str | None:
+    """The rest of the sentence behind the last lead."""
+    for match in reversed(list(_LEADS.finditer(text))):
+        if (
+            NEGATION.search(text[max(0, match.start() - 12) : match.start()])
+            and "\n" not in text[match.start() - 3 : match.start()]
+        ):
+            continue
+        start = match.end() - 1 if match[0].rstrip().endswith("(") else match.end()
+        rest = text[start:].strip().strip("*").lstrip(": \n")
+        sentence = _SENTENCE_END.split(rest, maxsplit=1)[0].strip() if rest else ""
+        if not sentence or LEAD.match(sentence):
+            continue
+        if grader in ("choice", "exact") or any(c.isdigit() or c in "\\$" for c in sentence) or len(sentence) <= 60:
+            return sentence.strip("*").strip()
+    return None
+
+
+def _last_of(text: str, grader: str) -> str | None:
+    """What a text without any marker ends in."""
+    text = _REMARK.sub("", text.strip())
+    sentences = [s.strip() for s in _SENTENCE_END.split(text) if s.strip()]
+    if not sentences:
+        return None
+    if grader == "choice":
+        letters = [m[1] for s in text.splitlines() if (m := _LETTER.fullmatch(s))]
+        return letters[-1] if letters else sentences[-1]
+    with_numbers = [s for s in sentences if any(c.isdigit() for c in s)]
+    last = (with_numbers or sentences)[-1]
+    formulas = [f for f in _FORMULA.finditer(last)]
+    if grader == "math" and formulas and not NEGATION.search(last) and last.strip(" .") != formulas[-1][0]:
+        return next(g for g in formulas[-1].groups() if g).strip()
+    return last

@@ -1,0 +1,104 @@
+"""What an answer says apart from the answer itself: a lead ("The answer is"), a box, a reason behind it."""
+
+from __future__ import annotations
+
+import re
+
+from corea.tasks.grading.normal import closing
+
+_ADJECTIVES = r"(?:(?:final|correct|right|best|most likely|richtige|korrekte|finale?|correcta|corretta|bonne|正确|最终|最佳|правильный|окончательный)\s*)*"
+_NOUN = (
+    r"(?:answer|solution|result|antwort|l[öo]sung|ergebnis|r[ée]ponse|respuesta|resposta|risposta|soluci[óo]n|antwoord|svar|svaret|"
+    r"odpowied[źz]|odpov[ěe]ď|vastaus|v[áa]lasz|r[ăa]spuns(?:ul)?|cevap|yan[ıi]t|jawaban|đ[áa]p [áa]n|ответ|відповідь|"
+    r"απάντηση|答案|答え|答|正解|정답|답|الإجابة|الجواب|উত্তর|उत्तर|תשובה|คำตอบ)"
+)
+_IS = (
+    r"(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|là)(?![^\W\d_])|\s*(?:是|为|為|は|은|는|هي|है)"
+    r"(?:\s*(?:therefore|thus|simply|then|just|also|clearly|définitivement))?\s*[:：]?|\s*[:：=]|\s*\()"
+)
+LEAD = re.compile(
+    rf"(?:(?:so|thus|hence|therefore|and|ok|okay)\s*,?\s*)?(?:(?:the|my|our|die|das|der|la|le|el|il|a|o|het|de|het)\s+|l')?{_ADJECTIVES}"
+    rf"(?:{_NOUN}|(?<=correct )(?:option|choice|letter))(?:\s+(?:correcta?|corretta|richtige|correcte))?(?:\s+(?:choice|option|letter|value))?{_IS}\s*",
+    re.IGNORECASE,
+)
+"""A lead up to and with its verb or colon. `(` stands for "answer (C)": it is put back by `without_lead`."""
+_REASON = re.compile(
+    r"\s*[,;.]?\s+(?:because|since|as shown|, as|due to|weil|denn|da|car|parce que|porque|perch[ée]|ponieważ|потому|因为|なぜなら)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+NEGATION = re.compile(
+    r"\b(?:not|no|never|wrong|incorrect|false|isn'?t|aren'?t|cannot|can'?t|n't|neither|nor|nicht|kein\w*|falsch|pas|faux|non|"
+    r"nunca|falso|incorrect[oa]|не|нет|неверно|неправильно|unless|except|rather than|instead of)\b|\\n(?:e|eq|eg|ot)\b|不|错|違|아니",
+    re.IGNORECASE,
+)
+_BOX = re.compile(r"\\f?boxed\s*(?:\{|(?=[0-9A-Za-z\\]))")
+
+
+_SENTENCE = re.compile(
+    r"(?:(?:so|thus|hence|therefore|and)\s*,?\s*)?(?:the|its|his|her|their|it|this)\b(?P<subject>[^;?!]*?)\s"
+    r"(?:is equal to|are equal to|equals?|is|are|was|will be|must be)\s+(?P<rest>[^;?!]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_COPULA = re.compile(r"\b(?:is|are|was|were|equals?|be)\b", re.IGNORECASE)
+_HEDGE = re.compile(
+    r"\b(?:maybe|perhaps|possibly|probably|might|could|may|can|guess\w*|either|one of|if|or|another|candidates?|think|believe|unsure|"
+    r"sure|example|instance|about|around|approximately|roughly|nearly|almost|opposite|least|most|only|but|alternative\w*|other)\b",
+    re.IGNORECASE,
+)
+
+
+def sentence_answer(text: str) -> str:
+    """What one plain sentence says: "The value of x is 4" says 4. A sentence that hedges or negates says itself only."""
+    match = _SENTENCE.fullmatch(text)
+    if match is None:
+        return text
+    subject = match["subject"]
+    if len(_COPULA.findall(text)) > 1 or _HEDGE.search(text) or NEGATION.search(text) or re.search(r"\. ", subject):
+        return text
+    return match["rest"].strip()
+
+
+def boxes(text: str) -> list[tuple[str, int, int]]:
+    """(contents, start, end) of every `\\boxed{...}`; one that is cut off reaches to the end of the text."""
+    found = []
+    for match in _BOX.finditer(text):
+        if found and match.start() < found[-1][2]:
+            continue
+        if text[match.end() - 1] == "{":
+            end = closing(text, match.end() - 1)
+            inner, stop = (text[match.end() : end], end + 1) if end >= 0 else (text[match.end() :], len(text))
+        else:
+            token = re.match(r"\\?[A-Za-z]+|[0-9.,]*[0-9]|.", text[match.end() :])
+            inner = token[0] if token else ""
+            stop = match.end() + len(inner)
+        found.append((inner.strip(), match.start(), stop))
+    return found
+
+
+def boxed_answer(text: str) -> tuple[str | None, str]:
+    """(contents of the one box, "") of an answer with a box in it; (None, why not); (text, "") where there is none.
+
+    Two boxes with different contents are two guesses.
+    """
+    found = [b for b in boxes(text) if b[0]]
+    if not found:
+        return text, ""
+    if len({b[0] for b in found}) > 1:
+        return None, f"{len(found)} boxes with different contents"
+    outside = text[: found[0][1]] + " " + text[found[-1][2] :]
+    if NEGATION.search(outside):
+        return None, "the words around the box speak against it"
+    if any(c.isalpha() for c in re.sub(r"\\[A-Za-z]+", "", outside)) or not outside.strip(" $.\\()[]*{}\n"):
+        return found[-1][0], ""
+    return text, ""
+
+
+def without_lead(text: str) -> str:
+    """Without "The answer is" and the like, and then without "because ..."."""
+    match = LEAD.match(text)
+    if match is None:
+        return text
+    rest = text[match.end() :]
+    if match[0].rstrip().endswith("("):
+        rest = "(" + rest
+    return _REASON.sub("", rest).strip() or text

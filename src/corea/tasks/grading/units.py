@@ -1,0 +1,189 @@
+"""Units behind a number. The names and their sizes are pint's (https://pint.readthedocs.io); money has a list of its own.
+
+A word is a unit only if pint knows its full name, or it is one of the usual symbols. pint's own reading of symbols is
+too generous for answers: it takes "at" for attotonnes and "k" for Boltzmann's constant.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+_SYMBOLS = {
+    "mm": "millimeter", "cm": "centimeter", "dm": "decimeter", "km": "kilometer", "nm": "nanometer", "um": "micrometer",
+    "in": "inch", "ins": "inch", "ft": "foot", "yd": "yard", "yds": "yard", "mi": "mile", "mg": "milligram", "kg": "kilogram",
+    "kgs": "kilogram", "gm": "gram", "gms": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "sec": "second",
+    "secs": "second", "ms": "millisecond", "min": "minute", "mins": "minute", "hr": "hour", "hrs": "hour", "yr": "year",
+    "yrs": "year", "wk": "week", "wks": "week", "ml": "milliliter", "mL": "milliliter", "cl": "centiliter",
+    "dl": "deciliter", "gal": "gallon", "pt": "pint", "qt": "quart", "cc": "centimeter**3", "kcal": "kilocalorie",
+    "cal": "calorie", "kJ": "kilojoule", "kN": "kilonewton", "kW": "kilowatt", "MW": "megawatt", "kWh": "kilowatt*hour",
+    "Wh": "watt*hour", "kV": "kilovolt", "mV": "millivolt", "mA": "milliampere", "Hz": "hertz", "kHz": "kilohertz",
+    "MHz": "megahertz", "GHz": "gigahertz", "Pa": "pascal", "kPa": "kilopascal", "MPa": "megapascal", "mol": "mole",
+    "rad": "radian", "deg": "degree", "mph": "mile/hour", "kph": "kilometer/hour", "kmh": "kilometer/hour",
+    "kmph": "kilometer/hour", "fps": "foot/second", "ha": "hectare", "eV": "electronvolt", "kB": "kilobyte",
+    "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "KB": "kilobyte", "tbsp": "tablespoon", "tsp": "teaspoon",
+    "atm": "atmosphere", "rpm": "revolution/minute", "Ω": "ohm", "persons": "", "μm": "micrometer", "µm": "micrometer",
+}  # fmt: skip
+_LETTERS = {
+    "m": "meter", "g": "gram", "s": "second", "h": "hour", "l": "liter", "L": "liter", "N": "newton", "J": "joule",
+    "W": "watt", "V": "volt", "A": "ampere", "K": "kelvin", "C": "degree_Celsius", "F": "degree_Fahrenheit",
+}  # fmt: skip
+"""Only with a space in front (`5 m`, `5\\mathrm{m}`): `5m` is as well five times m."""
+_MONEY = {
+    **dict.fromkeys(("dollar", "usd", "buck"), "dollar"), **dict.fromkeys(("cent", "penny", "pennie"), "cent"),
+    **dict.fromkeys(("euro", "eur"), "euro"), **dict.fromkeys(("gbp", "quid"), "gbp"), **dict.fromkeys(("yen", "jpy"), "yen"),
+    **dict.fromkeys(("rupee", "inr", "rs", "rupie"), "rupee"), **dict.fromkeys(("ruble", "rub", "rouble"), "ruble"),
+    **dict.fromkeys(("won", "krw"), "won"), **dict.fromkeys(("lira", "try"), "lira"),
+    **dict.fromkeys(("yuan", "rmb", "cny", "元"), "yuan"), **dict.fromkeys(("franc", "chf"), "franc"),
+    **dict.fromkeys(("peso", "mxn"), "peso"), "cad": "cad", "aud": "aud", "円": "yen", "원": "won",
+}  # fmt: skip
+_OTHER = {"unit": "unit", "个": "count", "個": "count", "개": "count"}
+_NOT_UNITS = frozenset(
+    ["alpha", "beta", "gamma", "lambda", "sigma", "zeta", "are", "dot", "den", "jig", "shot", "shake", "bag", "circle", "gravity", "gray", "count", "section", "point", "pole", "perch", "pond", "link", "mas", "fermi", "particle", "candle", "tex", "toe", "rem", "fifth", "quarter", "percent", "permille", "ppm", "bps", "thou", "mil", "score", "dozen", "strain", "turn", "hand", "didot", "cicero", "oct", "octet", "kip", "poise", "barn", "shed", "slug", "stone", "scruple", "reyn", "pel", "bit", "bar"]
+) - {"bar", "stone", "bit"}  # fmt: skip
+_PREFIXES = ("", "kilo", "mega", "giga", "tera", "hecto", "deca", "deci", "centi", "milli", "micro", "nano", "pico")
+_WORDS = re.compile(r"\^\{\\circ\}|[^\W\d_]+(?:'s)?|\^\s*\{?\s*-?[0-9]\s*\}?|/|\\cdot|\\times|\*|-|\.|\(|\)")
+_MODIFIERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}
+_DEGREES = {"celsius": "degree_Celsius", "c": "degree_Celsius", "centigrade": "degree_Celsius"} | {
+    "fahrenheit": "degree_Fahrenheit", "f": "degree_Fahrenheit", "kelvin": "kelvin", "k": "kelvin"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What stands behind a number."""
+
+    dimension: tuple[tuple[str, int], ...]
+    """Base dimensions, or names of things that nothing converts, each with its exponent."""
+    factor: Fraction | float
+    """Size in base units."""
+    text: str
+
+
+@lru_cache(maxsize=1)
+def _registry():
+    import pint
+
+    return pint.UnitRegistry(cache_folder=None)
+
+
+@lru_cache(maxsize=2048)
+def _named(word: str) -> str | None:
+    """pint's name of a word that is a unit's full name, singular or plural."""
+    folded = word.casefold()
+    if len(folded) < 3 or not folded.isascii() or not folded.isalpha() or folded.removesuffix("s") in _NOT_UNITS:
+        return None
+    if folded in ("feet", "inches", "centuries", "metre", "metres", "litre", "litres"):
+        return {"feet": "foot", "inches": "inch", "centuries": "century"}.get(folded, folded.removesuffix("s"))
+    for prefix, unit, suffix in _registry().parse_unit_name(folded):
+        whole = f"{prefix}{unit}" == folded.removesuffix("s") or f"{prefix}{unit}" == folded
+        if prefix in _PREFIXES and suffix in ("", "s") and whole and len(unit) >= 3 and unit not in _NOT_UNITS:
+            return f"{prefix}{unit}"
+    if folded.endswith("metres") or folded.endswith("metre") or folded.endswith("litre") or folded.endswith("litres"):
+        return _named(folded.replace("metre", "meter").replace("litre", "liter"))
+    return None
+
+
+@lru_cache(maxsize=2048)
+def _size(name: str) -> tuple[tuple[tuple[str, int], ...], float] | None:
+    """Base dimensions and factor of a pint expression."""
+    import pint
+
+    if name.startswith("degree_"):
+        return ((name, 1),), 1.0
+    try:
+        quantity = _registry().Quantity(1, name).to_base_units()
+    except (pint.errors.PintError, ValueError, TypeError, AttributeError):
+        return None
+    units = {str(k): int(v) for k, v in quantity._units.items() if k not in ("radian", "count")}
+    if not units:
+        units = {"angle": 1}
+    return tuple(sorted(units.items())), float(quantity.magnitude)
+
+
+def _single(word: str, spaced: bool) -> tuple[tuple[tuple[str, int], ...], float] | None:
+    """Dimension and size of one word."""
+    folded = word.casefold().removesuffix("'s")
+    stem = folded.removesuffix("s")
+    if (name := _MONEY.get(folded) or _MONEY.get(stem)) is not None:
+        return (("dollar", 1),) if name in ("dollar", "cent") else ((name, 1),), 0.01 if name == "cent" else 1.0
+    if (name := _OTHER.get(folded) or _OTHER.get(stem)) is not None:
+        return ((name, 1),), 1.0
+    if word in _LETTERS:
+        return _size(_LETTERS[word]) if spaced else None
+    name = _SYMBOLS.get(word) or (_SYMBOLS.get(folded) if len(word) > 2 else None) or _named(word)
+    return _size(name) if name else None
+
+
+@lru_cache(maxsize=4096)
+def read_unit(text: str, spaced: bool = True) -> Unit | None:
+    """The unit that the whole text is ("square feet", "km/h", "cm^2", "^{\\circ}"), or None.
+
+    Args:
+        spaced: it does not touch the number, so that a single letter may be a unit.
+    """
+    text = text.strip()
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1].strip()
+    if not text or len(text) > 80:
+        return None
+    tokens = _WORDS.findall(text)
+    if "".join(tokens).replace(" ", "") != "".join(text.split()):
+        return None
+    dimension: dict[str, int] = {}
+    size, sign, pending, last = 1.0, 1, 0, None
+    place = 0
+    while place < len(tokens):
+        token = tokens[place]
+        place += 1
+        lower = token.casefold()
+        if token in (".", "-", "*", "\\cdot", "\\times"):
+            continue
+        if token == "/" or (lower in ("per", "an", "a") and last is not None):
+            sign = -1
+            continue
+        if (
+            lower in _MODIFIERS
+            or (token.startswith("^") and token[1:2] != "{")
+            or re.fullmatch(r"\^\s*\{\s*-?[0-9]\s*\}", token)
+        ):
+            power = _MODIFIERS.get(lower) or int(re.sub(r"[^0-9-]", "", token) or 1)
+            if lower in ("square", "sq", "cubic", "cu"):
+                pending = power
+                continue
+            if last is None:
+                return None
+            part, part_size, part_sign = last
+            for key, exponent in part:
+                dimension[key] = dimension.get(key, 0) + part_sign * exponent * (power - 1)
+            size *= part_size ** (part_sign * (power - 1))
+            last = None
+            continue
+        if lower in ("old", "long", "tall", "wide") and last is not None and place == len(tokens):
+            continue
+        if lower in ("degree", "degrees", "deg") or token == "^{\\circ}":
+            following = tokens[place].casefold() if place < len(tokens) else ""
+            place += following in _DEGREES
+            found = _size(_DEGREES.get(following, "degree"))
+        else:
+            found = _single(token, spaced or place > 1)
+        if found is None:
+            return None
+        power, pending = pending or 1, 0
+        for key, exponent in found[0]:
+            dimension[key] = dimension.get(key, 0) + sign * exponent * power
+        size *= found[1] ** (sign * power)
+        last = (found[0], found[1], sign)
+    if pending or (not dimension and last is None):
+        return None
+    return Unit(tuple(sorted((k, v) for k, v in dimension.items() if v)), size, text)
+
+
+def same_kind(one: Unit, other: Unit) -> bool:
+    """Whether two units measure the same."""
+    return one.dimension == other.dimension
+
+
+CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|RUB|KRW|TRY|CNY|RMB|CHF|CAD|AUD|Rs\.?)(?![A-Za-z])\s*")
+"""A currency's name in front of a number."""

@@ -1,0 +1,34 @@
+"""Rows of the grading tests: one gold, what counts for it and what does not."""
+
+from dataclasses import dataclass, field
+
+from corea.tasks.grading import grade_many
+from corea.types import Question
+
+
+@dataclass
+class Case:
+    """One gold answer with right and wrong answers."""
+
+    gold: str
+    right: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    grader: str = "math"
+    text: str = ""
+    options: dict[str, str] | None = None
+
+    def question(self) -> Question:
+        meta = {"options": self.options} if self.options else {}
+        return Question(
+            id="q", dataset="d", source="s", split="test", text=self.text, gold=self.gold, grader=self.grader, meta=meta
+        )
+
+
+def check(case: Case) -> None:
+    """Every answer gets its verdict, and every one that is not correct a note."""
+    answers = case.right + case.wrong
+    verdicts = grade_many([case.question()] * len(answers), answers)
+    judged = dict(zip(answers, verdicts, strict=True))
+    assert [a for a in case.right if not judged[a].correct] == []
+    assert [a for a in case.wrong if judged[a].correct is not False] == []
+    assert [a for a in case.wrong if not judged[a].note or "\n" in judged[a].note or len(judged[a].note) > 200] == []
