@@ -121,7 +121,7 @@ def test_recurrent_models_are_refused():
     from transformers import MambaConfig, MambaForCausalLM
 
     model = MambaForCausalLM(MambaConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, state_size=2))
-    with pytest.raises(UserError, match="model m: engine=hf decodes models with attention layers alone"):
+    with pytest.raises(UserError, match="model m: engine=hf supports only models whose layers are all attention"):
         require_attention(model, "m")
 
 

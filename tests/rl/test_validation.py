@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
@@ -40,6 +40,7 @@ def test_area_by_hand():
     assert cascade_area(np.array([0.9, np.nan]), np.array([True, False])) == pytest.approx(sure_is_right)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=2, max_size=40))
 def test_area_is_that_of_the_deferral_curve(rows):
     """Against a loop over thresholds, and against its closed form by the AUROC."""

@@ -138,5 +138,5 @@ def test_capped_logits_are_refused():
         if allowed:
             require_plain_head(model)
         else:
-            with pytest.raises(UserError, match="capped behind the output layer"):
+            with pytest.raises(UserError, match="capped after the output layer"):
                 require_plain_head(model)
