@@ -22,6 +22,7 @@ from corea.errors import UserError
 VERBS = {"train": TrainConfig, "sft": SftConfig, "collect": CollectConfig, "evaluate": EvaluateConfig}
 NEEDED = {"evaluate": ["answers=answers.parquet"]}
 GIVEN = {
+    "engine=own": ["engine._target_=my_engine.py:MyEngine"],
     "llm=hf": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
     "llm=openai": ["llm.model=some-model"],
     "llm=vllm": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
@@ -138,7 +139,8 @@ def test_every_sweep_composes_jobs_that_differ(name):
         ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "
          "in_domain, non_math, other_math"),
         ("data.train=[nope]", "data.train=['nope']: allowed is a list of in_domain, other_math, non_math"),
-        ("reward.distance=l", "reward.distance=l: allowed is l1, l2, kl, log; did you mean l2?"),
+        ("reward.distance=l", "reward.distance=l: allowed is l1, l2, kl, log, module:name or file.py:name; "
+         "did you mean l2?"),
         ("reward.distance=log", "reward.target=group: allowed with reward.distance=log is sample"),
         ("engine.batch_rows=x", "engine.batch_rows=x: allowed is an integer"),
         ("logger.mode=onlin", "logger.mode=onlin: allowed is auto, online, offline, disabled; did you mean online?"),
@@ -160,7 +162,7 @@ def test_an_unknown_choice_lists_the_choices_and_no_schema():
     assert line.startswith("model=tny: no such choice; allowed is gemma3_1b, gemma3_270m, ")
     assert line.endswith("did you mean tiny?")
     line = mistake("train", "engine=vlm")
-    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, recorded, replay, vllm, ")
+    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, own, recorded, replay, vllm, ")
     assert line.endswith("; did you mean vllm?")
     assert mistake("train", "logger=x") == "logger=x: no such choice; allowed is jsonl, none, wandb"
 
