@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from corea.provenance import cpu_name
-from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many, set_limits
+from corea.tasks.grading.final_answer import final_answer
 
 
 def gsm8k(rng: random.Random) -> tuple[str, str]:

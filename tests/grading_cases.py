@@ -1,6 +1,6 @@
 """Rows of the grading tests: one gold, what counts for it and what does not."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from corea.tasks.grading import grade_many
 from corea.types import Question
@@ -11,11 +11,15 @@ class Case:
     """One gold answer with right and wrong answers."""
 
     gold: str
-    right: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    right: list[str] | str
+    """Answers that count; as a text they are divided by "|"."""
+    wrong: list[str] | str
     grader: str = "math"
     text: str = ""
     options: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.right, self.wrong = (a.split("|") if isinstance(a, str) else a for a in (self.right, self.wrong))
 
     def question(self) -> Question:
         meta = {"options": self.options} if self.options else {}

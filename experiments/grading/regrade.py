@@ -14,8 +14,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many
+from corea.tasks.grading.final_answer import final_answer
 from corea.types import Question, Verdict
 
 GSM8K_MODELS = ("gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1")

@@ -23,7 +23,7 @@ def test_every_column_stands_once_with_a_known_kind_and_a_meaning() -> None:
 
 def test_configuration_and_table_share_the_list() -> None:
     read = set(EvaluateConfig.__dataclass_fields__["columns"].default_factory())
-    assert read == set(TYPES) - {"source", "finish_reason", "error", "outcome"}
+    assert read == set(TYPES) - {"source", "finish_reason", "error"}
     recorded = ReplayEngineConfig().columns
     assert recorded["correct"] == "recorded_correct"
     assert set(recorded) < read

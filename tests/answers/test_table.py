@@ -153,6 +153,17 @@ def test_ungraded_failures_count_as_wrong_and_failed_calls_are_free(
     assert answers.notes == ["1 answers without a verdict (nothing to grade) count as wrong"]
 
 
+def test_questions_whose_gold_cannot_be_read_are_left_out(tmp_path: Path, hand_rows: list[dict[str, Any]]) -> None:
+    rows = [{**r, "outcome": "correct" if r["correct"] else "wrong"} for r in hand_rows]
+    rows = change(0, outcome="unreadable_gold", correct=None)(rows)  # tier 0 of question a; tier 1 has its verdict
+    answers = read_answers(write_jsonl(tmp_path / "answers.jsonl", rows))
+    assert pair(answers, "verbalized").question_id.tolist() == ["b", "c", "d", "e"]
+    assert answers.notes == ["1 questions are left out: the grader cannot read their gold answer"]
+    nothing = [{**r, "outcome": "unreadable_gold", "correct": None} for r in hand_rows]
+    with pytest.raises(UserError, match="the grader could read no gold answer"):
+        read_answers(write_jsonl(tmp_path / "answers.jsonl", nothing))
+
+
 def test_without_prices_cost_is_llm_calls(tmp_path: Path, hand_rows: list[dict[str, Any]]) -> None:
     answers = read_answers(write_jsonl(tmp_path / "a.jsonl", drop("cost_usd")(hand_rows)))
     assert cost_unit(answers)[0] == LLM_CALLS

@@ -12,6 +12,7 @@ from corea.answers.table import read_answers
 from corea.collecting.replay_tables import replay_answers
 from corea.composition import compose
 from corea.errors import UserError
+from corea.evaluation.regrade import regrade
 
 QUESTIONS = [
     {"question_id": "a", "question": "What is 3 + 4?", "gold": "7", "level": 1},
@@ -122,6 +123,70 @@ def test_columns_under_other_names_names_and_csv(tmp_path, write, replay):
     assert rows.model.unique().tolist() == ["small", "large"]
     assert rows.dataset.unique().tolist() == ["mine"]
     assert rows.status.unique().tolist() == ["ok"]
+
+
+def test_texts_without_tags_are_read_as_the_audit_reads_them(write, replay):
+    texts = {"a": "Adding gives \\boxed{7}.", "b": "Half and half. The answer is 1."}
+    llm = [{"question_id": q, "text": text} for q, text in texts.items()]
+    slm = [{"question_id": q, "text": f"#### {gold}", "recorded_confidence": 0.5} for q, gold in (("a", 7), ("b", 2))]
+    questions = f"engine.questions={write('q.jsonl', QUESTIONS)}"
+    rows = replay(f"engine.tiers=[{write('slm.jsonl', slm)},{write('llm.jsonl', llm)}]", questions)
+    assert rows.correct.to_dict() == {("a", 0): True, ("a", 1): True, ("b", 0): False, ("b", 1): True}
+    assert rows.status.unique().tolist() == ["ok"]
+    assert regrade(rows.reset_index(), "t", "math").answers.tolist() == rows.answer.tolist()
+
+
+def test_thinking_does_not_beat_the_answer_behind_it(write, replay):
+    text = "<think>is it \\boxed{9}? no</think> So it is \\boxed{7}."
+    llm = [{"question_id": "a", "text": text}, {"question_id": "b", "text": "\\boxed{1}"}]
+    questions = f"engine.questions={write('q.jsonl', QUESTIONS)}"
+    rows = replay(f"engine.tiers=[{write('slm.jsonl', SLM)},{write('llm.jsonl', llm)}]", questions)
+    assert rows.answer.loc["a", 1] == "7"
+
+
+def test_one_line_says_that_most_texts_cannot_be_read(write, replay, capsys):
+    llm = [{"question_id": q, "text": "<think>I wonder"} for q in "ab"]
+    questions = f"engine.questions={write('q.jsonl', QUESTIONS)}"
+    replay(f"engine.tiers=[{write('slm.jsonl', SLM)},{write('llm.jsonl', llm)}]", questions)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1
+    assert "llm.jsonl: 2 of 2 texts hold no answer that can be read and count as wrong; check" in printed[0]
+
+
+def test_one_line_says_that_no_confidence_is_there_as_in_evaluate(write, replay, capsys):
+    slm = [{k: v for k, v in row.items() if k != "recorded_confidence"} for row in SLM]
+    replay(f"engine.tiers=[{write('slm.jsonl', slm)},{write('llm.jsonl', LLM)}]")
+    sentence = (
+        "no answer of the small model has a confidence; engine.columns.confidence=NAME says which column holds it"
+    )
+    assert sentence in capsys.readouterr().out
+
+
+def test_golds_that_cannot_be_read_are_counted_before_the_table_is_written(write, replay, capsys):
+    questions = write("q.jsonl", [QUESTIONS[0] | {"gold": "\\frac{1}{"}, QUESTIONS[1]])
+    llm = [{"question_id": q, "text": "\\boxed{1}"} for q in "ab"]
+    rows = replay(
+        f"engine.tiers=[{write('slm.jsonl', SLM)},{write('llm.jsonl', llm)}]", f"engine.questions={questions}"
+    )
+    assert "1 of 2 gold answers cannot be read by their grader" in capsys.readouterr().out
+    assert rows.outcome.loc["a", 1] == "unreadable_gold"
+    assert pd.isna(rows.correct.loc["a", 1])
+
+
+def test_percentages_nested_columns_and_verdict_words(write, replay):
+    slm = [{"id": q, "out": {"text": f"<answer>{q}</answer>"}, "ok": "pass", "sure": 40} for q in "ab"]
+    llm = [{"id": q, "ok": "fail"} for q in "ab"]
+    rows = replay(
+        f"engine.tiers=[{write('slm.jsonl', slm)},{write('llm.jsonl', llm)}]",
+        "engine.columns.question_id=id",
+        "engine.columns.text=out.text",
+        "engine.columns.correct=ok",
+        "engine.columns.confidence=sure",
+        "engine.confidence_scale=100",
+    )
+    assert rows.answer.loc[["a", "b"], 0].tolist() == ["a", "b"]
+    assert rows.confidence.loc[["a", "b"], 0].tolist() == [0.4, 0.4]
+    assert rows.correct.tolist() == [True, False, True, False]
 
 
 def test_recorded_and_counted_tokens_are_priced(write, replay):

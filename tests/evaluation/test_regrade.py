@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from corea.errors import UserError
 from corea.evaluation.audit import frontier_move, sentence
 from corea.evaluation.pipeline import run_evaluation
 from corea.evaluation.regrade import graded_answer, regrade, regrader
+from corea.report.publish import write_outputs
 from corea.report.result_files import write_files
 
 
@@ -22,11 +24,12 @@ from corea.report.result_files import write_files
     ("text", "recorded", "grader", "answer"),
     [
         ("<answer>1</answer> or <answer> 2 </answer>", "9", "math", "2"),
-        ("so <answer>it is \\boxed{\\frac{1}{2}}</answer>", None, "math", "\\frac{1}{2}"),
-        ("first \\boxed{1}, then \\boxed{x^{2}} and \\boxed{open", None, "math", "x^{2}"),
+        ("so <answer>it is \\boxed{\\frac{1}{2}}</answer>", None, "math", "it is \\boxed{\\frac{1}{2}}"),
+        ("first \\boxed{1}, then \\boxed{x^{2}}", "9", "math", "x^{2}"),
         ("no mark at all", "7", "math", "7"),
         ("She has 3.\nThe total is 20 dollars.", None, "math", "The total is 20 dollars."),
-        ("She has 3.\nThe total is $20.00", None, "numeric", "She has 3.\nThe total is $20.00"),
+        ("She has 3.\nThe total is $20.00", None, "numeric", "The total is $20.00"),
+        ("<think>\\boxed{1}</think> The answer is 2.", None, "math", "2."),
         (None, "7", "math", "7"),
         ("", None, "math", None),
     ],
@@ -50,7 +53,7 @@ def table(path: Path) -> Path:
     return path
 
 
-def config(path: Path, **more: str) -> EvaluateConfig:
+def config(path: Path, **more: Any) -> EvaluateConfig:
     return EvaluateConfig(answers=str(path), audit="math", cascade=CascadeConfig(name="t", resamples=50), **more)
 
 
@@ -79,6 +82,42 @@ def test_every_disagreement_is_listed(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "out" / "audit.csv")) == 2
     noted = json.loads((tmp_path / "out" / "metrics.json").read_text())["audit"]
     assert (noted["graded"], noted["disagreements"]) == (12, 2)
+
+
+def test_what_the_grader_cannot_judge_is_no_disagreement(tmp_path: Path) -> None:
+    path = table(tmp_path / "answers.parquet")
+    frame = pd.read_parquet(path)
+    frame.loc[frame.question_id == "c", "gold"] = "\\frac{1}{"  # recorded: SLM wrong, LLM right
+    frame.to_parquet(path, index=False)
+    audit = run_evaluation(config(path), regrader("math")).audit
+    assert audit is not None
+    assert audit.disagreements["question_id"].tolist() == ["a", "d"]
+    assert audit.unjudged.to_dict() == {"unreadable_gold": 2}
+    listed = audit.findings.set_index(["question_id", "tier"])
+    assert listed.loc[("c", 0), ["recorded", "regraded", "outcome"]].tolist() == [False, None, "unreadable_gold"]
+    assert listed.loc[("c", 0), "note"]
+    assert listed.loc[("d", 0), "outcome"] == "wrong"
+    text = sentence(audit)
+    assert text.startswith("2 of 10 recorded verdicts disagree")
+    assert text.endswith("Not judged: 2 have a gold answer that the grader cannot read; the recorded verdicts stay.")
+    moved = audit.moves.set_index("figure")
+    assert moved.loc["LLM accuracy", "change"] == 0
+
+
+def test_audit_files_hold_outcome_and_note(tmp_path: Path) -> None:
+    path = table(tmp_path / "answers.parquet")
+    frame = pd.read_parquet(path)
+    frame.loc[(frame.question_id == "c") & (frame.tier == 0), "gold"] = "\\frac{1}{"
+    frame.to_parquet(path, index=False)
+    results = run_evaluation(config(path), regrader("math"))
+    outputs = write_outputs(results, config(path, out=str(tmp_path / "out"), plots=False))
+    written = pd.read_csv(tmp_path / "out" / "audit.csv", keep_default_na=False)
+    assert written["outcome"].tolist() == ["correct", "unreadable_gold", "wrong"]
+    assert written["regraded"].tolist() == ["True", "", "False"]
+    assert written["note"].tolist()[1] != ""
+    noted = json.loads((tmp_path / "out" / "metrics.json").read_text())["audit"]
+    assert (noted["disagreements"], noted["unjudged"]) == (2, {"unreadable_gold": 1})
+    assert "not judged" in outputs.report.read_text()
 
 
 def test_regraded_verdicts_in_charge(tmp_path: Path) -> None:

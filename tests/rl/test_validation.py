@@ -1,4 +1,4 @@
-"""The panel's figures by hand, its use for the best checkpoint, and that looking changes nothing."""
+"""The metrics of validation by hand, the best checkpoint, and that validation changes nothing in a run."""
 
 import itertools
 import json
@@ -104,8 +104,8 @@ def test_a_missing_confidence_ranks_below_all_others():
 def test_best_and_patience():
     best = BestCheckpoint("ece", patience=2)
     values = [(10, 0.3), (20, 0.2), (30, math.nan), (40, 0.1), (50, 0.1)]
-    looks = [best.update(step, stated("ece", v)) for step, v in values]
-    assert looks == [True, True, False, True, False]
+    improved = [best.update(step, stated("ece", v)) for step, v in values]
+    assert improved == [True, True, False, True, False]
     assert (best.step, best.value, best.exhausted) == (40, 0.1, False)
     again = BestCheckpoint("ece", patience=2)
     again.restore(json.loads(json.dumps(best.state())))
@@ -147,7 +147,7 @@ def watched(tmp_path_factory):
     return folder, read_run(folder)
 
 
-def test_looks_are_written(watched):
+def test_validations_are_written(watched):
     folder, _ = watched
     frame = pd.read_parquet(folder / "validation.parquet")
     assert frame.groupby("step").size().to_dict() == {2: 24, 4: 24, 6: 24}
@@ -163,8 +163,9 @@ def test_looks_are_written(watched):
             assert shares + line["validation/missing_confidence_share"] == pytest.approx(1)
 
 
-def test_looks_are_in_wandb(watched):
-    """Read from the folders of the real W&B: figures on the axis of steps, a table and a diagram a look, one run."""
+def test_validations_are_in_wandb(watched):
+    """Read from the folders of the real W&B: figures on the axis of steps, a table and a diagram per validation, one
+    run."""
     folder, run = watched
     assert len(run["files"]) == 2  # before the stop and after it
     assert len(set(run["ids"])) == 1
@@ -247,7 +248,7 @@ def test_a_damaged_best_checkpoint_is_not_taken(watched, tmp_path, caplog):
     assert model_origin(copy) == "weights after step 6, the last"
 
 
-def test_looking_changes_nothing(watched, tmp_path):
+def test_validation_changes_nothing(watched, tmp_path):
     folder, _ = watched
     Trainer(config(), tmp_path, NoLogger()).run()
     seen = [{k: v for k, v in line.items() if not k.startswith("validation/")} for line in metrics(folder)]
@@ -259,23 +260,23 @@ def test_looking_changes_nothing(watched, tmp_path):
 
 def test_it_stops_early_and_stays_stopped(tmp_path):
     cfg = config(*VALIDATED, "trainer.validation_every=1", "trainer.patience=1", "trainer.optimizer.lr=1e-9")
-    Trainer(cfg, tmp_path, NoLogger()).run()  # nothing is learned, so the second look is no better than the first
+    Trainer(cfg, tmp_path, NoLogger()).run()  # nothing is learned, so the second validation is no better than the first
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
     assert (tmp_path / "model" / "model.safetensors").exists()
     Trainer(cfg, tmp_path, NoLogger()).run()
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
 
 
-def test_looking_changes_nothing_in_the_preset_that_looks(tmp_path):
+def test_validation_changes_nothing_in_the_preset_that_validates(tmp_path):
     """trainer=tiny has a KL term and two threads; the same figures and, to the last bit, the same weights."""
     small = ["trainer=tiny", "logger=none", "trainer.steps=3", "trainer.questions=4", "trainer.group_size=4"]
-    folders = [tmp_path / "looks", tmp_path / "never"]
+    folders = [tmp_path / "validated", tmp_path / "never"]
     for folder, every in zip(folders, (1, 0), strict=True):
         cfg = compose("train", *small, f"trainer.validation_every={every}", "trainer.validation_questions=16")
         Trainer(cfg, folder, NoLogger()).run()
-    looked, never = (metrics(folder) for folder in folders)
-    assert all("validation/ece" in line for line in looked)
-    assert [{k: v for k, v in line.items() if not k.startswith("validation/")} for line in looked] == never
+    validated, never = (metrics(folder) for folder in folders)
+    assert all("validation/ece" in line for line in validated)
+    assert [{k: v for k, v in line.items() if not k.startswith("validation/")} for line in validated] == never
     one, other = (load_file(f / "model" / "model.safetensors") for f in folders)
     assert all(torch.equal(one[name], other[name]) for name in other)
     assert compose("train").trainer.validation_every == 50

@@ -1,9 +1,9 @@
 """`choice`: which letter an answer asserts."""
 
 import pytest
-from grading_cases import Case, check
 
 from corea.tasks.grading import grade_many, read_choice
+from grading_cases import Case, check
 
 OPTIONS = {"A": "a lamp", "B": "harbour", "C": "none", "D": "1/2 mile"}
 B = Case("B", options=OPTIONS, right=(
@@ -13,11 +13,11 @@ B = Case("B", options=OPTIONS, right=(
     "Ответ: B|Правильный ответ: B|答案：B|答案是B|正确答案是B。|答え：B|정답: B|الإجابة: B|उत्तर: B|B。|Ｂ|Ⓑ|B because A is wrong|"
     "B is correct|B is the correct answer|I choose B|I would go with B.|My choice is B|harbour|Harbour.|The answer is harbour|"
     "It is the harbour.|$\\boxed{\\text{B}}$|B, since C is false|The answer is B, not A.|The answer is B. A is wrong.|Answer:\nB|B/B|"
-    "Answer:\u200bB|Svar: B|\\textbf{(B)} harbour").split("|"), wrong=(
+    "Answer:\u200bB|Svar: B|\\textbf{(B)} harbour"), wrong=(
     "A|C|A or B|B or C|A, B|A/B|A and B|A&B|(A)(B)|A B|B or maybe C|not B|B is wrong|B) is wrong, so C|B: no, C|B? no|Not B but C|"
     "neither A nor B|B, no, actually C|B C|A; B|B and C|either A or B|B is incorrect|B is not correct|A, B, C, D|B is false, C|"
     "anything but B|a lamp||?|B) none|I do not think it is B|B isn't it|B?|Be careful|between B and C|B+C|B - no, C|B. No, C.|B wait C|"
-    "B... actually C|\\boxed{B} or \\boxed{C}|B, but C is right|I ran out of tokens before B|Maybe B or C").split("|"))  # fmt: skip
+    "B... actually C|\\boxed{B} or \\boxed{C}|B, but C is right|I ran out of tokens before B|Maybe B or C"))  # fmt: skip
 CASES = [
     B,
     Case("A", ["A", "A.", "A) a lamp", "A because of light"], ["A harbour", "A place for ships", "A none"], options=OPTIONS),

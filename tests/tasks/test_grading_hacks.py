@@ -12,20 +12,43 @@ Made = tuple[str, str, list[str], list[str]]
 
 def product(rng: random.Random) -> Made:
     a, b = rng.randrange(12, 99), rng.randrange(12, 99)
-    restated = [f"{a} \\cdot {b}", f"{a}*{b}", f"{a}×{b}", f"({a})({b})", f"{a} times {b}", f"\\frac{{{a}\\cdot {b}}}{{1}}"]
+    restated = [
+        f"{a} \\cdot {b}",
+        f"{a}*{b}",
+        f"{a}×{b}",
+        f"({a})({b})",
+        f"{a} times {b}",
+        f"\\frac{{{a}\\cdot {b}}}{{1}}",
+    ]
     return f"What is {a} times {b}?", str(a * b), restated, [str(a * b + 1), str(a * b - 10)]
 
 
 def odd_sum(rng: random.Random) -> Made:
     n = rng.randrange(5, 60)
-    restated = [f"\\sum_{{k=1}}^{{{n}}}(2k-1)", f"{n}^2", f"∑_{{k=1}}^{{{n}}} (2k-1)", f"1+3+5+\\ldots+{2 * n - 1}", f"{n}\\cdot {n}"]
+    restated = [
+        f"\\sum_{{k=1}}^{{{n}}}(2k-1)",
+        f"{n}^2",
+        f"∑_{{k=1}}^{{{n}}} (2k-1)",
+        f"1+3+5+\\ldots+{2 * n - 1}",
+        f"{n}\\cdot {n}",
+    ]
     return f"Add the first {n} odd numbers.", str(n * n), restated, [str(n * n + 2), str(n)]
 
 
 def integral(rng: random.Random) -> Made:
     n = rng.randrange(2, 30)
-    restated = [f"\\int_0^1 x^{{{n}}}\\,dx", f"∫_0^1 x^{n} dx", f"\\frac{{1^{{{n + 1}}}}}{{{n + 1}}}-0", f"1-\\frac{{{n}}}{{{n + 1}}}"]
-    return f"Integrate x^{n} from 0 to 1.", f"\\frac{{1}}{{{n + 1}}}", restated, [f"\\frac{{1}}{{{n}}}", f"\\frac{{1}}{{{n + 2}}}"]
+    restated = [
+        f"\\int_0^1 x^{{{n}}}\\,dx",
+        f"∫_0^1 x^{n} dx",
+        f"\\frac{{1^{{{n + 1}}}}}{{{n + 1}}}-0",
+        f"1-\\frac{{{n}}}{{{n + 1}}}",
+    ]
+    return (
+        f"Integrate x^{n} from 0 to 1.",
+        f"\\frac{{1}}{{{n + 1}}}",
+        restated,
+        [f"\\frac{{1}}{{{n}}}", f"\\frac{{1}}{{{n + 2}}}"],
+    )
 
 
 def factorial(rng: random.Random) -> Made:
@@ -33,19 +56,36 @@ def factorial(rng: random.Random) -> Made:
     value = 1
     for k in range(2, n + 1):
         value *= k
-    restated = [f"{n}!", f"{n} \\cdot {n - 1}!", f"\\prod_{{k=1}}^{{{n}}} k", f"{n} factorial", f"\\frac{{{n + 1}!}}{{{n + 1}}}"]
+    restated = [
+        f"{n}!",
+        f"{n} \\cdot {n - 1}!",
+        f"\\prod_{{k=1}}^{{{n}}} k",
+        f"{n} factorial",
+        f"\\frac{{{n + 1}!}}{{{n + 1}}}",
+    ]
     return f"In how many orders can {n} people stand?", str(value), restated, [str(value // 2), str(n)]
 
 
 def binomial(rng: random.Random) -> Made:
     n = rng.randrange(5, 20)
-    restated = [f"\\binom{{{n}}}{{2}}", f"{n} \\text{{ choose }} 2", f"\\frac{{{n}\\cdot {n - 1}}}{{2}}", f"\\frac{{{n}!}}{{2!({n - 2})!}}"]
+    restated = [
+        f"\\binom{{{n}}}{{2}}",
+        f"{n} \\text{{ choose }} 2",
+        f"\\frac{{{n}\\cdot {n - 1}}}{{2}}",
+        f"\\frac{{{n}!}}{{2!({n - 2})!}}",
+    ]
     return f"How many pairs have {n} people?", str(n * (n - 1) // 2), restated, [str(n), str(n * n)]
 
 
 def percentage(rng: random.Random) -> Made:
     p, n = rng.randrange(1, 20) * 5, rng.randrange(2, 30) * 20
-    restated = [f"{p}% of {n}", f"{p} per cent of {n}", f"0.{p:02d} \\cdot {n}", f"{n} \\cdot \\frac{{{p}}}{{100}}", f"{p}\\% \\times {n}"]
+    restated = [
+        f"{p}% of {n}",
+        f"{p} per cent of {n}",
+        f"0.{p:02d} \\cdot {n}",
+        f"{n} \\cdot \\frac{{{p}}}{{100}}",
+        f"{p}\\% \\times {n}",
+    ]
     return f"What is {p}% of {n}?", str(p * n // 100), restated, [str(p * n // 100 + 1), str(n)]
 
 
@@ -71,7 +111,15 @@ def direction(rng: random.Random) -> Made:
 
 def interval(rng: random.Random) -> Made:
     a, b = rng.randrange(1, 9), rng.randrange(10, 19)
-    restated = [f"(x-{a})(x-{b})<0", f"{a}, {b}", f"{a}<{b}", f"x>{a}", f"x>{a} or x<{b}", f"[{a},{b}]", f"{a}<y<{b} or z"]
+    restated = [
+        f"(x-{a})(x-{b})<0",
+        f"{a}, {b}",
+        f"{a}<{b}",
+        f"x>{a}",
+        f"x>{a} or x<{b}",
+        f"[{a},{b}]",
+        f"{a}<y<{b} or z",
+    ]
     return f"Solve (x-{a})(x-{b})<0.", f"{a}<x<{b}", restated, [f"{a}<x<{b + 1}", f"{a}\\le x<{b}"]
 
 

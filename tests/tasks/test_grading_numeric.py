@@ -3,17 +3,17 @@
 from fractions import Fraction
 
 import pytest
-from grading_cases import Case, check
 
 from corea.tasks.grading import grade_many, read_number
+from grading_cases import Case, check
 
 CASES = [
     Case("42", "$42|42.|42.00|forty-two|The answer is 42.|She has 42 apples left.|**42**|\\boxed{42}|42 dollars|6*7=42|#### 42|84/2|"
-         "\\frac{84}{2}|4.2 \\times 10^1|4.2e1|４２|42个|共有42个|42元|5\n42|She pays $40 + $2 = <<40+2=42>>42|=42|\\$42|R$42".split("|"),
+         "\\frac{84}{2}|4.2 \\times 10^1|4.2e1|４２|42个|共有42个|42元|5\n42|She pays $40 + $2 = <<40+2=42>>42|=42|\\$42|R$42",
          "24|42 is wrong|not 42|41 or 42|42 or 43|41, 42|≠42|6 * 42|x_{42}|42x|42 million|42k|1/42|42/5|42^2|3 + 42|H42|x_2|"
          "\\frac{42x}{5}|42 dozen|42 hundredths|42 ± 1|41±42|maybe 42|at least 42|42?|40-42|It is not 42|It isn't 42|-42|4 2|"
-         "42 is incorrect|42 unless 3|\\sum_{k=1}^{42}|42\n43|\\boxed{42} \\boxed{43}|42\\sqrt{2}".split("|"), grader="numeric"),
-    Case("0.6", "3/5|\\frac35|60%|0.60|.6|six tenths|60 percent".split("|"), "6|35|0.06|5|3".split("|"), grader="numeric"),
+         "42 is incorrect|42 unless 3|\\sum_{k=1}^{42}|42\n43|\\boxed{42} \\boxed{43}|42\\sqrt{2}", grader="numeric"),
+    Case("0.6", "3/5|\\frac35|60%|0.60|.6|six tenths|60 percent", "6|35|0.06|5|3", grader="numeric"),
     Case("60", ["60%", "sixty percent"], ["0.6", "6"], grader="numeric"),
     Case("32", ["2^5", "64/2", "2^{5}", "thirty two"], ["5", "2", "2^4"], grader="numeric"),
     Case("5", [], ["2^5", "\\frac{2}{5}", "5 million", "5!"], grader="numeric"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corea.tasks.parsing import answer_in_prose, is_well_formed, parse_completion, read_confidence, tag_contents
+from corea.tasks.parsing import is_well_formed, parse_completion, read_confidence, tag_contents
 from corea.types import Status
 
 FULL = "<think>34+7=41</think> <answer>41</answer> <confidence>0.85</confidence>"
@@ -139,20 +139,3 @@ def test_long_hostile_text():
     text = "<answer>" * 100_000 + "<confidence>" * 100_000 + "9" * 100_000
     assert parse_completion(text, "stop").answer is None
     assert parse_completion(f"<confidence>{'9' * 1_000_000}</confidence>", "stop").confidence is None
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("<answer>7</answer> so \\boxed{8}", "7"),
-        ("It is \\boxed{1} or \\boxed{\\frac{2}{3}}.", "\\frac{2}{3}"),
-        ("2+2 = 4\n#### 4\n\n(Note 5)", "4"),
-        ("He has 3. She has 4.50 dollars. That is all!", "She has 4.50 dollars."),
-        ("East.", "East."),
-        ("\\boxed{unclosed 5", "\\boxed{unclosed 5"),
-        ("  ", None),
-        ("####", "####"),
-    ],
-)
-def test_the_answer_of_a_text_without_tags(text, found):
-    assert answer_in_prose(text) == found

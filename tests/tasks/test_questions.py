@@ -100,6 +100,7 @@ def test_repeated_questions_do_not_shift_the_proportions(size):
 def test_a_smaller_split_is_the_beginning_of_a_larger_one():
     ids = [[q.id for q in held_out([SUMS, WORDS], "test", size, dataset="d", seed=0)] for size in (30, 60)]
     assert ids[0] == ids[1][:30]
+    assert [q.id for q in held_out([SUMS, WORDS], "test", 1, dataset="d", seed=0)] == ids[0][:1]
 
 
 def test_places_of_an_exhausted_source_go_to_the_others():

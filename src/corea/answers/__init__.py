@@ -1,1 +1,1 @@
-"""The answers table: its columns, reading and writing it, and its wide form. Imports neither torch nor transformers."""
+"""The answers table: its columns, reader, writer and wide form. Imports neither torch nor transformers."""

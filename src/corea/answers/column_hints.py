@@ -1,4 +1,4 @@
-"""Hints for a table that calls its columns otherwise: the columns it has, and the likeliest for each missing one."""
+"""Hints for a table with other column names: the columns that it has, and the likeliest one for each missing column."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 120
 
 
 def nearest(column: str, found: Sequence[str]) -> str | None:
-    """The one of `found` that most likely holds `column`; None where none looks like it."""
+    """The name in `found` that most likely holds `column`; None if there is no similar name."""
     plain = {name.rpartition(".")[2].casefold(): name for name in reversed(found)}
     for other in (column, *OTHER_NAMES.get(column, ())):
         if other in plain:

@@ -1,7 +1,7 @@
 """The wide form of the answers table: one row per question, small model (SLM) beside large model (LLM).
 
-Of several samples of one (question, tier) the one with the lowest number is the answer that the cascade gives; the
-others are material for signals such as vote.
+Of several samples of one (question, tier), the cascade answers with the lowest-numbered one; signals such as vote use
+the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from corea.prices import LLM_CALLS, USD
 from corea.types import Status
 
 SAMPLED = ("vote",)
-"""Signals that take all samples of a question, which are then paid on every question."""
+"""Signals computed from all samples of a question; all samples are then paid for every question."""
 IN_CALLS = "cost is counted in LLM calls, without the small model's, which is not known"
 
 
@@ -66,7 +66,7 @@ class Pairs:
 
 
 def cost_unit(answers: Answers) -> tuple[str, list[str]]:
-    """("usd" or "llm_calls", remarks): dollars need a cost on every answer that is no error; nothing is invented."""
+    """("usd" or "llm_calls", remarks): dollars require a cost on every answer except errors; no cost is made up."""
     if "cost_usd" not in answers.frame:
         return LLM_CALLS, [f"the table has no cost_usd: {IN_CALLS}"]
     lacking = answers.frame["cost_usd"].isna()
@@ -80,8 +80,8 @@ def cost_unit(answers: Answers) -> tuple[str, list[str]]:
 def pair(answers: Answers, signal: str, large: int | None = None, slm: Answers | None = None) -> Pairs:
     """Put tier 0 and tier `large` (None: the largest of each dataset) side by side.
 
-    `slm` is a second table whose tier 0 replaces that of `answers`, e.g. the model before RL. Raises UserError where
-    the signal is no column of the table, or `slm` does not hold the same questions.
+    `slm` is a second table whose tier 0 replaces that of `answers`, e.g. the model before RL. Raises UserError if
+    the table has no such signal, or `slm` does not hold the same questions.
     """
     small = slm or answers
     if signal not in small.signals:
@@ -148,9 +148,9 @@ def _strings(frame: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _costs(frame: pd.DataFrame, unit: str, call: float, samples: pd.DataFrame | None = None) -> np.ndarray:
-    """[rows] cost in `unit`. An answer that failed without a cost is free.
+    """[rows] cost in `unit`. A failed answer without a cost is free.
 
-    `samples` holds all samples of the questions, where all of them must be paid for.
+    `samples` holds all samples of the questions if all of them must be paid for.
     """
     if unit != USD:
         return np.full(len(frame), call)
@@ -162,7 +162,7 @@ def _costs(frame: pd.DataFrame, unit: str, call: float, samples: pd.DataFrame | 
 
 
 def split_by_hash(pairs: Pairs, fraction: float, seed: int, calibration: str, test: str) -> Pairs:
-    """Assign every question to a split by a hash of seed, dataset and question_id: stable when rows come or go."""
+    """Assign every question to a split by a hash of seed, dataset and question_id; other rows do not matter."""
     cut = int(fraction * 2**64)
     keys = zip(pairs.dataset, pairs.question_id, strict=True)
     chosen = [_hash(f"{seed}\0{dataset}\0{question}") < cut for dataset, question in keys]

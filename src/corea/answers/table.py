@@ -1,11 +1,12 @@
 """The answers table: one row per (dataset, question, tier, sample), checked.
 
-Decisions that the format leaves open:
-- the key is (dataset, question_id, tier, sample), so a question that stands in two splits is a duplicate;
-- `correct` may be null where there was nothing to grade (status error, truncated, unparsed_answer) and then counts as
+Rules that the format does not state:
+- the key is (dataset, question_id, tier, sample), so a question in two splits is a duplicate;
+- `correct` may be null if there was nothing to grade (status error, truncated, unparsed_answer) and then counts as
   wrong; null beside any other status, or in a table without status, is an error;
-- a missing confidence is null; NaN is an error, since it is what a failed computation leaves behind;
-- confidences are rounded to 12 decimals, since many readers and writers of tables change the last digit.
+- questions whose gold the grader could not read (outcome unreadable_gold) are left out and counted in a note;
+- a missing confidence is null; NaN is an error, since it is the result of a failed computation;
+- confidences are rounded to 12 decimals, since many readers and writers change the last digit.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from corea.answers.typed_columns import TEXT, typed_frame
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.tabular import Columns, read_columns
 from corea.tabular_text import refuse
+from corea.types import Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Answers:
     path: str
     """File that it was read from."""
     frame: pd.DataFrame
-    """One row an answer, sorted by dataset (in order of appearance), question_id, tier, sample. Columns: dataset,
+    """One row per answer, sorted by dataset (in order of appearance), question_id, tier, sample. Columns: dataset,
     question_id, split (both may be category), tier, sample, model, status, correct (0.0 or 1.0), graded (bool),
     confidence and every confidence_<signal> (NaN missing), cost_usd (NaN missing), token counts, text if asked for."""
     datasets: list[str]
@@ -42,7 +44,7 @@ class Answers:
     meta: dict[str, Any] = field(default_factory=dict)
     """What the collector wrote beside the rows: models, revisions, prompt hashes, prices."""
     notes: list[str] = field(default_factory=list)
-    """Remarks on the table that belong into every report."""
+    """Remarks on the table for every report."""
 
     @property
     def signals(self) -> list[str]:
@@ -65,8 +67,8 @@ def read_answers(
 ) -> Answers:
     """Read and check an answers table.
 
-    `text` also reads the columns text, answer, question and gold; `tiers` demands that every question has every tier of
-    its dataset and that there are at least two; `names` maps our columns to the file's; confidences are divided by
+    `text` also reads the columns text, answer, question and gold; `tiers` requires that every question has every tier
+    of its dataset and that there are at least two; `names` maps our columns to the file's; confidences are divided by
     `confidence_scale`.
     Raises UserError that names file, column and rows.
     """
@@ -76,8 +78,9 @@ def read_answers(
     if missing:
         hint = mapping_hint(missing, columns.found)
         raise refuse(path, f"required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; {hint}")
-    frame = _keyed(columns, typed_frame(columns, confidence_scale))
-    answers = Answers(path=str(path), frame=frame, datasets=list(frame["dataset"].cat.categories), meta=columns.meta)
+    frame, notes = _with_readable_golds(_keyed(columns, typed_frame(columns, confidence_scale)), columns.path)
+    datasets = list(frame["dataset"].cat.categories)
+    answers = Answers(path=str(path), frame=frame, datasets=datasets, meta=columns.meta, notes=notes)
     if tiers:
         _check_tiers(answers)
     ungraded = int((~frame["graded"]).sum())
@@ -87,7 +90,7 @@ def read_answers(
 
 
 def _keyed(columns: Columns, frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort by key and refuse duplicates. The order of the file's rows has no influence on any result."""
+    """Sort by key and refuse duplicates. The order of rows in the file does not affect results."""
     ids, names = pd.factorize(frame["question_id"])
     rank = np.empty(len(names), np.int64)
     rank[pc.sort_indices(pa.array(names, pa.string())).to_numpy()] = np.arange(len(names))
@@ -103,8 +106,21 @@ def _keyed(columns: Columns, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
+def _with_readable_golds(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out the questions whose gold the grader could not read: nothing is known of their answers."""
+    if "outcome" not in frame or not (unreadable := frame["outcome"] == Outcome.UNREADABLE_GOLD.value).any():
+        return frame, []
+    keys = pd.MultiIndex.from_frame(frame[["dataset", "question_id"]].astype(str))
+    gone = keys.isin(keys[unreadable].unique())
+    if gone.all():
+        raise refuse(path, "the grader could read no gold answer (column outcome: unreadable_gold)")
+    kept = frame[~gone].reset_index(drop=True)
+    kept["dataset"] = kept["dataset"].cat.remove_unused_categories()
+    return kept, [f"{keys[gone].nunique()} questions are left out: the grader cannot read their gold answer"]
+
+
 def _check_tiers(answers: Answers) -> None:
-    """Every question of a dataset has every tier; tier 0 and a larger one are there."""
+    """Check that every question of a dataset has every tier, among them tier 0 and a larger one."""
     frame = answers.frame
     for dataset in answers.datasets:
         part = frame[frame["dataset"] == dataset]

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from corea.tabular import Columns
 from corea.tabular_text import refuse
-from corea.types import RETRIES, Status
+from corea.types import RETRIES, Outcome, Status
 
 TEXT = ("text", "answer", "question", "gold")
 """Columns that only an audit reads."""
@@ -32,24 +32,23 @@ TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", *RETRIES)
 UNGRADED = (Status.ERROR, Status.TRUNCATED, Status.UNPARSED_ANSWER)
 """Statuses with which a null verdict counts as wrong."""
 DIGITS = 12
-"""Decimals of a confidence that are kept, so that a 0.7 that came out of some JSON reader or sum as 0.7000000000000001
-is the 0.7 that was stated."""
+"""Decimals of a confidence that are kept: a stated 0.7 that a reader or a sum turned into 0.7000000000000001 is 0.7."""
 ONE_DATASET = "all"
-"""Name of the dataset where the table has no such column."""
+"""Name of the dataset of a table without the column dataset."""
 RIGHT = ("true", "1", "1.0", "yes", "pass", "passed", "correct", "right", "t", "y", "c")
 WRONG = ("false", "0", "0.0", "no", "fail", "failed", "incorrect", "wrong", "f", "n", "i")
 TRUTH = {**dict.fromkeys(RIGHT, 1.0), **dict.fromkeys(WRONG, 0.0)}
 """Verdict as a word, in lower case -> its value."""
 PERCENT_HINT = 2.0
-"""From this value on, a confidence is taken for a percentage in messages."""
+"""Messages take confidences from this value on for percentages."""
 LARGEST = 2**53
 """Whole numbers up to here are exact in float64."""
 
 
 def floats(columns: Columns, name: str, percent: bool = False) -> np.ndarray:
-    """Column as float64 [N]; null becomes NaN. A NaN that is not null, or text that is no number, is an error.
+    """Column as float64 [N]; null becomes NaN. NaN that is not null, and text that is not a number, are errors.
 
-    `percent`: a percent sign behind a number is passed over.
+    `percent`: ignore a percent sign after a number.
     """
     array = _plain(columns, name)
     null = np.asarray(array.is_null())
@@ -68,7 +67,7 @@ def floats(columns: Columns, name: str, percent: bool = False) -> np.ndarray:
 
 
 def _plain(columns: Columns, name: str) -> pa.Array:
-    """The column without dictionary encoding, all kinds of text as one; lists and objects are an error."""
+    """The column without dictionary encoding, with all text types as string; lists and objects are an error."""
     array = columns.data[name]
     nested = columns.nested.get(name)
     if nested is None and pa.types.is_nested(array.type):
@@ -126,7 +125,7 @@ def _from_text(columns: Columns, name: str, array: pa.Array, percent: bool) -> n
 
 
 def integers(columns: Columns, name: str, low: int = 0, missing: int | None = None) -> np.ndarray:
-    """Column as int64 [N], each >= `low`; fractions and text are errors, and so is null unless it means `missing`."""
+    """Column as int64 [N], each >= `low`; others are errors, except null if `missing` replaces it."""
     values = floats(columns, name)
     if missing is not None:
         values = np.where(np.isnan(values), missing, values)
@@ -187,7 +186,7 @@ def typed_frame(columns: Columns, scale: float = 1.0) -> pd.DataFrame:
     frame: dict[str, Any] = {"question_id": texts(columns, "question_id", required=True)}
     frame["tier"] = integers(columns, "tier")
     frame["sample"] = integers(columns, "sample", missing=0) if "sample" in data else np.zeros(rows, np.int64)
-    for name in ("dataset", "split", "model"):
+    for name in ("dataset", "split", "model", "outcome"):
         if name in data:
             frame[name] = _category(texts(columns, name, required=name == "dataset"))
     if "dataset" not in data:
@@ -220,10 +219,12 @@ def _category(array: pa.Array) -> pd.Categorical:
 
 
 def _check_graded(columns: Columns, frame: dict[str, Any]) -> None:
-    """A null verdict needs a status that says why."""
+    """Require a status or outcome that explains each null verdict."""
     excused = np.zeros(len(columns), bool)
     if "status" in frame:
         excused = np.isin(np.asarray(frame["status"].astype(object)), [s.value for s in UNGRADED])
+    if "outcome" in frame:
+        excused |= np.asarray(frame["outcome"].astype(object)) == Outcome.UNREADABLE_GOLD.value
     bad = ~frame["graded"] & ~excused
     if bad.any():
         allowed = ", ".join(UNGRADED)

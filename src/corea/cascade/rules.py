@@ -1,9 +1,9 @@
-"""Rules that choose a threshold on the calibration split. A rule is a pure function of it.
+"""Rules that choose a threshold. Each is a pure function of the calibration questions and the configuration.
 
 fixed         the threshold of the configuration; needs no calibration split
-llm_accuracy  the LLM's pass@1 on the calibration split: keep an answer whose confidence is at least what the LLM would
-              reach (arXiv 2603.03752)
-max_drop      the cheapest threshold whose accuracy on the calibration split is at least the LLM's less delta
+llm_accuracy  the LLM's pass@1 on the calibration split: keep an answer whose confidence is at least the
+              LLM's accuracy (arXiv 2603.03752)
+max_drop      the cheapest threshold whose accuracy on the calibration split is at least the LLM's minus delta
 budget        the most accurate threshold whose cost on the calibration split is at most the budget
 guarantee     the cheapest threshold that keeps its promise on new questions with probability 1 - alpha
 """
@@ -24,7 +24,7 @@ from corea.metrics.levels import Levels
 
 @dataclass(slots=True, kw_only=True)
 class Choice:
-    """A threshold and where it comes from."""
+    """A threshold and its origin."""
 
     rule: str
     threshold: float | None
@@ -36,7 +36,7 @@ class Choice:
 
 
 def choose(rule: str, calibration: Levels | None, cfg: CascadeConfig) -> Choice:
-    """Apply `rule` to the calibration questions; None where the table has no calibration split."""
+    """Apply `rule` to the calibration questions; None if the table has no calibration split."""
     if rule == "fixed":
         return Choice(
             rule=rule,

@@ -34,7 +34,7 @@ def at_threshold(line: Curve, levels: Levels, threshold: float) -> Curve:
 
 
 def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, grid: list[float]) -> pd.DataFrame:
-    """One row a threshold, with pointwise intervals of the whole curve from the same resamples.
+    """One row per threshold, with pointwise intervals of the whole curve from the same resamples.
 
     Values are exact at every threshold. Bands are exact where `coarse` has a level boundary, which is everywhere up to
     MAX_LEVELS distinct confidences, and interpolated along the deferral rate in between.

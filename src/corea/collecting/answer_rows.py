@@ -1,4 +1,4 @@
-"""The answers table (DESIGN section 4): one row per (question, tier, sample)."""
+"""Rows of the answers table from completions: parsed, graded and priced."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from corea.collecting.plan import Tier
 from corea.config import PriceConfig
 from corea.errors import UserError
 from corea.prices import cost_usd
-from corea.tasks.final_answer import final_answer
-from corea.tasks.grading import grade_many
+from corea.tasks.grading import final_answer, grade_many
 from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
 from corea.types import RETRIES, Completion, Parsed, Question, Status, Verdict
@@ -27,7 +26,7 @@ class Answered:
 
 
 class Answerer(Protocol):
-    """What the table says of a tier."""
+    """What the rows need to know about a tier."""
 
     tier: int
     name: str
@@ -36,12 +35,12 @@ class Answerer(Protocol):
 
     @property
     def percent(self) -> bool:
-        """Confidences are in percent."""
+        """True if confidences are stated in percent."""
         ...
 
 
 def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, Any]]:
-    """Rows of one tier's answers. Those without a recorded verdict are graded side by side.
+    """Rows of one tier's answers. Answers without a recorded verdict are graded in parallel.
 
     Raises:
         UserError: an answer has neither a recorded verdict nor a gold answer to grade by.
@@ -60,7 +59,7 @@ def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, An
 
 
 def _recorded(completion: Completion) -> dict[str, Any]:
-    """What was recorded beside a completion (see ReplayEngine): it comes before what would be read or judged."""
+    """Recorded values of a completion (see ReplayEngine); they take precedence over parsing and grading."""
     return completion.extra.get("recorded", {})
 
 
@@ -104,7 +103,7 @@ def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | 
 def _parsed(tier: Answerer, answered: Answered) -> Parsed:
     """The parser's result; recorded values replace what it finds.
 
-    A recorded text whose tool kept no answer (`extra["free_text"]`) is read as the audit reads it, tags or not.
+    If the recording has no answers (`extra["free_text"]`), the text is read as in the audit, with or without tags.
     """
     completion = answered.completion
     recorded = _recorded(completion)
@@ -127,7 +126,7 @@ def _parsed(tier: Answerer, answered: Answered) -> Parsed:
 
 
 def describe(tiers: list[Tier]) -> dict[str, Any]:
-    """What is kept beside the rows, by tier: models with revision, prompts with hash, prices with date."""
+    """Metadata of the table by tier: models with revision, prompts with hash, prices with date."""
     models = {}
     for tier in tiers:
         identity = tier.identity()

@@ -1,7 +1,7 @@
-"""Answers as they come: one append-only file a tier, so that what was answered once is never answered again.
+"""Store of completions: one append-only JSONL file per tier, so that no question is answered twice.
 
-Each line is one completion. A chunk is appended in one write and flushed to disk; a line that was torn by a crash is
-cut off when the file is opened again.
+Each line is one completion. A chunk is appended in one write and flushed to disk. A partial last line, left by a crash,
+is cut off when the file is opened again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from corea.errors import UserError
 from corea.types import Completion
 
 NOT_KEPT = ("prompt_ids", "token_ids", "logprobs")
-"""Fields of a completion that the table does not need."""
+"""Fields of a completion that are not stored."""
 
 
 class Store:
-    """The completions of one tier, by question and sample. Only one process at a time has it open."""
+    """The completions of one tier, by question and sample. Only one process can open it at a time."""
 
     def __init__(self, folder: Path, tier: Tier):
-        """Open or create `folder`/LABEL-HASH.jsonl, where HASH stands for all that the answers depend on."""
+        """Open or create `folder`/LABEL-HASH.jsonl, where HASH covers everything that the answers depend on."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = self.path_of(folder, tier)
         self.known: dict[tuple[str, int], Completion] = {}
@@ -65,7 +65,7 @@ class Store:
         self._write("".join(f"{line}\n" for line in lines))
 
     def close(self) -> None:
-        """Let another process have the file."""
+        """Close the file and release its lock."""
         os.close(self.descriptor)
 
     def _write(self, text: str) -> None:
@@ -75,13 +75,13 @@ class Store:
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
             os.fsync(self.descriptor)
-        except OSError as error:  # a full disk: the answers so far stay readable
+        except OSError as error:  # e.g. a full disk: restore the last complete state
             os.ftruncate(self.descriptor, start)
             error.filename = str(self.path)
             raise
 
     def _read(self) -> int:
-        """Take in the whole lines and cut off a torn one; returns the bytes kept."""
+        """Read the complete lines and cut off a partial one; returns the number of bytes kept."""
         end = 0
         with open(self.path, "rb") as file:
             for line in file:
@@ -101,7 +101,7 @@ def _record(completion: Completion) -> dict[str, Any]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A completion's line; None for the heading, and for a damaged line, whose question is then asked again."""
+    """The fields of a completion; None for the header and for a damaged line, whose question is asked again."""
     try:
         row = json.loads(line)
     except ValueError:

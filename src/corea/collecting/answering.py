@@ -1,4 +1,4 @@
-"""Answer all questions with all tiers, keep every answer at once, write the tables at the end."""
+"""Answer all questions with all tiers; store each chunk at once and write the tables at the end."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from corea.types import Completion, Question, Sampling
 ANSWERS = "answers.parquet"
 BEFORE = "answers_before.parquet"
 LEDGER = "spending-{}.jsonl"
-"""What a run folder's calls of a server have cost, one file a tier, beside the answers."""
+"""File beside the answers with the costs of a tier's server calls."""
 
 
 def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> pd.DataFrame:
-    """Write `folder`/answers.parquet and, with a run, answers_before.parquet; go on where an earlier start stopped.
+    """Write `folder`/answers.parquet and, with a run, answers_before.parquet; resume an earlier run.
 
     Returns:
         All rows, with the model before RL under its own name.
@@ -52,10 +52,10 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
 
 
 def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: int) -> list[Answered]:
-    """The tier's completions of all questions, in their order; those that `folder` holds are not asked for again.
+    """The tier's completions of all questions in order; only those that `folder` lacks are generated.
 
     Raises:
-        Interrupted: by the user; what was answered is kept.
+        Interrupted: by the user; finished chunks are kept.
     """
     store = Store(folder, tier)
     try:
@@ -70,17 +70,17 @@ def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: i
     except KeyboardInterrupt as error:
         kept = sum(store.has(question_key(q), tier.samples) for q in questions)
         raise Interrupted(
-            f"{tier.name}: interrupted; {kept} of {len(questions)} questions are answered and kept, the same command "
-            "goes on from there"
+            f"{tier.name}: interrupted; {kept} of {len(questions)} questions are answered and kept; the same command "
+            "continues from there"
         ) from error
     finally:
         store.close()
 
 
 def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
-    """Ask in chunks of like length, which waste little on padding; keep each chunk before the next.
+    """Generate in chunks of similar length, which need little padding, and store each chunk.
 
-    The longest come first: what does not fit shows at once.
+    The longest prompts come first, so that a prompt that does not fit fails at once.
     """
     engine = build_engine(
         tier.engine,

@@ -1,4 +1,4 @@
-"""What was collected, in a few figures."""
+"""Summary table of the collected answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from corea.logger import Logger
-from corea.types import Status
+from corea.types import Outcome, Status
 
 HEADINGS = {
     "dataset": "dataset",
@@ -31,10 +31,13 @@ LOG_WIDTH = 120
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per (dataset, split, tier, model) in order of appearance.
 
-    Columns: questions; pass@1 (an answer without a verdict is wrong); confidence (mean of those stated); ok (share with
-    that status); tokens (mean completion tokens); cost_usd (dollars per 1,000 answers). NaN where unknown.
+    Columns: questions; pass@1 (an answer without a verdict is wrong, but questions whose gold cannot be read are left
+    out); confidence (mean of the stated ones); ok (share with that status); tokens (mean completion tokens); cost_usd
+    (dollars per 1,000 answers). NaN where unknown.
     """
-    frame = rows.reindex(columns=[*rows.columns, *({"split", "completion_tokens", "cost_usd"} - set(rows.columns))])
+    lacking = {"split", "completion_tokens", "cost_usd", "outcome"} - set(rows.columns)
+    frame = rows.reindex(columns=[*rows.columns, *lacking])
+    frame = frame[frame["outcome"] != Outcome.UNREADABLE_GOLD.value]
     grouped = frame.groupby(["dataset", "split", "tier", "model"], sort=False, dropna=False)
     table = grouped.agg(
         questions=("question_id", "nunique"),
@@ -48,13 +51,13 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def show(table: pd.DataFrame) -> None:
-    """Print a summary of the test questions (of all, where there are no splits)."""
+    """Print the summary of the test questions, or of all questions if there are no splits."""
     shown = table[table["split"] == SHOWN_SPLIT] if (table["split"] == SHOWN_SPLIT).any() else table
     printed = Table(box=box.SIMPLE, collapse_padding=True, pad_edge=False)
     names = [name for name in HEADINGS if not shown[name].isna().all()]
     cells = [[_text(name, record[name]) for name in names] for record in shown.to_dict("records")]
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        words = name in WORDS  # a narrow terminal folds words and headings, never a number
+        words = name in WORDS  # a narrow terminal may fold words and headings, but no number
         printed.add_column(
             HEADINGS[name],
             justify="left" if words else "right",
@@ -77,7 +80,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def log_summary(table: pd.DataFrame, logger: Logger) -> None:
-    """The table, and its pass@1 and mean confidence as figures of the run."""
+    """Log the table, and pass@1, mean confidence and cost as figures of the run."""
     logger.table("collect/summary", table)
     figures = {}
     for record in table.to_dict("records"):

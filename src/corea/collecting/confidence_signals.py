@@ -1,12 +1,12 @@
-"""Confidence signals that come with the answers (DESIGN section 6), as columns confidence_<signal>.
+"""Confidence signals of the answers, as columns confidence_<signal>.
 
 expected  mean of the stated confidence over the distribution of its tokens (tasks/expectation.py)
-avg_prob  mean probability of the completion's tokens, under the distribution they were drawn from
-vote      share of a question's samples whose answer is that of the sample in hand; it costs all of them
+avg_prob  mean probability of the completion's tokens under the sampling distribution
+vote      share of a question's samples with the same answer; it costs all samples
 probe     logistic regression on the hidden state after the completion
-router    logistic regression on the words of the question, before anything is answered
+router    logistic regression on the words of the question, before it is answered
 
-expected, avg_prob and the hidden state are taken while the model answers. Probe and router are fitted on one half of
+expected, avg_prob and the hidden state are recorded while the model answers. Probe and router are fitted on one half of
 the calibration questions (answers/fit_part.py). All other questions get scores from that one fit, so scores of the
 other half are exchangeable with those of new questions, and thresholds are chosen there. The questions of the fit get
 out-of-fold scores (cross-validation), for a stack of several signals to be fitted on.
@@ -29,7 +29,7 @@ from corea.tasks.expectation import expected_confidence
 from corea.types import DISTRIBUTIONS, STATES, Completion
 
 NEEDS = {"expected": ("tail", DISTRIBUTIONS), "probe": ("state", STATES)}
-"""Signal -> what it needs in Completion.extra, and the name by which Sampling.record asks for it."""
+"""Signal -> its key in Completion.extra, and its name in Sampling.record."""
 FOLDS = 5
 LEAST = 50
 """Least number of questions that a probe or router is fitted on."""
@@ -38,12 +38,12 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def to_record(signals: Sequence[str]) -> tuple[str, ...]:
-    """What an engine is asked to record for `signals`."""
+    """Values of Sampling.record for `signals`."""
     return tuple(sorted({NEEDS[s][1] for s in signals if s in NEEDS}))
 
 
 def note(tier: Tier, completions: Sequence[Completion]) -> None:
-    """Turn what the engine recorded into signals, in place, before the answers are stored.
+    """Compute signals from what the engine recorded, in place, before the answers are stored.
 
     Raises:
         UserError: the engine recorded nothing.
@@ -53,9 +53,7 @@ def note(tier: Tier, completions: Sequence[Completion]) -> None:
             continue
         for signal in tier.signals:
             if signal in NEEDS and NEEDS[signal][0] not in completion.extra:
-                raise UserError(
-                    f"signals: {signal} is not to be had from engine={tier.engine.name}; engine=hf gives it"
-                )
+                raise UserError(f"signals: engine={tier.engine.name} does not give {signal}; engine=hf does")
         tail = completion.extra.pop("tail", None)
         if "expected" in tier.signals:
             completion.extra["confidence_expected"] = expected_confidence(tail, tier.percent)
@@ -109,7 +107,7 @@ def _add_votes(rows: list[dict[str, Any]]) -> None:
 
 
 def _plain(answer: str | None) -> str | None:
-    """Answers that differ in white space and case alone count as the same."""
+    """The answer without white space and case, for comparing votes."""
     return None if answer is None else re.sub(r"\s+", "", answer).casefold()
 
 

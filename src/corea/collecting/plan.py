@@ -1,4 +1,4 @@
-"""What is to be answered and by whom, from the configuration (and, with run=..., from that of the run)."""
+"""The questions and the tiers that answer them, from the configuration and, with run=..., that of the run."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Tier:
     tier: int
     """0 = SLM, 1.. = larger."""
     label: str
-    """Of its files: "slm", "slm_before", "llm", "larger-NAME"."""
+    """Name of its files: "slm", "slm_before", "llm", "larger-NAME"."""
     name: str
-    """Of the model, in the answers table."""
+    """Name of the model in the answers table."""
     path: str
-    """Hub id, local folder, "package:NAME", or a server's name of the model."""
+    """Hub id, local folder, "package:NAME", or the model name of a server."""
     engine: EngineConfig
     revision: str | None
     dtype: str
@@ -59,7 +59,7 @@ class Tier:
     """Variables of the chat template."""
     temperature: float
     max_prompt_tokens: int | None
-    """A longer prompt is an error; None: whatever the model takes."""
+    """Longest prompt; None: the limit of the model."""
     max_tokens: int
     samples: int
     seed: int
@@ -67,17 +67,17 @@ class Tier:
     budget_usd: float | None = None
     """Most dollars that its calls may cost; None: no limit."""
     expects_confidence: bool
-    """Whether a completion without a confidence lacks something."""
+    """True if a completion without a confidence is incomplete."""
     signals: tuple[str, ...] = ()
-    """Confidence signals to collect, of SIGNALS; the last tier needs none, and one between none that is fitted."""
+    """Confidence signals to collect, of SIGNALS. The last tier needs none; a tier between has no fitted ones."""
 
     @property
     def percent(self) -> bool:
-        """The prompt asks for a confidence in percent."""
+        """True if the prompt asks for a confidence in percent."""
         return get_prompt(self.prompt).percent
 
     def identity(self) -> dict[str, Any]:
-        """Everything that its answers depend on; prices, graders and batch sizes are not among it."""
+        """Everything that its answers depend on, so not prices, graders and batch sizes."""
         served = self.engine.identity()
         identity = {
             "model": self.path if served else fingerprint(self.path),
@@ -92,12 +92,12 @@ class Tier:
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
-        taken = sorted(set(self.signals) & {"expected", "avg_prob", "probe"})  # while the model answers
+        taken = sorted(set(self.signals) & {"expected", "avg_prob", "probe"})  # recorded while the model answers
         return {**identity, "signals": taken} if taken else identity
 
 
 def fingerprint(path: str) -> str:
-    """A local model's SHA-256 over its configuration, tokenizer and weights, or a file's; any other path as it is."""
+    """A local model's SHA-256 over its configuration, tokenizer and weights, or a file's; any other path unchanged."""
     from corea.engines.loading import model_location
 
     if Path(path).is_file():
@@ -120,7 +120,7 @@ def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def question_key(question: Question) -> str:
-    """Changes with the id and the text of a question: an answer is kept for these alone."""
+    """Key of a question in the store; changes with its id and its text."""
     return hashlib.sha256(json.dumps([question.id, question.text]).encode()).hexdigest()[:16]
 
 
@@ -134,7 +134,7 @@ def held_out_questions(data: DataConfig) -> list[Question]:
 
 
 def tiers_of(cfg: CollectConfig) -> list[Tier]:
-    """With a run the SLM before RL; SLM, LLM and larger ones, in the order in which they answer."""
+    """Tiers in the order in which they answer: with a run, the SLM before RL; the SLM; the LLM; larger ones."""
     small = _small(cfg)
     behind = {"llm": cfg.llm, **{f"larger-{name}": llm for name, llm in cfg.larger.items()}}
     large = [_large(cfg, llm, label, 1 + n, last=n == len(cfg.larger)) for n, (label, llm) in enumerate(behind.items())]
@@ -162,7 +162,7 @@ def _small(cfg: CollectConfig) -> Tier:
 
 
 def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool) -> Tier:
-    """A larger tier. One that others follow may state confidences; those that its engine cannot give are left out."""
+    """A larger tier. If it is not the last, it has the signals that its engine can give."""
     able = {"verbalized"} | (
         {"expected", "avg_prob"} if isinstance(resolve_engine(llm.engine), HFEngineConfig) else set()
     )
@@ -184,7 +184,7 @@ def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool
 
 
 def _tier(cfg: CollectConfig, model: ModelConfig | LLMConfig, path: str, engine: EngineConfig, **more: Any) -> Tier:
-    """A tier with what small and large models share."""
+    """Build a tier; `more` holds what differs between small and large models."""
     return Tier(
         name=model.name,
         path=path,
@@ -201,10 +201,10 @@ def _tier(cfg: CollectConfig, model: ModelConfig | LLMConfig, path: str, engine:
 
 
 def trained_model(run: Path) -> str:
-    """The folder of the model that a run has trained.
+    """Folder of the model that a run has trained.
 
     Raises:
-        UserError: the run has left none.
+        UserError: the run has no trained model.
     """
     folder = run / "model"
     if not (folder / "config.json").exists():

@@ -1,4 +1,4 @@
-"""How far it is, and what it costs: a bar in a terminal, a line now and then in a log."""
+"""Progress and cost: a bar in a terminal, a line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EVERY_S = 10.0
 
 
 class Progress:
-    """Questions answered by one model, its speed and its cost."""
+    """Progress, speed and cost of one model."""
 
     def __init__(self, name: str, total: int, done: int = 0, spent: Callable[[], float | None] = lambda: None):
-        """`done` of `total` questions were answered by an earlier start; `spent` gives the dollars so far, None where
+        """`done` of `total` questions were answered by an earlier run; `spent` returns the dollars so far, None if
         nothing is paid or prices are unknown."""
         self.name, self.total, self.done, self.before = name, total, done, done
         self.under_way = 0
-        """Questions answered of those that are not kept yet."""
+        """Answered questions that are not stored yet."""
         self.spent, self.spent_before = spent, spent()
         self.tokens = 0
         self.started = self.last = time.perf_counter()
@@ -38,7 +38,7 @@ class Progress:
             self.bar = Bar(*columns, TimeRemainingColumn(), console=console)
             self.task = self.bar.add_task(name, total=total, completed=done, figures="")
         elif done:
-            print(f"{name}: {done} of {total} questions were answered before", flush=True)
+            print(f"{name}: {done} of {total} questions were answered by an earlier run", flush=True)
 
     def __enter__(self) -> Progress:
         if self.bar is not None:
@@ -46,19 +46,19 @@ class Progress:
         return self
 
     def answered(self, questions: int) -> None:
-        """So many more questions are answered, and are kept soon."""
+        """Count answered questions that are not stored yet."""
         self.under_way += questions
         self._show()
 
     def kept(self, questions: int, tokens: int) -> None:
-        """So many more questions are kept, with so many tokens; those under way are among them."""
+        """Count stored questions and their tokens; they include all questions counted by `answered`."""
         self.done += questions
         self.under_way = 0
         self.tokens += tokens
         self._show()
 
     def figures(self) -> str:
-        """Speed, and cost so far and expected in all."""
+        """Speed, cost so far and expected total cost."""
         parts = []
         if self.tokens:
             parts.append(f"{self.tokens / max(time.perf_counter() - self.started, 1e-9):,.0f} tokens/s")
@@ -67,7 +67,7 @@ class Progress:
             parts.append(f"${spent:.4f}")
             if now > self.before and now < self.total:
                 rate = (spent - (self.spent_before or 0.0)) / (now - self.before)
-                parts.append(f"${spent + rate * (self.total - now):.4f} expected in all")
+                parts.append(f"${spent + rate * (self.total - now):.4f} expected in total")
         return ", ".join(parts)
 
     def _show(self) -> None:

@@ -1,7 +1,7 @@
-"""engine=replay: the answers table from answers that were recorded elsewhere, joined by question id.
+"""engine=replay: build the answers table from recorded answers of other tools, joined by question id.
 
-Every row of every table must find its partner: what does not is an error that counts and names it. Recorded verdicts
-and confidences are used as they are, right or wrong; an answer without a verdict is graded.
+Every question needs a row in every table; missing or unknown ids are an error that counts and names them. Recorded
+verdicts and confidences are used unchanged; answers without a verdict are graded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class RecordedTier:
 
 
 def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
-    """Write `folder`/answers.parquet; returns its rows. Raises UserError where the tables do not fit together."""
+    """Write `folder`/answers.parquet; returns its rows. Raises UserError if the tables do not fit together."""
     if not cfg.tiers:
         raise UserError("engine.tiers=[]: allowed is one table of recorded answers a tier, the smallest model first")
     tables = [_read_tier(path, cfg.columns) for path in cfg.tiers]
@@ -80,21 +80,19 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
 
 
 def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same rows; one line where most texts hold no readable answer, and one where no confidence is there."""
+    """Return `rows`; print one line if most texts hold no readable answer, and one if there is no confidence."""
     unread = [r for r in rows if r["text"] and (r["answer"] is None or r["outcome"] == Outcome.UNPARSED.value)]
     if 2 * len(unread) > len(rows):
         first = f"first question {unread[0]['question_id']}: …{' '.join(unread[0]['text'].split())[-TAIL:]}"
-        what = "texts hold no answer that can be read and count as wrong"
-        print(
-            f"{tier.path}: {len(unread)} of {len(rows)} {what}; engine.columns.text, engine.grader? {first}", flush=True
-        )
+        what = f"{len(unread)} of {len(rows)} texts hold no answer that can be read and count as wrong"
+        print(f"{tier.path}: {what}; check engine.columns.text and engine.grader; {first}", flush=True)
     if tier.tier == 0 and all(r["confidence"] is None for r in rows):
         print(no_confidence(tier.path, "engine.columns"), flush=True)
     return rows
 
 
 def _read_tier(path: str, names: dict[str, str]) -> Columns:
-    """The columns of a tier's table under our names; those that it lacks are left out."""
+    """The columns of a tier's table under our names; missing ones are left out."""
     table = read_columns(path, lambda name: name in names, names, key=None)
     if "question_id" not in table.data:
         hint = mapping_hint(["question_id"], table.found, "engine.columns")
@@ -106,7 +104,7 @@ def _read_tier(path: str, names: dict[str, str]) -> Columns:
 
 
 def _check_mapping(names: dict[str, str], tables: list[Columns]) -> None:
-    """A column that the user names must be in some table."""
+    """Check that each column that the user names is in some table."""
     for key, name in names.items():
         if name != RECORDED_COLUMNS[key] and not any(key in table.data for table in tables):
             hint = mapping_hint([key], tables[0].found, "engine.columns")
@@ -152,7 +150,7 @@ def _question(
 
 
 def _tier(cfg: ReplayEngineConfig, number: int, table: Columns) -> RecordedTier:
-    """Rows to completions, each with what was recorded beside its text."""
+    """The completions of a tier, each with its recorded values."""
     name = cfg.names[number] if cfg.names else Path(table.path).stem
     last = number == len(cfg.tiers) - 1
     tier = RecordedTier(
@@ -175,7 +173,7 @@ def _tier(cfg: ReplayEngineConfig, number: int, table: Columns) -> RecordedTier:
 
 
 def _states_confidence(table: Columns) -> bool:
-    """Whether any answer comes with a confidence; a plain LLM between two others states none and lacks nothing."""
+    """True if any answer has a confidence. A tier without any, e.g. a plain LLM, is not expected to state one."""
     if "confidence" in table.data:
         return True
     written = texts(table, "text").to_pylist() if "text" in table.data else []
@@ -224,7 +222,7 @@ def _no_duplicates(path: str, ids: Iterable[str]) -> None:
 
 
 def _check_join(tier: RecordedTier, questions: list[Question], where: str) -> None:
-    """Both ways: an answer without its question, a question without its answer."""
+    """Raise UserError for answers to unknown questions, and for questions without an answer."""
     ids = {q.id for q in questions}
     strangers = [i for i in tier.samples if i not in ids]
     if strangers:
@@ -239,7 +237,7 @@ def _named(ids: list[str]) -> str:
 
 
 def _count_tokens(name: str, tiers: list[RecordedTier], prompts: dict[str, str]) -> None:
-    """Fill in what was not recorded: tokens of the question and of the text, without any chat template."""
+    """Count tokens that were not recorded: those of the question and of the text, without a chat template."""
     from corea.engines.loading import load_tokenizer
 
     tokenizer = load_tokenizer(name)

@@ -75,7 +75,7 @@ COLUMNS = (
     AnswerColumn("gold", "text", "reference answer", optional=True),
     AnswerColumn("finish_reason", "text", "why the completion ended: stop, length or error", evaluated=False),
     AnswerColumn("error", "text", "why the engine failed", optional=True, evaluated=False),
-    AnswerColumn("outcome", "text", "outcome of grading", optional=True, evaluated=False),
+    AnswerColumn("outcome", "text", "outcome of grading; questions with unreadable_gold are left out", optional=True),
 )
 """In the order in which the collector writes them."""
 

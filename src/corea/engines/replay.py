@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from corea.errors import UserError
 from corea.tabular import read_rows
 from corea.types import Completion, Message, Sampling
+
+NUMBERS = ("tier", "sample", "prompt_tokens", "cached_tokens", "completion_tokens", "latency_s")
+"""Columns of a recorded answer that hold numbers."""
 
 
 class ReplayEngine:
@@ -90,9 +94,24 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"llm.model={path}: no such file; llm=replay needs a JSONL or Parquet file of answers")
     rows = read_rows(path)
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or row.get("question") is None or "text" not in row:
+        if row.get("question") is None or "text" not in row:
             raise UserError(f"llm.model={path}, row {number}: columns question and text are required")
+        for column in ("question", "text", "finish_reason"):
+            if not isinstance(row.get(column), str | None):
+                raise UserError(f"llm.model={path}, row {number}: column {column} must hold text")
+        for column in NUMBERS:
+            row[column] = _number(row.get(column), f"llm.model={path}, row {number}: column {column}")
     return rows
+
+
+def _number(value: Any, where: str) -> float | None:
+    try:
+        number = None if value in (None, "") or value != value else float(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {str(value)[:40]!r} is not a number") from error
+    if number is not None and not 0 <= number < math.inf:
+        raise UserError(f"{where}: {number:g} is not a finite number >= 0")
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _recorded(row: dict[str, Any]) -> Completion:

@@ -1,6 +1,6 @@
-"""Are the recorded verdicts right? What regrading changes: verdicts, accuracy, calibration, frontier.
+"""Audit of the recorded verdicts: how regrading changes verdicts, accuracy, calibration and frontier.
 
-The figures of a dataset are made twice on the same test questions, with the recorded verdicts and with ours; the
+The figures of a dataset are computed twice on the same test questions, with the recorded verdicts and with ours, and
 differences are paired.
 """
 
@@ -27,14 +27,14 @@ MOVED = ("accuracy", "ece", "ece_equal_mass", "brier", "auroc", "aurc")
 
 @dataclass(slots=True, kw_only=True)
 class Audit:
-    """What regrading found."""
+    """Results of regrading."""
 
     grader: str
     graded: int
     """Answers that were regraded."""
     findings: pd.DataFrame
-    """One row per answer on which the verdicts differ or the grader gave none: SHOWN as far as the table has them,
-    answer (as graded), recorded (bool), regraded (bool, None without a verdict), outcome, note, text."""
+    """One row per answer on which the verdicts differ or the grader gave none: the columns of SHOWN that the table
+    has, answer (as graded), recorded (bool), regraded (bool, None without a verdict), outcome, note, text."""
     evaluations: dict[str, Evaluation]
     """By dataset: our verdicts; its `before` are the recorded ones."""
     moves: pd.DataFrame
@@ -70,7 +70,7 @@ def regraded(answers: Answers, regrade: Regrader) -> tuple[Answers, pd.DataFrame
 
 
 def moves(name: str, e: Evaluation, recorded: Pairs, cfg: CascadeConfig) -> pd.DataFrame:
-    """How far the figures of one dataset move from the recorded verdicts to ours."""
+    """Change of the figures of one dataset from the recorded verdicts to ours."""
     assert e.before is not None, "evaluated with both verdicts"
     assert e.test is not None, "evaluated with both verdicts"
     rows = [
@@ -98,7 +98,7 @@ def frontier_move(e: Evaluation) -> tuple[float, float]:
 
 
 def _mean_interval(difference: np.ndarray, cfg: CascadeConfig) -> tuple[float, float]:
-    """Bootstrap interval of a mean difference in {-1, 0, 1}: the counts of each are multinomial."""
+    """Bootstrap interval of the mean of values in {-1, 0, 1}, whose counts are multinomial."""
     n = max(len(difference), 1)
     share = [(difference == v).sum() / n for v in (-1, 0, 1)]
     drawn = np.random.default_rng(cfg.seed).multinomial(n, share, size=max(cfg.resamples, 1))

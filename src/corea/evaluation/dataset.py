@@ -1,7 +1,7 @@
-"""One dataset, measured: small model, large model, cascade, each figure with its bootstrap interval.
+"""Figures of one dataset with bootstrap intervals: small model, large model, cascade.
 
-Thresholds are chosen on the calibration questions; everything that is reported comes from the test questions.
-The interval of an operating point holds for the threshold as chosen: only test questions are resampled.
+Thresholds are chosen on the calibration questions; all reported figures come from the test questions. The interval of
+an operating point is that of the chosen threshold: only test questions are resampled.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Point:
     """Dataset whose calibration split gave the threshold."""
     calibration_questions: int
     figures: dict[str, Figure]
-    """Those of `cascade_figures.point_figures`; empty where no threshold was found."""
+    """Those of `cascade_figures.point_figures`; empty if no threshold was found."""
 
     @property
     def costs_more(self) -> bool:
-        """True where the cascade costs more than the LLM alone."""
+        """True if the cascade costs more than the LLM alone."""
         return bool(self.figures) and self.figures["cost_change"].value > 0
 
 
@@ -48,11 +48,11 @@ class Small:
     figures: dict[str, Figure]
     """accuracy, cost, missing_confidence and all of calibration.all_metrics."""
     counts: dict[str, int]
-    """Answers by status, missing and distinct confidences, answers at 0, at 1 and at the most frequent value."""
+    """Answers by status; missing and distinct confidences; answers with confidence 0, 1 and the most frequent value."""
     reliability: pd.DataFrame
-    """One row a bin: lower, upper, n, confidence, accuracy, low, high (Wilson interval)."""
+    """One row per bin: lower, upper, n, confidence, accuracy, low, high (Wilson interval)."""
     histogram: pd.DataFrame
-    """One row a confidence or bin of confidences: confidence, width, right, wrong."""
+    """One row per confidence or bin of confidences: confidence, width, right, wrong."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,12 +71,12 @@ class Evaluation:
     before: Small | None
     """The small model before RL on the same questions."""
     change: dict[str, Figure]
-    """After less before, for the figures of `small`; empty without `before`."""
+    """Figures of `small` minus those of `before`; empty without `before`."""
     large: dict[str, Figure]
     """accuracy and cost of the LLM alone."""
     areas: dict[str, Figure]
     points: list[Point]
-    """One a rule, then the transferred one where there is one."""
+    """One per rule, then the transferred one if there is one."""
     sweep: pd.DataFrame
     """See sweep.sweep."""
     before_sweep: pd.DataFrame | None
@@ -99,7 +99,7 @@ def evaluate_dataset(
     cfg: CascadeConfig,
     transferred: Point | None = None,
 ) -> Evaluation:
-    """Measure one dataset. `transferred` is an operating point of another dataset to be tried on this one."""
+    """Measure one dataset. `transferred` is an operating point of another dataset to try on this one."""
     held_out = group(calibration) if calibration is not None and len(calibration) else None
     known = len(held_out) if held_out else 0
     rules = sorted(RULES, key=lambda rule: rule != cfg.rule)  # the configured one first
@@ -148,7 +148,7 @@ def _sample(pairs: Pairs, cfg: CascadeConfig, thresholds: list[float]) -> Sample
 def _change(
     small: Small, draws: dict[str, np.ndarray], old: Small, old_draws: dict[str, np.ndarray], level: float
 ) -> dict[str, Figure]:
-    """After less before. The draws are paired question by question, and the binning bias largely cancels."""
+    """Figures after RL minus before. Resamples are paired by question, so the binning bias largely cancels."""
     change = {}
     for name, figure in small.figures.items():
         low, high = interval(draws[name] - old_draws[name], level)

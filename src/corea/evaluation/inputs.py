@@ -54,7 +54,7 @@ def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
 
 
 def _read_before(cfg: EvaluateConfig) -> Answers | None:
-    """The table named by `before`, or answers_before.parquet beside the answers where there is one."""
+    """The table named by `before`, or answers_before.parquet beside the answers if there is one."""
     path = Path(cfg.before) if cfg.before else Path(cfg.answers).with_name("answers_before.parquet")
     if cfg.before is None and (not path.exists() or path == Path(cfg.answers)):
         return None

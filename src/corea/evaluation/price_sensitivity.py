@@ -1,9 +1,8 @@
-"""What prices do to a cascade, without another model run.
+"""Cost of a cascade at other prices, without running a model.
 
-The LLM alone costs l a question; the cascade costs s, the SLM on every question, and D, the LLM on those deferred.
-Relative to the LLM alone that is s / l + D / l, and D / l, the part of the LLM's bill that remains ("llm_spend"), does
-not depend on prices. So everything follows from the price ratio l / s: how many times as much as an answer of the small
-model an answer of the large one costs.
+Per question, the LLM alone costs l; the cascade costs s (the SLM, on every question) plus D (the LLM, on deferred
+questions). Relative to the LLM alone that is s / l + D / l. D / l, the remaining part of the LLM's bill ("llm_spend"),
+does not depend on prices, so the result depends only on the price ratio l / s.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 def price_ratio(e: Evaluation) -> float:
-    """Cost of an LLM answer in SLM answers; NaN where either is unknown or free."""
+    """Cost of an LLM answer in SLM answers; NaN if either is unknown or free."""
     slm, llm = e.small.figures["cost"].value, e.large["cost"].value
     return llm / slm if e.unit == USD and slm > 0 else float("nan")
 
 
 def sensitivity(e: Evaluation, point: Point) -> pd.DataFrame:
-    """One row a price ratio: ratio, cost_change against the LLM alone with low and high, here (this table's)."""
+    """One row per price ratio: ratio, cost_change against the LLM alone with low and high, here (this table's)."""
     if not point.figures:
         return pd.DataFrame(columns=["ratio", "cost_change", "low", "high", "here"])
     here = price_ratio(e)
@@ -46,23 +45,21 @@ def sensitivity(e: Evaluation, point: Point) -> pd.DataFrame:
 
 
 def sentence(e: Evaluation, point: Point) -> str:
-    """From which price ratio on the cascade pays; empty without a threshold."""
+    """Sentence on the price ratio from which the cascade pays; empty without a threshold."""
     if not point.figures:
         return ""
     even = point.figures["break_even_ratio"].value
     if not np.isfinite(even):
-        return (
-            "This cascade defers everything that costs anything, so at no price does it cost less than the LLM alone."
-        )
+        return "This cascade saves no LLM cost, so it does not cost less than the LLM alone at any price."
     text = f"This cascade pays where an LLM answer costs more than {even:.3g} times an answer of the small model"
     ratio = price_ratio(e)
     return f"{text}; in this table it costs {ratio:.3g} times as much." if np.isfinite(ratio) else f"{text}."
 
 
 def priced(answers: Answers, prices: list[PriceConfig]) -> Answers:
-    """Costs of the recorded tokens, retries included, at other prices, one a tier.
+    """The table with costs of the recorded tokens, retries included, at other prices, one per tier.
 
-    Raises UserError where a tier or count is missing.
+    Raises UserError if a tier or a token count is missing.
     """
     if not prices:
         return answers

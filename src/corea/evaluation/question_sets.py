@@ -22,7 +22,7 @@ class QuestionSets:
     """N questions with splits."""
 
     now: Pairs
-    """With the confidence that decides, recalibrated where that is asked for."""
+    """With the confidence that decides, recalibrated if configured."""
     raw: Pairs
     """With the confidence as the table has it."""
     before: Pairs | None
@@ -65,7 +65,7 @@ def question_sets(answers: Answers, before: Answers | None, cfg: CascadeConfig) 
 
 
 def with_splits(pairs: Pairs, cfg: CascadeConfig, path: str, notes: list[str]) -> Pairs:
-    """Ensure that there are test questions; take calibration questions by hash where `cfg.split_fraction` asks for it.
+    """Ensure that there are test questions; take calibration questions by hash if `cfg.split_fraction` is set.
 
     Remarks are appended to `notes`.
     """

@@ -61,7 +61,7 @@ def regrade(frame: pd.DataFrame, path: str, grader: str) -> Regraded:
     pairs = list(dict.fromkeys((g, a) for g, a, t in zip(golds, given, texts, strict=True) if a is not None or t))
     graded = grade_many([g for g, _ in pairs], [a for _, a in pairs], grader)
     found = dict(zip(pairs, graded, strict=True))
-    rows = [found.get((g, a)) for g, a in zip(golds, given, strict=True)]
+    rows = [found[g, a] if a is not None or t else None for g, a, t in zip(golds, given, texts, strict=True)]
     judged = [v is not None and v.outcome in JUDGED for v in rows]
     answers = np.full(len(frame), None, object)
     answers[:] = given

@@ -24,7 +24,7 @@ class AnswersFile:
     sha256: str
     rows: int
     models: dict[int, list[str]]
-    """Tier -> names of the models that answered; empty where the table has no column model."""
+    """Tier -> names of the models that answered; empty if the table has no column model."""
     meta: dict[str, Any]
     """What the collector wrote beside the rows: models, prompts, prices."""
 
@@ -38,18 +38,18 @@ class Results:
     datasets: dict[str, Evaluation]
     """By name, the primary one first."""
     pooled: Evaluation
-    """All datasets as one; the same as the only one where there is one."""
+    """All datasets as one; identical to the dataset if there is only one."""
     primary: str
     notes: list[str]
-    """What a reader must know beside the figures."""
+    """Remarks that a reader needs besides the figures."""
     signals: dict[str, list[SignalRow]] = field(default_factory=dict)
-    """Dataset (and "pooled") -> its signals compared, the configured one first; empty where there is one alone."""
+    """Dataset (and "pooled") -> its signals compared, the configured one first; empty if there is only one signal."""
     tiers: dict[str, TierResults] = field(default_factory=dict)
-    """Dataset -> chains of its tiers, where it has more than two and calibration questions."""
+    """Dataset -> chains of its tiers, if it has more than two tiers and calibration questions."""
     audit: Audit | None = None
-    """What regrading the recorded answers found, where that was asked for."""
+    """Results of regrading, if requested."""
     training: pd.DataFrame | None = None
-    """metrics.jsonl of the training run, one row a step."""
+    """metrics.jsonl of the training run, one row per step."""
 
     @property
     def first(self) -> Evaluation:
@@ -58,12 +58,12 @@ class Results:
 
     @property
     def everything(self) -> dict[str, Evaluation]:
-        """Each dataset and, where there are several, all of them pooled."""
+        """Each dataset and, if there are several, all of them pooled."""
         return {**self.datasets, **({POOLED: self.pooled} if len(self.datasets) > 1 else {})}
 
 
 def models_of(answers: Answers) -> dict[int, list[str]]:
-    """Tier -> names of the models that answered it; empty where the table has no column model."""
+    """Tier -> names of the models that answered it; empty if the table has no column model."""
     if "model" not in answers.frame:
         return {}
     names: dict[int, list[str]] = {}

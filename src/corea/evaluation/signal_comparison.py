@@ -1,6 +1,6 @@
 """Confidence signals side by side on the same questions, raw and recalibrated.
 
-Differences between signals are paired: every signal is resampled with the same draws of questions.
+Differences between signals are paired: every signal uses the same resamples of questions.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class SignalRow:
     """E.g. "verbalized" or "verbalized, isotonic"."""
     choice: Choice
     figures: dict[str, Figure]
-    """pass@1, cost and deferral rate at the threshold of the configured rule (absent where it found none); ECE, AUROC,
+    """pass@1, cost and deferral rate at the threshold of the configured rule (absent if it found none); ECE, AUROC,
     area_gain (0 random deferral, 1 oracle) and APGR."""
     p: dict[str, float]
-    """Two-sided bootstrap p-value of the difference to the first row; empty for that row and where draws are not
-    paired (more than EXACT questions)."""
+    """Two-sided bootstrap p-value of the difference to the first row; empty for that row and if resamples are
+    not paired (more than EXACT questions)."""
     line: pd.DataFrame = field(repr=False)
     """deferral_rate, cost, accuracy at each threshold."""
 
 
 def variants(raw: dict[str, Pairs], cfg: CascadeConfig) -> dict[str, Pairs]:
-    """Every signal of `raw`, and each recalibrated in every way that its calibration questions allow."""
+    """Every signal of `raw`, raw and with each recalibration that the calibration questions allow."""
     found = dict(raw)
     for name, pairs in raw.items():
         for method in RECALIBRATIONS[1:]:
@@ -55,7 +55,7 @@ def variants(raw: dict[str, Pairs], cfg: CascadeConfig) -> dict[str, Pairs]:
 
 
 def compare(found: dict[str, Pairs], inside: np.ndarray, cfg: CascadeConfig) -> list[SignalRow]:
-    """One row a signal, on the test questions where `inside` [N] holds; the others are held against the first."""
+    """One row per signal, on the test questions where `inside` [N] holds; rows are compared with the first one."""
     rows: list[SignalRow] = []
     reference: dict[str, np.ndarray] = {}
     for name, pairs in found.items():
@@ -103,7 +103,7 @@ def _p_value(differences: np.ndarray) -> float:
 
 
 def signals_frame(compared: dict[str, list[SignalRow]]) -> pd.DataFrame:
-    """One row a dataset and signal: rule, threshold, each figure with _lo, _hi and _p."""
+    """One row per dataset and signal: rule, threshold, each figure with _lo, _hi and _p."""
     table = []
     for dataset, rows in compared.items():
         for row in rows:

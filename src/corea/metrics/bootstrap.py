@@ -1,14 +1,14 @@
-"""Paired bootstrap over questions, of every figure at once.
+"""Paired bootstrap over questions, for all figures at once.
 
-Each resample draws N questions with replacement; SLM and LLM verdicts, confidence and costs of a question travel
-together, so differences between tiers, thresholds and rules are paired.
+Each resample takes N questions with replacement, each with its verdicts, confidence and costs, so differences between
+tiers, thresholds and rules are paired.
 
-Two ways to draw the same distribution:
+Two ways to sample the same distribution:
 - up to EXACT questions, question by question, with the same draws for the same seed and N: two systems on the same
-  questions (before and after RL, two signals) are paired by giving both the same seed;
-- above, level by level at a cost that does not grow with N. Counts per (level, outcome) are multinomial, which is
-  exact. The cost of the questions drawn into a cell is a sum of many independent draws from that cell; it is drawn
-  from the normal distribution with that sum's exact mean, variance and SLM-LLM covariance.
+  questions (before and after RL, two signals) are paired by the same seed;
+- above EXACT, level by level, at a cost that does not grow with N. Counts per (level, outcome) are multinomial, which
+  is exact. The cost of the questions of a cell is a sum of many independent values; it is sampled from the normal
+  distribution with the exact mean, variance and SLM-LLM covariance of that sum.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 from corea.metrics.levels import Answered, Levels, Tally, coarsen, group
 
 EXACT = 50_000
-"""Most questions that are drawn one by one."""
+"""Most questions that are resampled one by one."""
 CHUNK = 2_000_000
-"""Draws held at once."""
+"""Resampled questions in memory at one time."""
 
 
 Measure = Callable[[Levels, Tally], dict[str, np.ndarray]]
@@ -122,7 +122,7 @@ def _moments(levels: Levels, cell: np.ndarray, observed: np.ndarray) -> tuple[np
 
 
 def interval(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval over axis 0; undefined resamples (NaN) are left out, NaN where all are."""
+    """Percentile interval over axis 0. Undefined resamples (NaN) are left out; NaN if all are undefined."""
     ends = [(1 - level) / 2, (1 + level) / 2]
     if not np.isnan(draws).any():
         low, high = np.quantile(draws, ends, axis=0) if len(draws) else np.full((2, *draws.shape[1:]), np.nan)
@@ -136,8 +136,8 @@ def interval(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 def reverse_interval(value: float, draws: np.ndarray, level: float) -> tuple[float, float]:
     """Reverse percentile ("basic") interval of a figure >= 0 that binning biases upwards, e.g. ECE.
 
-    Resampling adds the same bias once more, so the percentile interval of an ECE near 0 lies wholly above the truth;
-    reflecting it at the value takes the bias out. The value itself is always inside.
+    Resampling adds the same bias again, so the percentile interval of an ECE near 0 lies above the true value;
+    reflecting it at the estimate removes the bias. The estimate itself is always inside.
     """
     low, high = interval(draws, level)
     return min(value, max(0.0, 2 * value - float(high))), max(value, 2 * value - float(low))

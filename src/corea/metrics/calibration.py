@@ -2,15 +2,15 @@
 
 Legend: K levels with confidence `value` [K] ascending; `wrong` and `right` [..., K] count the answers of each level.
 Leading axes are bootstrap resamples, so a figure and its interval come from the same code. Counting per level makes
-ties exact and the order of rows irrelevant. Missing confidences are not part of any of these figures; they are
-counted apart. `measure(confidence, correct)` takes plain arrays.
+ties exact and the order of rows irrelevant. No figure includes missing confidences; they are counted
+separately. `measure(confidence, correct)` takes plain arrays.
 
 ECE bins, by name (`edges`):
-- "lower" (default): a bin holds its lower edge, the last one both; 0.3 lies in the bin that starts at 0.3. Edges are
+- "lower" (default): a bin includes its lower edge, the last bin both; 0.3 lies in the bin that starts at 0.3. Edges are
   j/B rounded once, the same double that the text 0.3 becomes.
-- "upper": a bin holds its upper edge, as in Guo et al. (arXiv 1706.04599) and netcal.
+- "upper": a bin includes its upper edge, as in Guo et al. (arXiv 1706.04599) and netcal.
 - "linspace": "lower" with the edges of numpy.linspace, some of which lie just above the decimal (0.30000000000000004),
-  so that 0.3, 0.6 and 0.7 fall one bin low. It is what several published evaluations do (RLCR, arXiv 2507.16806).
+  so that 0.3, 0.6 and 0.7 fall one bin low. Several published evaluations do this (RLCR, arXiv 2507.16806).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def equal_width(value: Array, bins: int, edges: str = "lower") -> Array:
 
 
 def equal_mass(size: Array, bins: int) -> Array:
-    """[K] bin of each level such that bins hold about as many answers; a level goes where its middle answer lies."""
+    """[K] bin of each level, with about as many answers per bin; a level belongs to the bin of its middle answer."""
     middle = np.cumsum(size) - size / 2
     return np.minimum((middle * bins // max(size.sum(), 1)).astype(np.int64), bins - 1)
 
@@ -70,10 +70,10 @@ def ece(value: Array, wrong: Array, right: Array, bin_of: Array, bins: int) -> A
 
 
 def ece_debiased(value: Array, wrong: Array, right: Array, bin_of: Array, bins: int) -> Array:
-    """ECE less the bias of |gap| from finite bins, may be negative (Kumar et al., arXiv 1909.10155, section 5). [...]
+    """ECE minus the bias of |gap| from finite bins; may be negative (Kumar et al., arXiv 1909.10155, section 5). [...]
 
-    The source draws each bin's accuracy from N(accuracy, accuracy (1 - accuracy) / n); the mean of |gap| under that
-    distribution (folded normal) is known, so nothing is drawn here.
+    The source samples each bin's accuracy from N(accuracy, accuracy (1 - accuracy) / n); the mean of |gap| under that
+    distribution (folded normal) is known in closed form, so nothing is sampled here.
     """
     from scipy.special import erf
 
@@ -93,7 +93,7 @@ def brier(value: Array, wrong: Array, right: Array) -> Array:
 def brier_parts(value: Array, wrong: Array, right: Array, bin_of: Array, bins: int) -> dict[str, Array]:
     """Murphy's decomposition over the bins: brier = reliability - resolution + uncertainty + within. [...] each.
 
-    "within" is what confidences that differ inside a bin add (Stephenson et al. 2008); 0 when they do not.
+    "within" is the part due to different confidences in one bin (Stephenson et al. 2008); 0 if they are equal.
     """
     size, accuracy, gap = _gaps(value, wrong, right, bin_of, bins)
     total = size.sum(-1)
@@ -110,13 +110,13 @@ def brier_parts(value: Array, wrong: Array, right: Array, bin_of: Array, bins: i
 
 
 def log_loss(value: Array, wrong: Array, right: Array) -> Array:
-    """Mean of -ln of the probability given to what happened; a confident mistake at 0 or 1 costs 36. [...]"""
+    """Mean of -ln of the probability given to the observed verdict; a wrong confidence of 0 or 1 costs 36. [...]"""
     p = np.clip(value, TINY, 1 - TINY)
     return _ratio(-(right @ np.log(p)) - wrong @ np.log1p(-p), (wrong + right).sum(-1))
 
 
 def auroc(wrong: Array, right: Array) -> Array:
-    """Probability that a right answer has a higher confidence than a wrong one, ties half. NaN without both. [...]"""
+    """Probability that a correct answer has a higher confidence than a wrong one, ties half; NaN without both. [...]"""
     below = np.cumsum(wrong, -1, dtype=np.float64) - wrong
     wins = (right * (below + wrong / 2)).sum(-1)
     return _ratio(wins, right.sum(-1, dtype=np.float64) * wrong.sum(-1))
@@ -141,7 +141,7 @@ def aurc(wrong: Array, right: Array) -> Array:
 
 
 def best_aurc(wrong: Array, right: Array) -> Array:
-    """AURC of a confidence that ranks every right answer first, at the same accuracy. [...]"""
+    """AURC of a perfect ranking at the same accuracy. [...]"""
     from scipy.special import digamma
 
     correct, total = right.sum(-1, dtype=np.float64), (wrong + right).sum(-1, dtype=np.float64)
@@ -151,7 +151,7 @@ def best_aurc(wrong: Array, right: Array) -> Array:
 def all_metrics(
     value: Array, wrong: Array, right: Array, bins: int = 10, edges: str = "lower", mass_of: Array | None = None
 ) -> dict[str, Array]:
-    """Every figure of this module, [...] each. `mass_of` [K] are equal-mass bins to hold fixed; None: made here."""
+    """Every figure of this module, [...] each. `mass_of` [K]: equal-mass bins to keep fixed; None: computed here."""
     width_of = equal_width(value, bins, edges)
     mass_of = equal_mass(wrong + right, bins) if mass_of is None else mass_of
     risk = aurc(wrong, right)
@@ -173,7 +173,7 @@ def all_metrics(
 
 
 def measure(confidence: Array, correct: Array, bins: int = 10, edges: str = "lower") -> dict[str, float]:
-    """Every figure for answers [N] with `confidence` (NaN missing, left out) and `correct` (bool)."""
+    """Every figure of answers [N] with `confidence` (NaN: missing, left out) and `correct` (bool)."""
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct) == 1
     given = ~np.isnan(confidence)
     value, level = np.unique(confidence[given], return_inverse=True)
@@ -210,7 +210,7 @@ def reliability(
 
 
 def wilson(right: Array, n: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Wilson score interval of a share; sensible where all or none are right."""
+    """Wilson score interval of a share; valid also if all or none are correct."""
     z = NormalDist().inv_cdf((1 + level) / 2)
     n = np.maximum(n, 1e-12)
     share = right / n

@@ -1,4 +1,4 @@
-"""What a cascade does at every depth: accuracy, cost, deferral rate, Pareto frontier, areas, oracle.
+"""Accuracy, cost and deferral rate of a cascade at every depth; Pareto frontier; oracle.
 
 A question is deferred when its confidence is below the threshold. A missing confidence is always deferred. The SLM is
 paid on every question.
@@ -17,16 +17,16 @@ from corea.metrics.levels import LLM_ONLY, SLM_ONLY, Levels, Tally
 
 @dataclass(slots=True, kw_only=True)
 class Curve:
-    """The cascade at every depth (D) or at one threshold. ... is empty for what was observed, R when resampled."""
+    """The cascade at every depth (D) or at one threshold. ... is empty for observed counts, R for resampled ones."""
 
     deferral_rate: np.ndarray
-    """[..., D] share of questions sent to the LLM."""
+    """[..., D] share of questions deferred to the LLM."""
     accuracy: np.ndarray
     """[..., D] pass@1 of the cascade."""
     cost: np.ndarray
     """[..., D] mean cost of a question, SLM and LLM together."""
     selective_accuracy: np.ndarray
-    """[..., D] accuracy of the SLM's answers that are kept; NaN where none is."""
+    """[..., D] accuracy of the kept SLM answers; NaN if none is kept."""
     slm_accuracy: np.ndarray
     """[...] SLM alone."""
     llm_accuracy: np.ndarray
@@ -37,7 +37,7 @@ class Curve:
     """[...] mean cost of a question, LLM alone."""
 
     def at(self, depth: int | np.ndarray) -> Curve:
-        """The same at one depth (D disappears) or at several."""
+        """The curve at one depth (without the axis D) or at several."""
         names = ("deferral_rate", "accuracy", "cost", "selective_accuracy")
         here = {name: getattr(self, name)[..., depth] for name in names}
         alone = ("slm_accuracy", "llm_accuracy", "slm_cost", "llm_cost")
@@ -83,10 +83,10 @@ def pareto(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
 
 
 def oracle(levels: Levels, points: int = 200) -> pd.DataFrame:
-    """The best any deferral could do: columns deferral_rate, cost, accuracy; at most about `points` rows.
+    """The best possible deferral: columns deferral_rate, cost, accuracy; at most about `points` rows.
 
-    It defers what only the LLM gets right, cheapest first, then what makes no difference, then what only the SLM gets
-    right, the last two only because they must be deferred at the higher rates.
+    It defers the questions that only the LLM gets right, the cheapest first, then those without a difference, then
+    those that only the SLM gets right.
     """
     gain = (levels.outcome == LLM_ONLY).astype(int) - (levels.outcome == SLM_ONLY)
     order = np.lexsort((levels.llm_cost, -gain))

@@ -1,14 +1,14 @@
-"""Figures of a cascade: at one threshold, and of the whole curve with those that other papers report.
+"""Figures of a cascade at one threshold, and of its whole curve, including those that other papers report.
 
 Legend as in cascade_curve.py.
 
 APGR  RouteLLM, arXiv 2406.18665: mean over the share of LLM calls of the performance gap recovered,
-      (accuracy - SLM's) / (LLM's - SLM's), straight between thresholds.
+      (accuracy - SLM's) / (LLM's - SLM's), linear between thresholds.
 CPT   RouteLLM: least share of LLM calls that recovers 50 % or 80 % of the gap.
 AIQ   RouterBench, arXiv 2403.12031: mean accuracy over cost of the non-decreasing concave hull of all thresholds, from
       nothing to everything deferred.
-IBC   AutoMix, arXiv 2310.12963: accuracy gained per cost by the cascade, against that of the LLM alone; here the
-      relative lift, 0.5 is half as much again.
+IBC   AutoMix, arXiv 2310.12963: accuracy gained per cost by the cascade, relative to the LLM alone; 0.5 means 50 %
+      more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from corea.metrics.cascade_curve import Curve
 from corea.metrics.levels import LLM_ONLY, SLM_ONLY, Tally
 
 MOST = 129
-"""Depths that AIQ looks at in a bootstrap resample; the value itself uses all."""
+"""Depths that AIQ uses in a bootstrap resample; the value itself uses all."""
 
 
 def point_figures(here: Curve) -> dict[str, np.ndarray]:
@@ -54,8 +54,8 @@ def curve_figures(tally: Tally, line: Curve) -> dict[str, np.ndarray]:
 def areas(tally: Tally, line: Curve) -> dict[str, np.ndarray]:
     """Areas under accuracy over deferral rate, [...] each; `line` is the curve of `tally`.
 
-    "area": this cascade, straight between thresholds (ties deferred at random); "area_random": random deferral;
-    "area_oracle": the deferral that knows both verdicts; "area_gain": 0 is random, 1 is the oracle.
+    "area": this cascade, linear between thresholds (ties deferred at random); "area_random": random deferral;
+    "area_oracle": deferral that knows both verdicts; "area_gain": 0 is random, 1 is the oracle.
     """
     step = np.diff(line.deferral_rate, axis=-1)
     area = (step * (line.accuracy[..., 1:] + line.accuracy[..., :-1]) / 2).sum(-1)
@@ -69,7 +69,7 @@ def areas(tally: Tally, line: Curve) -> dict[str, np.ndarray]:
 
 
 def peer_figures(line: Curve) -> dict[str, np.ndarray]:
-    """{"apgr", "cpt_50", "cpt_80", "aiq"}, [...] each; NaN where both models are equally accurate."""
+    """{"apgr", "cpt_50", "cpt_80", "aiq"}, [...] each; NaN if both models are equally accurate."""
     gap = (line.llm_accuracy - line.slm_accuracy)[..., None]
     share = line.accuracy - line.slm_accuracy[..., None]
     recovered = np.divide(share, gap, out=np.full(line.accuracy.shape, np.nan), where=gap != 0)
@@ -84,7 +84,7 @@ def peer_figures(line: Curve) -> dict[str, np.ndarray]:
 
 
 def first_reach(x: np.ndarray, y: np.ndarray, level: float) -> np.ndarray:
-    """[...] least x at which the line through (x, y) [..., D] reaches `level`; NaN where it never does."""
+    """[...] least x at which the line through (x, y) [..., D] reaches `level`; NaN if it never does."""
     enough = y >= level - 1e-12
     first = enough.argmax(-1)[..., None]
     before = np.maximum(first - 1, 0)
@@ -97,7 +97,7 @@ def hull_mean(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     """[...] mean height of the non-decreasing concave hull over `cost` [..., D] ascending; NaN without width."""
     flat_cost, flat = cost.reshape(-1, cost.shape[-1]), accuracy.reshape(-1, accuracy.shape[-1])
     rows, last = np.arange(len(flat)), flat.shape[-1] - 1
-    # of several thresholds at the lowest cost only the most accurate is on the hull
+    # only the most accurate of the thresholds at the lowest cost is on the hull
     at = np.where(flat_cost == flat_cost[:, :1], flat, -np.inf).argmax(-1)
     area = np.zeros(len(flat))
     while (at < last).any():
@@ -106,7 +106,7 @@ def hull_mean(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
         steepest = slope.max(-1)
         climbs = steepest > 0
         furthest = last - (slope >= steepest[:, None])[:, ::-1].argmax(-1)
-        to = np.where(climbs, furthest, last)  # where nothing climbs any more, the hull stays level to the end
+        to = np.where(climbs, furthest, last)  # beyond the most accurate point the hull is flat
         height = np.where(climbs, (flat[rows, at] + flat[rows, to]) / 2, flat[rows, at])
         area += (flat_cost[rows, to] - flat_cost[rows, at]) * height
         at = to

@@ -12,21 +12,21 @@ import numpy as np
 from corea.metrics.bootstrap import interval, reverse_interval
 
 BIASED = ("ece", "ece_equal_mass", "ece_debiased", "brier_reliability")
-"""Figures that finite bins push up; they get the reverse percentile interval."""
+"""Figures that finite bins bias upwards; they get the reverse percentile interval."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Figure:
-    """A number with its interval. NaN where it is not defined."""
+    """A number with its interval; NaN if undefined."""
 
     value: float
     low: float
     high: float
     n: int
-    """Questions that it rests on."""
+    """Number of questions behind it."""
 
     def as_json(self, level: float) -> dict[str, Any]:
-        """{"value", "ci95", "n"} with null for what is not defined; the middle key names the level."""
+        """{"value", "ci95", "n"} with null if undefined; the middle key names the level."""
         return {"value": finite(self.value), f"ci{100 * level:g}": [finite(self.low), finite(self.high)], "n": self.n}
 
 
@@ -36,7 +36,7 @@ def finite(value: float) -> float | None:
 
 
 def figures_json(figures: Mapping[str, Figure], unit: str, level: float) -> dict[str, Any]:
-    """Each figure as JSON; the name of the cost says its unit."""
+    """Each figure as JSON; the key of the cost names its unit."""
     return {(f"cost_{unit}" if name == "cost" else name): f.as_json(level) for name, f in figures.items()}
 
 

@@ -1,7 +1,7 @@
-"""Questions grouped by confidence: all that thresholds, calibration metrics and bootstrap need.
+"""Questions grouped by confidence: the data of thresholds, calibration metrics and bootstrap.
 
-A question matters to a threshold only through its confidence, so N questions shrink to K levels with counts and cost
-sums. Sweeping costs one sort and one cumulative sum, whatever the number of thresholds.
+A threshold depends on a question only through its confidence, so N questions reduce to K levels with counts and cost
+sums. A sweep needs one sort and one cumulative sum for any number of thresholds.
 Legend: N questions, K levels, R resamples. An outcome is 2 * slm_correct + llm_correct.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 NEITHER, LLM_ONLY, SLM_ONLY, BOTH = range(4)
 """Outcomes."""
 MAX_LEVELS = 2048
-"""Levels of the bootstrap. More distinct confidences are grouped by equal mass for the bands, never for the values."""
+"""Levels of the bootstrap. More distinct confidences are grouped by equal mass for the bands, not for the values."""
 
 
 class Answered(Protocol):
@@ -35,14 +35,14 @@ class Answered(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What happened at each level: observed (... is empty) or resampled (... is R)."""
+    """Counts of each level: observed (... is empty) or resampled (... is R)."""
 
     count: np.ndarray
     """[..., K, 4] questions of each outcome."""
     slm_cost: np.ndarray
     """[...] total cost of the SLM, which answers every question."""
     llm_cost: np.ndarray
-    """[..., K] cost of the LLM, were the level deferred."""
+    """[..., K] cost of the LLM if the level is deferred."""
 
     @property
     def size(self) -> np.ndarray:
@@ -65,7 +65,7 @@ class Levels:
     """Questions of one dataset and split, grouped by confidence."""
 
     value: np.ndarray
-    """[K] mean confidence of the level, ascending; NaN first where a confidence is missing (always deferred)."""
+    """[K] mean confidence of the level, ascending; NaN first if a confidence is missing (always deferred)."""
     low: np.ndarray
     """[K] smallest confidence of the level: deferring below it defers every lower level."""
     level: np.ndarray
@@ -81,7 +81,7 @@ class Levels:
 
     @property
     def missing(self) -> int:
-        """1 where the first level is the missing confidence, else 0."""
+        """1 if the first level is the missing confidence, else 0."""
         return int(len(self.value) > 0 and bool(np.isnan(self.value[0])))
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class Levels:
 
 
 def group(pairs: Answered) -> Levels:
-    """One level a distinct confidence."""
+    """One level per distinct confidence."""
     value, level = np.unique(pairs.confidence, return_inverse=True)  # NaN comes last, as one value
     if len(value) and np.isnan(value[-1]):
         value = np.roll(value, 1)
@@ -100,9 +100,8 @@ def group(pairs: Answered) -> Levels:
 
 
 def coarsen(levels: Levels, most: int = MAX_LEVELS, edges: np.ndarray | None = None) -> Levels:
-    """At most about `most` levels of equal mass; no level spans one of `edges` (bins), and missing stays apart.
-
-    Returns `levels` itself where it is small enough.
+    """At most about `most` levels of equal mass; no level spans one of `edges` (bins), and missing confidences
+    keep their own level. Returns `levels` itself if it is small enough.
     """
     if len(levels.value) <= most:
         return levels

@@ -1,4 +1,4 @@
-"""Numbers of the charts of report.html, as they go to its scripts."""
+"""Data of the charts of report.html, as its scripts take it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from corea.report import plot_tables
 from corea.report.plot_tables import cost_text, thin
 
 QUESTIONS = 3000
-"""Questions that the slider can list; of more, an even part."""
+"""Most questions that the slider lists; of more, an evenly spaced part."""
 
 
 def page_data(results: Results) -> dict[str, Any]:
-    """Everything that the page draws: one entry a dataset, and the training curves."""
+    """All data of the page: one entry per dataset, and the training curves."""
     rule = results.cfg.rule
     datasets = []
     for name, e in results.everything.items():
@@ -35,7 +35,7 @@ def page_data(results: Results) -> dict[str, Any]:
 
 
 def chart_data(e: Evaluation, rule: str) -> dict[str, Any]:
-    """What report.js draws for one dataset."""
+    """Data of one dataset for report.js."""
     table = plot_tables.prepare_pareto(e)
     series = dict(tuple(table.groupby("series", sort=False)))
     pareto: dict[str, Any] = {
@@ -67,7 +67,7 @@ def chart_data(e: Evaluation, rule: str) -> dict[str, Any]:
 
 
 def _slider_steps(table: pd.DataFrame, chosen: float | None) -> pd.DataFrame:
-    """At most some 400 thresholds; the one at which the rule's stands is among them."""
+    """About 400 thresholds at most, including the one of the rule."""
     kept = thin(table)
     if chosen is None:
         return kept
@@ -76,7 +76,7 @@ def _slider_steps(table: pd.DataFrame, chosen: float | None) -> pd.DataFrame:
 
 
 def _questions(e: Evaluation) -> dict[str, Any]:
-    """What the slider lists: questions by confidence (null first), 2 * SLM right + LLM right each."""
+    """Data of the slider: questions by confidence (null first), each with 2 * SLM right + LLM right."""
     if e.test is None:
         return {"id": [], "confidence": [], "outcome": []}
     t = e.test
@@ -205,5 +205,5 @@ def _training(results: Results) -> list[dict[str, Any]]:
 
 
 def _rounded(values: Any) -> list[float | None]:
-    """Six significant digits; what is not a number is null."""
+    """Numbers with six significant digits; null if not finite."""
     return [float(f"{v:.6g}") if math.isfinite(v) else None for v in np.asarray(values, np.float64)]

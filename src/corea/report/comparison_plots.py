@@ -1,4 +1,4 @@
-"""Figures that hold several things against one another: signals, chains of tiers, recorded and regraded verdicts."""
+"""Plots of comparisons: signals, chains of tiers, recorded and regraded verdicts. Tables: plot_tables.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK = {"isotonic": (":", 1.0), "platt": ("--", 1.0)}
 
 
 def plot_signals(table: pd.DataFrame, ax: Axes) -> None:
-    """Accuracy over cost of each signal: one colour a signal, recalibrated ones dotted (isotonic) or dashed (Platt)."""
+    """Accuracy over cost, one colour per signal; recalibrated signals are dotted (isotonic) or dashed (Platt)."""
     names = list(dict.fromkeys(s.split(", ")[0] for s in table["signal"]))
     for signal, part in table.groupby("signal", sort=False):
         base, _, kind = str(signal).partition(", ")
@@ -57,4 +57,4 @@ def plot_audit(table: pd.DataFrame, ax: Axes) -> None:
 
 
 DRAW = {"signals": plot_signals, "tiers": plot_tiers, "audit": plot_audit}
-"""Figure -> what draws one panel of it."""
+"""Figure -> function that plots one panel of it."""

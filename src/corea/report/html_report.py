@@ -1,7 +1,7 @@
-"""report.html: one file with everything in it, the story first, charts to hover over. Needs no network to be read.
+"""report.html: one self-contained file with the findings and interactive charts; it needs no network.
 
-The page is web/report.html (jinja2) with web/report.css and web/report.js; this module makes its numbers. Plotly's
-JavaScript comes from the installed plotly package, compressed.
+The page is the jinja2 template web/report.html with web/report.css and web/*.js; this module fills it. Plotly's
+JavaScript is taken from the installed plotly package, compressed.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def render(results: Results) -> str:
 
 @cache
 def _plotly() -> str:
-    """Plotly's JavaScript, gzip in base64. Found without importing plotly, which would take longer than the report."""
+    """Plotly's JavaScript, gzip in base64. Located without importing plotly, which is slow."""
     spec = importlib.util.find_spec("plotly")
     assert spec is not None, "plotly is a dependency of corea"
     script = Path(str(spec.origin)).parent / "package_data" / "plotly.min.js"
@@ -103,7 +103,7 @@ def _title(results: Results) -> str:
 
 
 def _tiles(results: Results) -> list[dict[str, str]]:
-    """The four figures that people ask for first."""
+    """The figures at the top of the page: cost, accuracy, deferral, calibration."""
     e, level = results.first, f"{100 * results.cfg.level:g} %"
     point = e.point(results.cfg.rule)
     tiles = []

@@ -50,7 +50,7 @@ def _cell(figure: Figure | None, scale: float = 1.0, digits: int = 3, signed: bo
 
 
 def rules_table(e: Evaluation) -> str:
-    """HTML table: one row a rule."""
+    """HTML table: one row per rule."""
     cost = "cost, % against the LLM" if e.unit == USD else "LLM calls, %"
     head = ("rule", "threshold", "sent to the LLM", "pass@1", "points against the LLM", cost, "cost")
     rows = []
@@ -76,7 +76,7 @@ def rules_table(e: Evaluation) -> str:
 
 
 def metrics_table(e: Evaluation) -> str:
-    """HTML table: one row a metric of the small model; before, after and change where there is a before."""
+    """HTML table: one row per metric of the small model; before, after and change if there is a model before RL."""
     head = ("metric", "before RL", "after RL", "change") if e.before else ("metric", "value")
     rows = []
     for key, label in METRICS.items():
@@ -98,7 +98,7 @@ def _table(head: tuple[str, ...], rows: list[str]) -> str:
 
 
 def signals_table(rows: list[SignalRow], e: Evaluation) -> str:
-    """HTML table: one row a signal; a star marks a difference to the first row with p < 0.05 (paired bootstrap)."""
+    """HTML table: one row per signal; a star marks a difference to the first row with p < 0.05 (paired bootstrap)."""
     if not rows:
         return ""
     cost = "cost, % of the LLM" if e.unit == USD else "LLM calls, %"
@@ -165,7 +165,7 @@ def tiers_table(results: TierResults) -> str:
 
 
 def price_list(prices: dict[str, dict[str, Any]]) -> str:
-    """HTML table: what each tier costs, with source and date; empty where the table does not say."""
+    """HTML table: what each tier costs, with source and date; empty if the answers table does not say."""
     rows = []
     for tier, price in sorted(prices.items()):
         own = price.get("gpu_hour") is not None
@@ -180,13 +180,13 @@ def price_list(prices: dict[str, dict[str, Any]]) -> str:
 
 
 LISTED = 300
-"""Disagreements in the report; audit.csv holds all."""
+"""Most findings of the audit in the report; audit.csv holds all."""
 TEXT = 1500
-"""Last characters of a text in the report."""
+"""Length of the end of a text that the report shows."""
 
 
 def moves_table(audit: Audit, name: str) -> str:
-    """HTML table: figures by the recorded verdicts and by ours."""
+    """HTML table: figures with the recorded verdicts and with ours."""
     rows = []
     for row in audit.moves[audit.moves["dataset"] == name].itertuples():
         change = Figure(value=row.change, low=row.low, high=row.high, n=0)
@@ -217,4 +217,5 @@ def disagreements_table(audit: Audit) -> str:
     more = (
         f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv holds all.</p>' if len(table) > LISTED else ""
     )
-    return f'<div class="wide">{_table(("answer of", "gold", "given", "recorded", "regraded", "why", "texts"), rows)}</div>{more}'
+    head = ("answer of", "gold", "given", "recorded", "regraded", "why", "texts")
+    return f'<div class="wide">{_table(head, rows)}</div>{more}'

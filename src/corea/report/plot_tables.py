@@ -1,7 +1,7 @@
-"""Numbers behind every figure, as tables; plots.py and report.py only draw them.
+"""Tables behind every plot; plots.py, comparison_plots.py and chart_data.py only draw them.
 
-Costs are drawn relative to the LLM alone (100 %), so that datasets and price levels compare; where the table has no
-prices they are LLM calls per 100 questions.
+Costs are relative to the LLM alone (100 %), so that datasets and price levels are comparable; without prices they are
+LLM calls per 100 questions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRAINING = {
 
 
 def percent_of_llm(cost: np.ndarray | float, evaluation: Evaluation) -> np.ndarray:
-    """Cost as per cent of the LLM alone; NaN where the LLM costs nothing."""
+    """Cost as per cent of the LLM alone; NaN if the LLM costs nothing."""
     base = evaluation.large["cost"].value
     return np.asarray(cost, np.float64) * 100 / (base if base > 0 else np.nan)
 
@@ -58,7 +58,7 @@ def cost_text(value: float, unit: str) -> str:
 
 def prepare_pareto(evaluation: Evaluation) -> pd.DataFrame:
     """Rows: series (cascade, before, random, oracle, slm, llm, rule names), cost in %, accuracy, its interval,
-    threshold, deferral_rate, cost (absolute). In the order in which a line is drawn."""
+    threshold, deferral_rate, cost (absolute). Rows of a line are in plotting order."""
     small, large = evaluation.small.figures, evaluation.large
     parts = [_line("cascade", evaluation.sweep)]
     if evaluation.before_sweep is not None:
@@ -114,14 +114,14 @@ def _rule_row(point: Point) -> pd.DataFrame:
 
 
 def thin(table: pd.DataFrame, most: int = 400) -> pd.DataFrame:
-    """At most `most` rows, evenly spread, both ends kept: a figure has no more pixels."""
+    """At most `most` rows, evenly spread, both ends kept: a plot shows no more."""
     if len(table) <= most:
         return table
     return table.iloc[np.unique(np.linspace(0, len(table) - 1, most).astype(int))]
 
 
 def prepare_reliability(evaluation: Evaluation) -> pd.DataFrame:
-    """The bins of the reliability diagram, column `when` says after or before RL."""
+    """The bins of the reliability diagram, column `when`: before or after RL."""
     parts = [evaluation.small.reliability.assign(when="after")]
     if evaluation.before is not None:
         parts.append(evaluation.before.reliability.assign(when="before"))
@@ -129,7 +129,7 @@ def prepare_reliability(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def prepare_histogram(evaluation: Evaluation) -> pd.DataFrame:
-    """Right and wrong answers by confidence, column `when` says after or before RL."""
+    """Right and wrong answers by confidence, column `when`: before or after RL."""
     parts = [evaluation.small.histogram.assign(when="after")]
     if evaluation.before is not None:
         parts.append(evaluation.before.histogram.assign(when="before"))
@@ -137,7 +137,7 @@ def prepare_histogram(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def prepare_thresholds(evaluation: Evaluation) -> pd.DataFrame:
-    """Accuracy, deferral and relative cost over the threshold, one row a threshold up to 1."""
+    """Accuracy, deferral and relative cost over the threshold, one row per threshold up to 1."""
     table = evaluation.sweep.copy()
     table["threshold"] = table["threshold"].clip(upper=1.01)
     table["cost_percent"] = percent_of_llm(table["cost"], evaluation)

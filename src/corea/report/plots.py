@@ -1,4 +1,4 @@
-"""Figures of an evaluation as PNG and SVG. One panel a dataset; the tables come from prepare.py."""
+"""Plots of an evaluation as PNG and SVG, one panel per dataset. The tables come from plot_tables.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart with every common colour blindness
+# palette of Okabe and Ito, distinguishable with common colour blindness
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY, BLACK = (
     "#0072B2",
     "#E69F00",
@@ -57,7 +57,7 @@ STYLE = {
 
 
 def plot_all(results: Results, folder: Path) -> list[Path]:
-    """Draw every figure that the results allow; returns the PNG paths."""
+    """Plot every figure that the results allow; returns the PNG paths."""
     import matplotlib
 
     shown = list(results.datasets.values())
@@ -85,7 +85,7 @@ def _save(figure: Figure, folder: Path, name: str) -> Path:
         with atomic_write(folder / f"{name}.{kind}") as temporary:
             metadata = {"Date": None} if kind == "svg" else None
             figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)
-        figure.set_layout_engine("none")  # the second file keeps the layout of the first
+        figure.set_layout_engine("none")  # so that the second file has the layout of the first
     return folder / f"{name}.png"
 
 
@@ -107,7 +107,7 @@ def _panels(
     table: Callable[[Evaluation], pd.DataFrame],
     size: tuple[float, float],
 ) -> Figure:
-    """One panel a dataset, one legend for all below."""
+    """One panel per dataset, one legend for all below."""
     figure, axes = _grid(len(shown), size)
     for evaluation, ax in zip(shown, axes, strict=True):
         plot(table(evaluation), ax, evaluation)
@@ -117,7 +117,7 @@ def _panels(
 
 
 def _compared(name: str, panels: Sequence[tuple[Evaluation, pd.DataFrame]]) -> Figure:
-    """One panel a dataset of a figure of plots_compare."""
+    """One panel per dataset of a figure of comparison_plots."""
     figure, axes = _grid(len(panels), (4.6, 4.0))
     for (evaluation, table), ax in zip(panels, axes, strict=True):
         DRAW[name](table, ax)
@@ -212,7 +212,7 @@ def plot_reliability(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> N
 
 
 def _histograms(shown: Sequence[Evaluation]) -> Figure:
-    """Confidence histograms, one column a dataset, before RL above after."""
+    """Confidence histograms, one column per dataset, before RL above after."""
     from matplotlib.figure import Figure
 
     kinds = ["before", "after"] if any(e.before is not None for e in shown) else ["after"]
@@ -248,7 +248,7 @@ def plot_histogram(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def plot_thresholds(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> None:
-    """Accuracy and deferral rate over the threshold with bands, and where the rules stand."""
+    """Accuracy and deferral rate over the threshold with bands, and the thresholds of the rules."""
     table = thin(table)
     kinds = (
         ("accuracy", "accuracy", BLUE, "-", "accuracy"),

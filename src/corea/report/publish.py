@@ -1,4 +1,4 @@
-"""Everything that an evaluation leaves behind: files beside the answers, figures, report, and the logger's copy."""
+"""Write the results of an evaluation: files, plots, report; and log them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from corea.report.result_files import frontier, write_files
 
 @dataclass(slots=True, kw_only=True)
 class Outputs:
-    """What was written."""
+    """Paths of the written files."""
 
     files: list[Path]
     """metrics.json, frontier.csv, operating_point.json, ..."""
@@ -47,7 +47,7 @@ def write_outputs(results: Results, cfg: EvaluateConfig) -> Outputs:
 
 
 def log_results(results: Results, outputs: Outputs, logger: Logger) -> None:
-    """Give the logger all figures, tables, the curve over the deferral rate, images and the report."""
+    """Log all figures, tables, the curve over the deferral rate, images and the report."""
     logger.summary(flat_figures(results))
     for percent, row in enumerate(curve_rows(results)):
         logger.log(row, step=percent, axis="cascade/deferral_percent")
@@ -67,7 +67,7 @@ def log_results(results: Results, outputs: Outputs, logger: Logger) -> None:
 
 
 def comparison_tables(results: Results) -> dict[str, pd.DataFrame]:
-    """Signals, chains of tiers, prices and the label audit, each where there is one."""
+    """Signals, chains of tiers, prices and the label audit, each if there is one."""
     found: dict[str, pd.DataFrame] = {}
     if results.signals:
         found["signals"] = signals_frame(results.signals)
@@ -81,12 +81,12 @@ def comparison_tables(results: Results) -> dict[str, pd.DataFrame]:
     if results.audit is not None:
         found["audit_moves"] = results.audit.moves
         if len(results.audit.findings):
-            found["audit"] = results.audit.findings.astype({"tier": int})
+            found["audit"] = results.audit.findings.astype({"tier": int, "regraded": str})
     return found
 
 
 def flat_figures(results: Results) -> dict[str, float]:
-    """{"in_domain/slm/ece": 0.03, "in_domain/llm_accuracy/cost_change": -0.3, ...}; what is undefined is left out."""
+    """{"in_domain/slm/ece": 0.03, "in_domain/llm_accuracy/cost_change": -0.3, ...}; undefined figures are left out."""
     flat: dict[str, float] = {}
     for name, e in results.everything.items():
         parts: dict[str, dict[str, Figure]] = {"slm": e.small.figures, "llm": e.large, "areas": e.areas}
@@ -104,7 +104,7 @@ def flat_figures(results: Results) -> dict[str, float]:
 
 
 def curve_rows(results: Results) -> list[dict[str, float]]:
-    """Accuracy and cost of every dataset at 0, 1, ..., 100 % deferral, straight between thresholds."""
+    """Accuracy and cost of every dataset at 0, 1, ..., 100 % deferral, linear between thresholds."""
     rows: list[dict[str, float]] = [{} for _ in range(101)]
     for name, e in results.everything.items():
         for label, sweep in (("", e.sweep), ("_before", e.before_sweep)):
@@ -123,8 +123,8 @@ LINES = {"cascade": "cascade", "before": "cascade before RL", "random": "random 
 
 
 def cost_lines(e: Evaluation) -> pd.DataFrame:
-    """pass@1 over cost, columns line, x, y: the cascade at every threshold, random deferral, the oracle, and either
-    model alone as a level line up to the LLM's cost."""
+    """pass@1 over cost, columns line, x, y: the cascade at every threshold, random deferral, the oracle, and each
+    model alone as a horizontal line up to the LLM's cost."""
     table = prepare_pareto(e).assign(x=lambda t: t["cost_percent"])
     parts = [
         thin(table[table["series"] == series].sort_values("x", kind="stable")).assign(line=line)
@@ -143,7 +143,7 @@ def frontier_table(results: Results) -> pd.DataFrame:
 
 
 def rules_frame(results: Results) -> pd.DataFrame:
-    """One row a dataset and rule: threshold, and each figure with its interval."""
+    """One row per dataset and rule: threshold, and each figure with its interval."""
     rows = []
     for name, e in results.everything.items():
         for point in e.points:
@@ -154,7 +154,7 @@ def rules_frame(results: Results) -> pd.DataFrame:
 
 
 def metrics_frame(results: Results) -> pd.DataFrame:
-    """One row a dataset and system (slm, slm_before, llm): each figure with its interval."""
+    """One row per dataset and system (slm, slm_before, llm): each figure with its interval."""
     rows = []
     for name, e in results.everything.items():
         systems = {"slm": e.small.figures, "llm": e.large}

@@ -36,7 +36,7 @@ FRONTIER = (
 
 
 def write_files(results: Results, folder: Path) -> list[Path]:
-    """Write all of them; returns their paths."""
+    """Write all result files; returns their paths."""
     paths = [_write_json(folder / "metrics.json", metrics_document(results))]
     paths.append(_write_csv(folder / "frontier.csv", frontier(results.pooled)))
     if len(results.datasets) > 1:

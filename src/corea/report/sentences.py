@@ -1,4 +1,4 @@
-"""What the figures mean, in sentences: the same words in the terminal and in the report."""
+"""Sentences on the results, shared by terminal and report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def headline(results: Results) -> str:
 
 
 def sentence(evaluation: Evaluation, point: Point, level: float) -> str:
-    """What the cascade saves or wastes at one operating point, and what it loses."""
+    """Cost and accuracy of the cascade at one operating point, compared with the LLM alone."""
     if not point.figures:
         return f"{evaluation.name}: the rule {point.choice.rule} found no threshold: {point.choice.note}."
     sent = f"sends {percent(point.figures['deferral_rate'].value, signed=False)} of the questions to the LLM"
@@ -50,7 +50,7 @@ def sentence(evaluation: Evaluation, point: Point, level: float) -> str:
 
 def _cost_words(evaluation: Evaluation, change: Figure) -> str:
     if not math.isfinite(change.value):
-        return "has no cost to compare with, since the LLM is free in this table"
+        return "has no cost to compare, since the LLM is free in this table"
     size, ends = percent(abs(change.value), signed=False), f" ({span(change)})" if span(change) else ""
     if evaluation.unit != USD:
         return f"needs {size} fewer LLM calls{ends}, without the small model's cost, which the table does not hold"
@@ -68,7 +68,7 @@ def _accuracy_words(change: Figure, level: float) -> str:
 
 
 def warnings(results: Results) -> list[str]:
-    """What must not be overlooked: cascades that cost more, rules without a threshold, useless confidences."""
+    """Warnings: audit findings, cascades that cost more than the LLM, uninformative confidences."""
     found = []
     if results.audit is not None and len(results.audit.findings):
         found.append(audit_sentence(results.audit))
@@ -82,12 +82,12 @@ def warnings(results: Results) -> list[str]:
         if gain.high <= 0:
             found.append(f"{name}: deferring by this confidence is worse than deferring at random")
         elif gain.low <= 0:
-            found.append(f"{name}: deferring by this confidence cannot be told from deferring at random")
+            found.append(f"{name}: deferring by this confidence is not distinguishable from deferring at random")
     return found
 
 
 def settings(results: Results) -> str:
-    """One line on how the figures were made."""
+    """One line on the settings behind the figures."""
     cfg, first = results.cfg, results.first
     known = f"{first.calibration_questions:,} calibration and " if first.calibration_questions else ""
     return (

@@ -13,11 +13,11 @@ from corea.prices import USD
 from corea.report import sentences
 
 WIDTH = 118
-"""Characters where the output is no terminal."""
+"""Width in characters if the output is not a terminal."""
 
 
 def print_summary(results: Results, console: Console | None = None) -> None:
-    """Headline, one row a dataset, one row a rule, and what must not be overlooked."""
+    """Headline, one row per dataset, one row per rule, warnings and notes."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
@@ -32,7 +32,7 @@ def print_summary(results: Results, console: Console | None = None) -> None:
 
 
 def models_table(results: Results) -> Table:
-    """The models on their own; with a table of the model before RL, "before → after"."""
+    """Each model alone; with a table of the model before RL, "before → after"."""
     table = _table("Models alone, test questions", left=("dataset",))
     for name in ("questions", "SLM pass@1", "ECE", "AUROC", "Brier", "missing", "LLM pass@1"):
         table.add_column(name, justify="right")

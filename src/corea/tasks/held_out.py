@@ -4,7 +4,7 @@ with training."""
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from corea.config.data_schema import DataConfig
@@ -138,11 +138,11 @@ class _Selection:
         """The selection in the order of places. Places of an exhausted source go to questions that are left over."""
         if self.size is None:
             return self.distinct
-        queues: dict[SourceKey, deque[Question]] = {key: deque() for key in self.places}
+        queues: dict[SourceKey, deque[Question]] = defaultdict(deque)
         for question in self.distinct:
             queues[question.dataset, question.source].append(question)
         filled = [queues[key].popleft() if queues[key] else None for key in self.places]
-        left = (q for queue in queues.values() for q in queue)
+        left = iter([q for queue in queues.values() for q in queue])
         return [q for q in (q or next(left, None) for q in filled) if q is not None]
 
 

@@ -127,7 +127,7 @@ def _text(row: dict[str, Any], column: str, where: str) -> str:
     value = _cell(row, column, where)
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = ", ".join(map(str, value))
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None or value != value else str(value).strip()  # NaN is how tools write a missing text
     if not text:
         raise UserError(f"{where}: column {column} is empty")
     return text

@@ -9,7 +9,7 @@ def figures(spread, between):
     return {"confidence/std": spread, "confidence/mean": 0.8, "confidence/distinct": 2.0, "pass_rate/std": between}
 
 
-def test_collapse_is_called_once_a_window_with_the_remedy():
+def test_a_collapse_is_reported_once_per_window_with_the_remedy():
     alarm = NarrowBand()
     assert [alarm.check(figures(0.3, 0.3)) for _ in range(12)] == [None] * 12
     warnings = [w for _ in range(25) if (w := alarm.check(figures(0.01, 0.3))) is not None]

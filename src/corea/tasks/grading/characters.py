@@ -6,6 +6,7 @@ LaTeX first, then NFKC folds full-width letters, ligatures and the like.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -45,6 +46,8 @@ _CURRENCY = {
     "₺": "TRY",
     "¢": "cents",
 }
+_GREEK_WORD = re.compile(r"([\u0370-\u03ff\u1f00-\u1fff]{4,})")
+"""A word of that language, not a product of variables."""
 _ROOTS = {"√": "\\sqrt ", "∛": "\\sqrt[3]", "∜": "\\sqrt[4]"}
 
 
@@ -103,4 +106,7 @@ def plain_characters(text: str) -> str:
         return text
     if any(c in _SUPER or c in _SUB for c in text):
         text = _scripts(text)
-    return "".join(c if " " <= c <= "~" else _replacement(c) for c in text)
+    return "".join(
+        part if number % 2 else "".join(c if " " <= c <= "~" else _replacement(c) for c in part)
+        for number, part in enumerate(_GREEK_WORD.split(text))
+    )

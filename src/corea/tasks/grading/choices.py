@@ -11,16 +11,18 @@ from functools import lru_cache
 
 from corea.tasks.grading.literals import literal_prefix
 from corea.tasks.grading.normal import normal, strip_end
-from corea.tasks.grading.prose import LEAD, NEGATION, boxed_answer
+from corea.tasks.grading.prose import LEAD, NAMED, NEGATION, boxed_answer
 from corea.tasks.grading.rulings import CORRECT, unparsed, unreadable_gold, wrong
 from corea.types import Question, Verdict
 
 _PICK = re.compile(
     r"(?:(?:so|thus|therefore|hence)\s*,?\s*)?(?:i(?:'d| would| will|'ll)?\s+(?:think|believe|say|pick|choose|select|go with|opt for|guess)|my choice is|"
-    r"we (?:choose|pick|select)|it(?:'s| is| must be| should be)|this is|that is|option|choice|letter|select|choose|选择?|選|the)\s*:?\s*"
+    r"we (?:choose|pick|select)|it(?:'s| is| must be| should be)|this is|that is|option|choice|letter|select|choose|(?:[\u4e00-\u9fff]{0,4})(?:选择?|選)|the)\s*:?\s*"
     r"(?:it(?:'s| is)\s+|option\s+|choice\s+|answer\s+|that\s+)?",
     re.IGNORECASE,
 )
+_SO = re.compile(r"(?:so|thus|therefore|hence|所以|因此|故)\s*[,:，]?\s*(?=[^\s])", re.IGNORECASE)
+_POLITE = re.compile(r"\s*(?:です|입니다|이다)$")
 _OPTION = re.compile(
     r"(?:the\s+)?(?:option|choice|letter|选项|選項|opci[óo]n|opzione|opç[ãa]o|вариант)\s*[:：]?\s*", re.IGNORECASE
 )
@@ -111,7 +113,7 @@ def choice_or_reason(text: str, options: dict[str, str]) -> tuple[str | None, st
 
 def _bare(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
     """A single letter, in brackets or not. An option whose very text is that small letter comes first."""
-    match = re.fullmatch(r"[\[({\"'<]*([A-Za-z]|[0-9]{1,2})[)\]}\"'>]*[.:)]?", text)
+    match = re.fullmatch(r"[\[({\"'<]*([A-Za-z]|[0-9]{1,2})[)\]}\"'>]*[.:)!]?", text)
     if match is None:
         return None
     label = _label(match[1], options)
@@ -122,10 +124,10 @@ def _bare(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
 
 def _asserted(text: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
     rest, led = text, False
-    for pattern in (LEAD, _PICK, _OPTION):
+    for pattern in (_SO, LEAD, NAMED, _PICK, LEAD, _OPTION):
         if match := pattern.match(rest):
             back = "(" if match[0].rstrip().endswith("(") else ""
-            rest, led = back + rest[match.end() :], True
+            rest, led = _POLITE.sub("", back + rest[match.end() :]), True
     if led:
         rest = rest.lstrip(": ")
         if (label := _bare(rest, options)) is not None:
@@ -151,7 +153,7 @@ def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, st
     if "?" in tail[: len(delimiter) + 1]:
         return None, f"the letter {label} is only asked"
     if not behind:
-        return label, ""
+        return (None, f"a dash behind the letter {label}") if marks.endswith("-") else (label, "")
     second = _other_first(label, delimiter + behind, options)
     if second == label and re.fullmatch(rf"(?:[/&,\s]*[(]?{label}[)]?)+", tail.strip()):
         return label, ""
@@ -160,6 +162,8 @@ def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, st
     named = _by_text(behind.rstrip(")"), options)
     if named is not None:
         return (label, "") if named.upper() == label else (None, f"the letter {label} with another option's text")
+    if delimiter == "." and behind[0].isalpha():
+        return None, "names no letter and no option's text"
     if re.match(r"(?:,\s*)?(?:and\s+)?not\s+[(\[]?(?!" + label + r")[A-Z][)\]]?(?![\w'])(?!\s+[a-z])", behind):
         return label, ""
     if _REJECT.match(behind) or (not marks and _REJECT.match(tail.strip())):

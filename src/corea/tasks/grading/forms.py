@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from corea.tasks.grading.asked import Asked, is_label
-from corea.tasks.grading.expressions import Tree, Unevaluated, Unread, read_expression
-from corea.tasks.grading.literals import literal_prefix
+from corea.tasks.grading.asked import Asked
+from corea.tasks.grading.expressions import Unevaluated, Unread, read_expression
 from corea.tasks.grading.normal import folded, squeezed
+from corea.tasks.grading.quantities import WORDS, read_number_form
+from corea.tasks.grading.shapes import Based, Expression, Form, Matrix, Relation, Several, Text, Union, Words
 from corea.tasks.grading.splitting import (
     bracketed,
     joined_by_and,
@@ -20,95 +20,13 @@ from corea.tasks.grading.splitting import (
     split_union,
     variants,
 )
-from corea.tasks.grading.spoken import PERCENT, factor, read_spoken
-from corea.tasks.grading.units import CURRENCY, Unit, read_unit
+from corea.tasks.grading.spoken import read_spoken
+from corea.tasks.grading.units import read_unit
 
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number that is written out, with its unit."""
-
-    value: Fraction
-    places: int | None = None
-    significant: int = 0
-    percent: bool = False
-    unit: Unit | None = None
-    label: str = ""
-    """Words behind a gold number, or those that the question counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """Anything that has a value."""
-
-    tree: Tree
-    unit: Unit | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A name or a phrase, folded."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What is only compared as text: a ratio, a time, a list with an ellipsis."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Based:
-    """Digits in a stated base."""
-
-    digits: str
-    base: int
-
-
-@dataclass(frozen=True, slots=True)
-class Several:
-    """A list or set (in any order), or a tuple."""
-
-    kind: str
-    items: tuple
-    brackets: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Rows of forms."""
-
-    rows: tuple[tuple, ...]
-    determinant: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """Sides joined by one or more signs; the sides are texts in normal form."""
-
-    signs: tuple[str, ...]
-    sides: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Union:
-    """Sets joined by ∪, or one without the other."""
-
-    items: tuple
-    sign: str = "\\cup"
-
-
-Form = Number | Expression | Words | Text | Based | Several | Matrix | Relation | Union
 _ELLIPSIS = re.compile(r"\\ldots|\.\.")
 _BASED = re.compile(r"\(?([0-9A-Za-z]+)\)?\s*_\s*(?:\{\s*(\w+)\s*\}|([0-9]+|[A-Za-z]{3,}))")
 _RATIO = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:\s*:\s*[0-9]+(?:\.[0-9]+)?)+(?:\s*[apAP]\.?\s?[mM]\.?)?")
-_WORDS = re.compile(r"[^\W\d_]+(?:[ '\-.]+[^\W\d_]+)*")
 _MATHEMATICAL = re.compile(r"^(?:pi|infinity|infty|inf|sqrt|sin|cos|tan|log|ln|exp|abs|e|i)(?![a-z]{2})")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th)(?![A-Za-z])|\^\s*\{?\s*(?:st|nd|rd|th)\s*\}?")
-_HALF = re.compile(r"\s+and\s+(?:a|one)\s+half\b")
-_WORDY = re.compile(r"[^\W\d_][^\W\d_.]*")
 
 
 @lru_cache(maxsize=8192)
@@ -189,8 +107,8 @@ def _several(kind: str, items: list[Form], brackets: str = "") -> Form:
 
 def _words(text: str) -> Words | None:
     """Words that are no mathematics."""
-    plain = text.strip("()") if text.startswith("(") and text.endswith(")") else text
-    if _WORDS.fullmatch(plain) is None or _MATHEMATICAL.match(plain):
+    plain = text.strip("()") if text.startswith("(") and text.endswith(")") else text.rstrip("!")
+    if WORDS.fullmatch(plain) is None or _MATHEMATICAL.match(plain):
         return None
     if not any(len(w) > 1 for w in re.split(r"[ '\-.]+", plain)):
         return None
@@ -207,82 +125,3 @@ def _expression(text: str, gold: bool) -> Form:
         if unit is not None and re.match(r"[^\W\d_]{2}", tail):
             return Expression(read_expression(head), unit)
     return Expression(read_expression(text))
-
-
-def read_number_form(text: str, asked: Asked, gold: bool) -> tuple[Number | None, str]:
-    """(number, "") or (None, what is wrong with the words behind the number)."""
-    bare = text
-    if match := CURRENCY.match(text):
-        bare = text[match.end() :]
-    elif text[:1] in "-+" and (match := CURRENCY.match(text[1:].lstrip())):
-        bare = text[0] + text[1:].lstrip()[match.end() :]
-    while bare.startswith("(") and bare.endswith(")") and "," not in bare and bare.count("(") == 1:
-        bare = bare[1:-1].strip()
-    if bare[:6].casefold() in ("minus ", "negati"):
-        head, _, rest = bare.partition(" ")
-        if head.casefold() in ("minus", "negative") and rest[:1].isdigit():
-            bare = "-" + rest
-    found = literal_prefix(bare)
-    if found is None:
-        spoken = read_spoken(bare) if bare[:1].isalpha() else None
-        if spoken is not None:
-            return Number(spoken), ""
-        return _spoken_percent(bare), ""
-    literal, rest = found
-    number = Number(literal.value, literal.places, literal.significant)
-    return _behind(number, rest, asked, gold) if rest.strip() else (number, "")
-
-
-def _spoken_percent(text: str) -> Number | None:
-    match = PERCENT.search(text)
-    if match is None or match.end() != len(text):
-        return None
-    value = read_spoken(text[: match.start()].strip())
-    return None if value is None else Number(value, percent=True)
-
-
-def _behind(number: Number, rest: str, asked: Asked, gold: bool) -> tuple[Number | None, str]:
-    """The number with what stands behind it."""
-    if (match := PERCENT.match(rest.strip())) and match.end() == len(rest.strip()):
-        return replace(number, percent=True), ""
-    spaced = rest[:1].isspace()
-    if match := _ORDINAL.match(rest.lstrip()):
-        rest, spaced = rest.lstrip()[match.end() :], True
-    if match := _HALF.match(rest):
-        if number.places is not None or number.value.denominator != 1:
-            return None, ""
-        number, rest = replace(number, value=number.value + Fraction(1, 2)), rest[match.end() :]
-    while word := _WORDY.match(rest.lstrip()):
-        scale = (
-            factor(word[0]) if spaced or word[0] in ("k", "K") or len(word[0]) > 2 or ord(word[0][0]) > 127 else None
-        )
-        if scale is None or (is_label(word[0], asked) and not PERCENT.match(word[0])):
-            break
-        number = replace(number, value=number.value * scale, places=None, significant=0)
-        rest, spaced = rest.lstrip()[word.end() :], True
-    if not rest.strip():
-        return number, ""
-    glued = (
-        gold
-        and not spaced
-        and len(rest.strip()) == 2
-        and rest.strip() not in ("cm", "mm", "km", "kg", "mg", "ml", "mL")
-    )
-    if not glued and (unit := read_unit(rest, spaced)) is not None:
-        return replace(number, unit=unit), ""
-    if is_label(rest, asked):
-        return replace(number, label=folded(rest)), ""
-    if (
-        gold
-        and _WORDS.fullmatch(rest.strip())
-        and any(len(w) > 2 for w in rest.split())
-        and spaced
-        and not _joins(rest)
-    ):
-        return replace(number, label=folded(rest)), ""
-    shown = " ".join(rest.split())[:40]
-    return None, f"behind the number stands {shown!r}, which is no unit" if re.search(r"[^\W\d_]{2}", shown) else ""
-
-
-def _joins(words: str) -> bool:
-    return not {"and", "or", "times", "over", "mod", "choose", "to"}.isdisjoint(words.casefold().split())

@@ -11,12 +11,14 @@ import re
 from functools import lru_cache
 
 from corea.tasks.grading.asked import asked
-from corea.tasks.grading.comparing import Terms, compare
+from corea.tasks.grading.comparing import compare
 from corea.tasks.grading.expressions import Unevaluated, Unread
-from corea.tasks.grading.forms import Form, Number, Words, read_form
+from corea.tasks.grading.findings import Terms
+from corea.tasks.grading.forms import read_form
 from corea.tasks.grading.normal import folded, normal, squeezed, strip_end
 from corea.tasks.grading.prose import boxed_answer, sentence_answer, without_lead
-from corea.tasks.grading.rulings import CORRECT, UnreadableGold, unevaluated, unparsed, unreadable_gold, wrong
+from corea.tasks.grading.rulings import CORRECT, unevaluated, unparsed, unreadable_gold, wrong
+from corea.tasks.grading.shapes import Form, Words
 from corea.types import Question, Verdict
 
 MAX_WORDS = 12
@@ -46,10 +48,21 @@ _KNOWN = frozenset(
 )
 
 
+_DOLLARS = re.compile(r"^([^\w$\\]*)(\\\$|\$)(?=\s*-?[0-9.])")
+
+
+def dollars(text: str) -> str:
+    """`\\$5` and `$5` as `USD 5`; the dollar signs around a formula stay."""
+    match = _DOLLARS.match(text.strip())
+    if match is None or (match[2] == "$" and text.replace("\\$", "").count("$") % 2 == 0):
+        return text
+    return f"{match[1]} USD {text.strip()[match.end() :]}"
+
+
 @lru_cache(maxsize=4096)
 def gold_text(gold: str) -> str:
     """The gold answer in normal form; of a GSM8K solution what stands behind `####`."""
-    return without_lead(normal(gold.rpartition("####")[2]))
+    return without_lead(normal(dollars(gold.rpartition("####")[2])))
 
 
 @lru_cache(maxsize=4096)
@@ -69,7 +82,7 @@ def _gold_form(gold: str, question: str) -> Form | str:
 
 def answer_text(answer: str) -> str:
     """An answer in normal form, without the words that only announce it."""
-    return strip_end(sentence_answer(without_lead(normal(answer))))
+    return strip_end(sentence_answer(without_lead(normal(dollars(answer)))))
 
 
 def quick_math(question: Question, answer: str) -> Verdict | None:
@@ -173,6 +186,3 @@ def warm_up() -> None:
         parse("\\boxed{2^{1/2}}", parsing_timeout=None),
         timeout_seconds=None,
     )
-
-
-__all__ = ["Number", "UnreadableGold", "gold_text", "math", "quick_math", "warm_up"]

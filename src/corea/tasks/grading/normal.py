@@ -44,6 +44,7 @@ _POWER = re.compile(r"(?<=[\w)}\]])\s*\*\*\s*(?=[\w({\\-])")
 _THIN, _NOTHING = re.compile(r"(?<!\\)\\,"), re.compile(r"(?<!\\)\\[!/-]")
 _ABOUT = re.compile(r"\s*[$(]*~\s*(?=[-$.0-9\\])")
 _CIRC = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
+_NOT = re.compile(r"\\not\s*(=|\\in(?![A-Za-z]))")
 _FENCE = re.compile(r"^```[A-Za-z]*\n?|\n?```$")
 _END = ".,;:"
 
@@ -117,6 +118,8 @@ def _latex(text: str) -> str:
         text = text.replace("\\&", " and ")
     text = re.sub(r"\\\\(?=\s*(?:\[[^\]]*\])?\s*$)", "", text) if text.endswith("\\") else text
     text = _outside_matrix(text)
+    if "\\not" in text:
+        text = _NOT.sub(lambda m: "\\notin " if m[1] == "\\in" else "\\ne ", text)
     text = _INVISIBLE_BRACE.sub(" ", text)
     text = _SWITCHES.sub(" ", _HSPACE.sub(" ", text))
     text = _SPACES.sub(" ", text)

@@ -26,6 +26,9 @@ _START = re.compile(r"\\frac|[0-9]|\.[0-9]")
 _POWER = re.compile(r"\s*\^\s*(?:\{\s*([0-9]{1,3})\s*\}|([0-9]{1,3}))")
 _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
 _CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|Rs\.?|R|A|C|HK)\s*$")
+_FUNCTION = re.compile(
+    r"(?:\b|\\)(?:log|ln|sin|cos|tan|exp|sqrt|gcd|lcm|max|min|mod|bmod)\s*(?:_\s*\S+\s*)?[({\[]*\s*$"
+)
 _OPERATOR = re.compile(r"(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div|[x×](?=\s*$))\s*$")
 _REJECTED = re.compile(
     r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|not\b(?!\s+(?:sure|certain))|"
@@ -46,7 +49,9 @@ _BOUND_BEHIND = re.compile(
     r"^\s*[,(]?\s*(?:\?|\+|not (?:sure|certain)|or (?:more|less|so|fewer|even)|at (?:least|most)|ish\b|-ish|maybe|perhaps|probably|i guess|unless|negative)",
     re.IGNORECASE,
 )
-_GUESSES = re.compile(r"[0-9%]\s*(?:[A-Za-z]+\s+)?\(?\s*(?:\bor\b|\\pm|\+/-|\boder\b|\bou\b|\|)\s*[-+$(]*\s*$", re.IGNORECASE)
+_GUESSES = re.compile(
+    r"[0-9%]\s*(?:[A-Za-z]+\s+)?\(?\s*(?:\bor\b|\\pm|\+/-|\boder\b|\bou\b|\|)\s*[-+$(]*\s*$", re.IGNORECASE
+)
 _ONLY_NUMBERS = re.compile(r"[-+$()\[\]{}0-9.,/;|&\s]+")
 _BETWEEN = re.compile(r"\b(?:and|to)\b")
 _FEW = 3
@@ -151,6 +156,8 @@ def _context(before: str, behind: str) -> str:
         return "the last number is part of an expression"
     if _ATTACHED.search(before) and not _CURRENCY.search(before):
         return "the last number is part of a name or an exponent"
+    if _FUNCTION.search(before):
+        return "the last number is part of an expression"
     if _OPERATOR.search(before):
         return "arithmetic that is not worked out"
     if _TAKEN_BACK.search(before) or _REJECTED.search(behind):
@@ -212,7 +219,9 @@ def _spoken(line: str) -> Reading | None:
         words = list(re.finditer(r"[A-Za-z]+", run[0]))
         start = 0
         while start < len(words):
-            if not (is_number_word(words[start][0].casefold()) or words[start][0].casefold() in ("minus", "negative", "a")):
+            if not (
+                is_number_word(words[start][0].casefold()) or words[start][0].casefold() in ("minus", "negative", "a")
+            ):
                 start += 1
                 continue
             for end in range(min(len(words), start + 16), start, -1):
@@ -227,9 +236,12 @@ def _spoken(line: str) -> Reading | None:
         return None
     value, (start, end) = best
     before, behind = line[:start], line[end:]
-    if re.search(r"\b(?:or|oder)\s*$", before) and _spoken(re.sub(r"\b(?:or|oder)\s*$", "", before)) is not None:
+    former = re.search(r"([A-Za-z]+)\s+(?:or|oder)\s*$", before)
+    if former and is_number_word(former[1].casefold()):
         return Reading(why="several guesses")
-    if re.search(r"\b(?:times|plus|minus|over|divided by)\s*$", before) or re.match(r"\s*(?:times|plus|minus|over)\b", behind):
+    if re.search(r"\b(?:times|plus|minus|over|divided by)\s*$", before) or re.match(
+        r"\s*(?:times|plus|minus|over)\b", behind
+    ):
         return Reading(why="arithmetic that is not worked out")
     why = _context(before, behind)
     return Reading(why=why) if why else Reading(value, percent=PERCENT.match(behind.lstrip()) is not None)
@@ -255,5 +267,9 @@ def numeric(question: Question, answer: str) -> Verdict:
 
 
 def _shown(value: Fraction) -> str:
-    text = str(value) if value.denominator == 1 or max(value.denominator, abs(value.numerator)) < 10**4 else f"{float(value):.12g}"
+    text = (
+        str(value)
+        if value.denominator == 1 or max(value.denominator, abs(value.numerator)) < 10**4
+        else f"{float(value):.12g}"
+    )
     return text if len(text) <= 40 else text[:37] + "..."

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from corea import user_code
-from corea.tasks.grading.names import NAMES
+from corea.config.allowed_names import GRADERS
 from corea.types import Question
 
 
@@ -21,4 +21,4 @@ def load_function(name: str) -> Callable[[Question, str], bool | None]:
     Raises:
         UserError: there is no such module, file or function, or importing it fails.
     """
-    return user_code.load_function("grader", name, allowed=", ".join(NAMES))
+    return user_code.load_function("grader", name, allowed=", ".join(GRADERS))

@@ -8,7 +8,7 @@ from corea.tasks.grading.normal import closing
 
 _ADJECTIVES = r"(?:(?:final|correct|right|best|most likely|richtige|korrekte|finale?|correcta|corretta|bonne|正确|最终|最佳|правильный|окончательный)\s*)*"
 _NOUN = (
-    r"(?:answer|solution|result|antwort|l[öo]sung|ergebnis|r[ée]ponse|respuesta|resposta|risposta|soluci[óo]n|antwoord|svar|svaret|"
+    r"(?:answer|ans|solution|result|antwort|l[öo]sung|ergebnis|r[ée]ponse|respuesta|resposta|risposta|soluci[óo]n|antwoord|svar|svaret|"
     r"odpowied[źz]|odpov[ěe]ď|vastaus|v[áa]lasz|r[ăa]spuns(?:ul)?|cevap|yan[ıi]t|jawaban|đ[áa]p [áa]n|ответ|відповідь|"
     r"απάντηση|答案|答え|答|正解|정답|답|الإجابة|الجواب|উত্তর|उत्तर|תשובה|คำตอบ)"
 )
@@ -18,10 +18,14 @@ _IS = (
 )
 LEAD = re.compile(
     rf"(?:(?:so|thus|hence|therefore|and|ok|okay)\s*,?\s*)?(?:(?:the|my|our|die|das|der|la|le|el|il|a|o|het|de|het)\s+|l')?{_ADJECTIVES}"
-    rf"(?:{_NOUN}|(?<=correct )(?:option|choice|letter))(?:\s+(?:correcta?|corretta|richtige|correcte))?(?:\s+(?:choice|option|letter|value))?{_IS}\s*",
+    rf"(?:{_NOUN}|(?<=correct )(?:option|choice|letter)|(?<=right )(?:option|choice)|(?<=best )(?:option|choice))(?:\s+(?:correcta?|corretta|richtige|correcte))?(?:\s+(?:choice|option|letter|value))?{_IS}\s*",
     re.IGNORECASE,
 )
 """A lead up to and with its verb or colon. `(` stands for "answer (C)": it is put back by `without_lead`."""
+NAMED = re.compile(
+    rf"(?:(?:the|die|la|le|el|il)\s+)?{_ADJECTIVES}{_NOUN}\s*[-.]?\s*(?=[(\[]?[A-Z][)\]]?\.?$)", re.IGNORECASE
+)
+"""A lead without verb or colon, in front of a letter: "Antwort D"."""
 _REASON = re.compile(
     r"\s*[,;.]?\s+(?:because|since|as shown|, as|due to|weil|denn|da|car|parce que|porque|perch[ée]|ponieważ|потому|因为|なぜなら)\b.*",
     re.IGNORECASE | re.DOTALL,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fractions import Fraction
 
 from corea.tasks.grading.expressions import Tree, Unread, symbols
-from corea.tasks.grading.forms import Expression, Form, Number, Relation, Several, Text, Union, read_form
+from corea.tasks.grading.forms import read_form
+from corea.tasks.grading.shapes import Expression, Form, Number, Relation, Several, Text, Union
+from corea.tasks.grading.tokens import GREEK
 from corea.tasks.grading.values import constant, equal_expressions, is_infinite
 
 REALS = Text("\\mathbb{R}")
@@ -155,7 +156,7 @@ def _complement(intervals: list[Interval]) -> list[Interval]:
         if _place(low) < _place(i.low) or (_place(low) == _place(i.low) and closed and not i.low_closed):
             found.append(Interval(low, i.low, closed, not i.low_closed))
         low, closed = i.high, not i.high_closed
-    if not is_infinite(low) == 1:
+    if is_infinite(low) != 1:
         found.append(Interval(low, INFINITY, closed, False))
     return found
 
@@ -202,15 +203,13 @@ def _same(one: Tree, other: Tree) -> bool:
     return equal_expressions(one, other)
 
 
+_NAME = r"(?:[A-Za-hj-z]|\\(?:" + "|".join(sorted(GREEK)) + r")(?![A-Za-z]))'?(?:\s*_\s*(?:\{[^{}]*\}|\w))?'?"
 _VARIABLE = re.compile(
-    r"(?:\\angle\s*|m\s*\\angle\s*)?(?:[A-Za-hj-z]|\\(?!pi|infty|frac|sqrt)[A-Za-z]+)'?(?:\s*_\s*(?:\{[^{}]*\}|\w))?'?"
-    r"(?:\s*\([^()=<>]{1,20}\))?|(?:\\angle\s*|\\overline\{)?[A-Z]{2,4}\}?|\\angle\s*[A-Z]"
+    rf"(?:m?\s*\\angle\s*)?{_NAME}(?:\s*\([^()=<>]{{1,20}}\))?"
+    r"|(?:m?\s*\\angle\s*|\\overline\{)?[A-Z]{2,4}\}?|\\angle\s*[A-Z]"
 )
 
 
 def is_variable(text: str) -> bool:
     """Whether one side of an equation is the name of what is looked for: `x`, `a_n`, `f(2)`, `AB`; not `e`, not a number."""
     return _VARIABLE.fullmatch(text) is not None and text != "e"
-
-
-__all__ = ["Fraction", "Interval", "is_variable", "reals", "region", "same_region", "tree_of"]

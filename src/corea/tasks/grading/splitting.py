@@ -8,10 +8,19 @@ from dataclasses import dataclass
 _ANY = r"\\begin\{|\\end\{|\\\\|\\[{}]|\\[A-Za-z]+|%s[A-Za-z]+|[^\W\d_]+|."
 _UNGROUPED = re.compile(_ANY % "", re.DOTALL)
 _PIECES = re.compile(_ANY % r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?!,?[0-9])|", re.DOTALL)
-_OPEN, _CLOSE = {"(", "[", "{", "\\{", "\\begin{", "\\lfloor", "\\lceil"}, {")", "]", "}", "\\}", "\\end{", "\\rfloor", "\\rceil"}
-_JOINERS = frozenset(("and", "or", "und", "oder", "et", "ou", "и", "или", "\\vee", "\\wedge", "和", "或", "或者", "または"))
-_JOINER = re.compile(r"(?<![A-Za-z])(?:and|or|und|oder|et|ou|и|или)(?![A-Za-z])|\\(?:vee|wedge)|[和或た]", re.IGNORECASE)
-_SIGN = re.compile(r"[=<>]|\\(?:le|ge|ne|approx|in|sim|notin|equiv|cong|subset|subseteq|neg|Right|Left|to|propto|para|perp)")
+_OPEN, _CLOSE = (
+    {"(", "[", "{", "\\{", "\\begin{", "\\lfloor", "\\lceil"},
+    {")", "]", "}", "\\}", "\\end{", "\\rfloor", "\\rceil"},
+)
+_JOINERS = frozenset(
+    ("and", "or", "und", "oder", "et", "ou", "и", "или", "\\vee", "\\wedge", "和", "或", "或者", "または")
+)
+_JOINER = re.compile(
+    r"(?<![A-Za-z])(?:and|or|und|oder|et|ou|и|или)(?![A-Za-z])|\\(?:vee|wedge)|[和或た]", re.IGNORECASE
+)
+_SIGN = re.compile(
+    r"[=<>]|\\(?:le|ge|ne|approx|in|sim|notin|equiv|cong|subset|subseteq|neg|Right|Left|to|propto|para|perp)"
+)
 _SIGNS = {
     "=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\approx": "~", "\\in": "in", "\\sim": "~",
     "\\notin": "notin", "\\equiv": "equiv", "\\cong": "~", "\\subset": "subset", "\\subseteq": "subset", "\\neg": "not",
@@ -86,7 +95,12 @@ def split_relation(text: str) -> Sides | None:
 
 def split_union(text: str) -> tuple[str, list[str]] | None:
     """(sign, parts) of `A \\cup B` or `A \\setminus B`."""
-    if "\\cup" not in text and "\\cap" not in text and "\\setminus" not in text and not re.search(r"[)\]}]\s*[U-]", text):
+    if (
+        "\\cup" not in text
+        and "\\cap" not in text
+        and "\\setminus" not in text
+        and not re.search(r"[)\]}]\s*[U-]", text)
+    ):
         return None
     for sign, names in (("\\cup", ("\\cup", "U")), ("\\setminus", ("\\setminus",)), ("\\cap", ("\\cap",))):
         parts, start = [], 0

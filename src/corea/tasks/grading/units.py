@@ -160,6 +160,8 @@ def read_unit(text: str, spaced: bool = True) -> Unit | None:
             size *= part_size ** (part_sign * (power - 1))
             last = None
             continue
+        if lower in ("us", "american", "canadian", "australian") and place < len(tokens):
+            continue
         if lower in ("old", "long", "tall", "wide") and last is not None and place == len(tokens):
             continue
         if lower in ("degree", "degrees", "deg") or token == "^{\\circ}":
@@ -181,9 +183,11 @@ def read_unit(text: str, spaced: bool = True) -> Unit | None:
 
 
 def same_kind(one: Unit, other: Unit) -> bool:
-    """Whether two units measure the same."""
-    return one.dimension == other.dimension
+    """Whether two units measure the same. Pounds may be money."""
+    pounds = {u.text.casefold().rstrip("s") for u in (one, other) if u.dimension != _POUND}
+    return one.dimension == other.dimension or (_POUND in (one.dimension, other.dimension) and pounds == {"pound"})
 
 
+_POUND = (("gbp", 1),)
 CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|RUB|KRW|TRY|CNY|RMB|CHF|CAD|AUD|Rs\.?)(?![A-Za-z])\s*")
 """A currency's name in front of a number."""

@@ -18,6 +18,8 @@ import re
 from corea.tasks.grading.prose import LEAD, NEGATION, boxes
 from corea.tasks.parsing import tag_contents
 
+LONGEST = 2000
+"""Characters of a sentence that are looked at."""
 _NEXT_QUESTION = re.compile(
     r"\n\s*(?:\*\*)?(?:Question|Q|Problem|Human|User|Exercise|Frage|问题)\s*\d*\s*[:：]", re.IGNORECASE
 )
@@ -25,7 +27,7 @@ _ANSWERED = re.compile(r"####|\\boxed|</answer>|answer(?: is|:)", re.IGNORECASE)
 _HASHES = re.compile(r"####(?!#)[ \t]*([^\n]*)")
 _HEADING = re.compile(r"(?:\*\*)?(?:final\s+)?(?:answer|solution|result)s?\s*:?\s*(?:\*\*)?\s*$", re.IGNORECASE)
 _VALUE = re.compile(r"[-+$€£\\(\[{*]*\s*(?:[0-9]|\.[0-9]|\\[a-z]|[A-Ja-j](?![A-Za-z]))")
-_LEADS = re.compile(rf"(?<![^\W_])(?:{LEAD.pattern})", re.IGNORECASE)
+_LEADS = re.compile(rf"(?<![A-Za-zÀ-ɏЀ-ӿ])(?:{LEAD.pattern})", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?。])(?:\*\*)?\s+|\n")
 _FORMULA = re.compile(r"\$\$?([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _REMARK = re.compile(
@@ -94,7 +96,7 @@ def _behind_lead(text: str, grader: str) -> str | None:
         ):
             continue
         start = match.end() - 1 if match[0].rstrip().endswith("(") else match.end()
-        rest = text[start:].strip().strip("*").lstrip(": \n")
+        rest = text[start : start + LONGEST].strip().strip("*").lstrip(": \n")
         sentence = _SENTENCE_END.split(rest, maxsplit=1)[0].strip() if rest else ""
         if not sentence or LEAD.match(sentence):
             continue
@@ -114,7 +116,7 @@ def _last_of(text: str, grader: str) -> str | None:
         return letters[-1] if letters else sentences[-1]
     with_numbers = [s for s in sentences if any(c.isdigit() for c in s)]
     last = (with_numbers or sentences)[-1]
-    formulas = [f for f in _FORMULA.finditer(last)]
+    formulas = list(_FORMULA.finditer(last[-LONGEST:]))
     if grader == "math" and formulas and not NEGATION.search(last) and last.strip(" .") != formulas[-1][0]:
         return next(g for g in formulas[-1].groups() if g).strip()
     return last
