@@ -140,15 +140,10 @@ def test_every_sweep_composes_jobs_that_differ(name):
         ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "
          "in_domain, non_math, other_math"),
         ("data.train=[nope]", "data.train=['nope']: allowed is a list of in_domain, other_math, non_math"),
-<<<<<<< HEAD
         (
             "reward.distance=l",
             "reward.distance=l: allowed is l1, l2, kl, log, module:name or file.py:name; did you mean l2?",
         ),
-=======
-        ("reward.distance=l", "reward.distance=l: allowed is l1, l2, kl, log, module:name or file.py:name; "
-         "did you mean l2?"),
->>>>>>> config
         ("reward.distance=log", "reward.target=group: allowed with reward.distance=log is sample"),
         ("engine.batch_rows=x", "engine.batch_rows=x: allowed is an integer"),
         ("logger.mode=onlin", "logger.mode=onlin: allowed is auto, online, offline, disabled; did you mean online?"),
