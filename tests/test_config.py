@@ -28,7 +28,6 @@ GIVEN = {
     "llm=vllm": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
     "data=file": ["data.path=questions.jsonl"],
     "llm=replay": ["llm.model=answers.parquet"],
-    "engine=own": ["engine._target_=corea.engines.local.hf.HFEngine"],
 }
 FILES = sorted(p.relative_to(conf_dir()).with_suffix("") for p in conf_dir().rglob("*.yaml"))
 SWEEPS = conf_dir().parent / "sweeps"
