@@ -1,11 +1,12 @@
-"""How the evaluation of a cascade grows: 1e3 to 1e6 questions, every observed threshold, bootstrap of the whole curve.
+"""Measure how the time of an evaluation grows with the number of questions: python benchmarks/cascade_scale.py [sizes]
 
-    python benchmarks/cascade_scale.py [sizes, e.g. 1e3 1e4]      then the command of a user on 1,319 questions
+Sizes are 1e3 to 1e6 by default. Each evaluation covers every observed threshold and a bootstrap of the whole curve.
+Afterwards the whole command `python -m corea.evaluate` runs on 1,319 questions.
 
-Each size runs in a process of its own, so that seconds include the imports and memory is that size's peak. Beside the
-seconds on the clock stand those of the processor, which other programs on the machine disturb less. The plain loop
-counts accuracy and cost anew at each threshold; its seconds are those of one threshold, timed, times thresholds and
-resamples of the evaluation. Growth is the factor to the size before; a plain loop over questions grows by 10.
+Each size runs in a separate process, so that seconds include the imports and memory is the peak of that size. Processor
+seconds are printed besides wall-clock seconds, because other programs on the machine disturb them less. The plain loop
+recomputes accuracy and cost at each threshold; its time is measured for one threshold and multiplied by the thresholds
+and resamples of the evaluation. Growth is the factor from the size before; a plain loop over questions grows by 10.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from pathlib import Path
 SIZES = ("1e3", "1e4", "1e5", "1e6")
 THRESHOLDS, RESAMPLES = 1001, 1000
 ROWS = 1319
-"""Questions of the whole command: as many as GSM8K tests."""
+"""Questions of the whole command: as many as in the test set of GSM8K."""
 
 
 def measure(questions: int) -> None:
-    """One size: prints seconds and processor seconds in all, seconds of one plain loop, thresholds, peak GiB."""
+    """Print one size: total seconds and processor seconds, seconds of one plain loop, thresholds, peak GiB."""
     start = time.perf_counter()
     import numpy as np
 
-    from corea.cascade.bootstrap import resample
-    from corea.cascade.levels import coarsen, group
-    from corea.cascade.pairs import Pairs
+    from corea.answers.pairs import Pairs
     from corea.cascade.sweep import sweep
+    from corea.metrics.bootstrap import resample
+    from corea.metrics.levels import coarsen, group
 
     rng = np.random.default_rng(0)
     confidence = rng.integers(0, THRESHOLDS, questions) / (THRESHOLDS - 1)
@@ -67,7 +68,7 @@ def measure(questions: int) -> None:
 
 
 def growth(sizes: list[str]) -> None:
-    """A Markdown table, one row a size."""
+    """Print a Markdown table with one row per size."""
     heads = ("questions", "thresholds", "resamples", "seconds", "processor seconds", "peak GiB", "growth")
     print("| " + " | ".join((*heads, "plain loops, processor seconds", "ratio")) + " |")
     print("|---:" * 9 + "|")
@@ -88,7 +89,7 @@ def growth(sizes: list[str]) -> None:
 
 
 def whole_command() -> None:
-    """`python -m corea.evaluate` on 1,319 questions of two tiers, from the shell to report.html."""
+    """Time `python -m corea.evaluate` on 1,319 questions of two tiers, from the shell to report.html."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.csv"
         rng = random.Random(0)
@@ -110,12 +111,61 @@ def whole_command() -> None:
             print(f"python -m corea.evaluate, {ROWS:,} questions, {flags[0]}: {shown}", flush=True)
 
 
+CHAINS = ((3, 1_000_000), (5, 20_000), (5, 200_000), (8, 20_000))
+"""Tiers and questions of the chains that are timed, 30 % of the questions for calibration."""
+
+
+def measure_chains(tiers: int, questions: int) -> None:
+    """All chains of `tiers` tiers: prints seconds, processor seconds, chains, peak GiB."""
+    start = time.perf_counter()
+    import numpy as np
+
+    from corea.cascade.chain_results import measure_tiers
+    from corea.cascade.chains import Stack, chains
+    from corea.config.cascade_schema import CascadeConfig
+
+    rng = np.random.default_rng(0)
+    chance = np.clip(rng.beta(2, 1, questions) + np.linspace(-0.3, 0.25, tiers)[:, None], 0.02, 0.98)
+    cost = np.geomspace(1e-5, 1e-3, tiers)[:, None] * rng.lognormal(0, 0.1, (tiers, questions))
+    data = Stack(
+        tiers=list(range(tiers)),
+        confidence=np.clip(chance + rng.normal(0, 0.15, chance.shape), 0, 1),
+        correct=rng.random(chance.shape) < chance,
+        cost=cost,
+        signal_cost=cost,
+    )
+    split = np.where(rng.random(questions) < 0.3, "calibration", "test")
+    found = measure_tiers(data, split, CascadeConfig(name="benchmark", rule="max_drop"))
+    assert found is not None
+    seconds, used = time.perf_counter() - start, time.process_time()
+    print(seconds, used, len(chains(tiers)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def chain_table() -> None:
+    """A Markdown table, one row per number of tiers and questions, each in a process of its own."""
+    print("| tiers | questions | chains | seconds | processor seconds | peak GiB |")
+    print("|" + "---:|" * 6)
+    for tiers, questions in CHAINS:
+        command = [sys.executable, __file__, "--measure-chains", str(tiers), str(questions)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds, used, count, peak = map(float, done.stdout.split())
+        print(f"| {tiers} | {questions:,} | {count:.0f} | {seconds:.1f} | {used:.1f} | {peak:.2f} |", flush=True)
+
+
 def main() -> None:
-    """Both."""
+    """Growth with the questions, then the whole command; or the chains alone."""
+    if sys.argv[1:2] == ["--chains"]:
+        chain_table()
+        return
     growth(sys.argv[1:] or list(SIZES))
     print()
     whole_command()
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[2])) if sys.argv[1:2] == ["--measure"] else main()
+    if sys.argv[1:2] == ["--measure"]:
+        measure(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["--measure-chains"]:
+        measure_chains(int(sys.argv[2]), int(sys.argv[3]))
+    else:
+        main()

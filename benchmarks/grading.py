@@ -1,10 +1,10 @@
-"""Gradings a second: python benchmarks/grading.py [answers=20000] [workers=2] [data=DATA]
+"""Measure gradings per second: python benchmarks/grading.py [answers=20000] [workers=2] [data=DATA]
 
-The questions look like those of the real data sets (GSM8K: a number; MATH-500: LaTeX) and so do the answers, three in
-four of them right in another spelling. Numbers never leave the process; of the mathematics, what exact numbers or the
-very text settle does not either, and the rest goes to math-verify in the worker processes. Each row is one call of
-`grade_many` with workers that have started; every answer is another one, so no cache helps. With DATA (see
-experiments/grading) GPT-4's recorded responses to GSM8K are graded too, reading the answer out of the prose included.
+Golds and answers look like those of the real data sets (GSM8K: a number; MATH-500: LaTeX); three in four answers are
+right, in another spelling. Numbers are graded in the main process, and so is mathematics that exact numbers or equal
+text decide; the rest goes to math-verify in the worker processes. Each row is one call of `grade_many` with running
+workers; all answers differ, so that no cache helps. With DATA (see experiments/grading), GPT-4's recorded responses to
+GSM8K are graded too, including the extraction of the answer from the prose.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from corea.provenance import cpu_name
-from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many, set_limits
+from corea.tasks.grading.final_answer import final_answer
 
 
 def gsm8k(rng: random.Random) -> tuple[str, str]:
@@ -39,14 +39,14 @@ def plain(rng: random.Random) -> tuple[str, str]:
 
 
 def latex(rng: random.Random) -> tuple[str, str]:
-    """(gold, answer) of one whose answer has to be compared as mathematics."""
+    """(gold, answer) of a question whose answer must be compared as mathematics."""
     a, b = rng.randrange(2, 999), rng.randrange(2, 999)
     said = a if rng.random() < 0.75 else a + 1
     return f"{a}x^2 + \\sqrt{{{b}}}", f"\\sqrt{{{b}}} + {said} x^{{2}}"
 
 
 def measure(name: str, make, grader: str, answers: int) -> None:
-    """Print one row."""
+    """Print the row of one kind of answer."""
     rng = random.Random(0)
     pairs = [make(rng) for _ in range(answers)]
     golds, given = [p[0] for p in pairs], [p[1] for p in pairs]
@@ -59,7 +59,7 @@ def measure(name: str, make, grader: str, answers: int) -> None:
 
 
 def measure_recorded(data: Path) -> None:
-    """The row of the recorded responses."""
+    """Print the row of the recorded responses."""
     lines = (data / "gsm8k" / "test.jsonl").read_text(encoding="utf-8").splitlines()
     golds = {row["question"]: row["answer"] for row in map(json.loads, lines)}
     with open(data / "gsm8k" / "gpt4_mixtral_responses.csv", encoding="utf-8", newline="") as file:
@@ -75,7 +75,7 @@ def measure_recorded(data: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """A Markdown table."""
+    """Print a Markdown table."""
     options = dict(argument.split("=") for argument in arguments)
     answers, workers = int(options.get("answers", 20_000)), int(options.get("workers", 2))
     set_limits(seconds=10.0, memory_mb=1024, workers=workers)
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
 
 
 def gsm8k_gold(rng: random.Random) -> tuple[str, str]:
-    """GSM8K with the bare number as its gold answer and the answer as bare as a tag holds it."""
+    """(gold, answer) of GSM8K with a bare number as gold answer, and an answer as it is in an answer tag."""
     value = rng.randrange(1, 100_000)
     said = value if rng.random() < 0.75 else value + rng.randrange(1, 9)
     return str(value), rng.choice(("{}", "{:,}", "{} dollars", "{}.0", "{} hours")).format(said)

@@ -1,12 +1,12 @@
-"""Training against TRL and against the arithmetic: python benchmarks/training.py [--runs 5] [--threads 2] [parts ...]
+"""Compare training with TRL and with the arithmetic: python benchmarks/training.py [--runs 5] [--threads 2] [parts ...]
 
 Parts:
 - step: a GRPO step of corea and of TRL's GRPOTrainer; same model, questions, group size, 256 completions, threads
-- decode: our loop, transformers' generate and generate_batch
-- memory: peak of the update at a vocabulary of 152k against full logits
-- floor: matmul FLOPs of the update over this machine's measured matmul rate
+- decode: corea's decoding loop, transformers' generate and generate_batch
+- memory: peak memory of the update at a vocabulary of 152k, compared with full logits
+- floor: matmul FLOPs of the update divided by this machine's measured matmul rate
 
-Every measurement runs in a process of its own, one at a time, below this one; figures are medians. Prints Markdown.
+Measurements run one at a time, each in a separate process; figures are medians. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from statistics import median
 
 PARTS = ("step", "decode", "memory", "floor")
 LIMIT = 900
-"""Seconds that one measurement may take."""
+"""Time limit of one measurement, in seconds."""
 WORKER = Path(__file__).with_name("training_worker.py")
 
 
 class Failed(Exception):
-    """A measurement that did not end well."""
+    """A measurement failed or took too long."""
 
 
 def measure(what: str, runs: int, threads: int, **options: object) -> dict:
-    """What the worker measured, as a dictionary."""
+    """Run one measurement in a worker process and return its result."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",  # as corea.app sets both; TRL is as fast as with OpenMP's own defaults
+        "OMP_WAIT_POLICY": "PASSIVE",  # corea.app sets both; TRL is as fast with them as with OpenMP's own defaults
         "GOMP_SPINCOUNT": "10000",
         "WANDB_MODE": "disabled",
     }
@@ -50,7 +50,7 @@ def measure(what: str, runs: int, threads: int, **options: object) -> dict:
 
 
 def step(runs: int, threads: int) -> list[str]:
-    """(a) and (b); the two take turns, so that a change of the machine's speed meets both."""
+    """Time a GRPO step. corea and TRL alternate, so that a change of the machine's speed affects both."""
     rounds: dict[str, list[dict]] = {"corea": [], "trl": []}
     for _ in range(2):
         for name, kept in rounds.items():
@@ -60,19 +60,19 @@ def step(runs: int, threads: int) -> list[str]:
         ours, theirs = (median(v for r in rounds[n] for v in r[key]) for n in ("corea", "trl"))
         rows.append(f"| {key} | {ours:.3f} | {theirs:.3f} | {theirs / ours:.1f} |")
     tokens = [median(v for r in rounds[n] for v in r["tokens"]) for n in ("corea", "trl")]
-    rows.append(f"| completion tokens a step | {tokens[0]:.0f} | {tokens[1]:.0f} | |")
+    rows.append(f"| completion tokens per step | {tokens[0]:.0f} | {tokens[1]:.0f} | |")
     return ["### A GRPO step: 16 questions x 16 completions, tiny SLM", "", *rows, ""]
 
 
 def decode(runs: int, threads: int) -> list[str]:
-    """(c)"""
+    """Time decoding."""
     rows = ["| | tokens/s | corea's ratio |", "|---|---:|---:|"]
     ours = 0.0
     for way in ("corea", "generate", "generate_batch"):
         try:
             found = median(measure("decode", runs, threads, way=way)["rate"])
         except Failed:
-            if way != "generate_batch":  # continuous batching is made for GPUs and may refuse a machine
+            if way != "generate_batch":  # continuous batching is built for GPUs and may not run here
                 raise
             rows.append(f"| {way} | does not run here | |")
             continue
@@ -82,7 +82,7 @@ def decode(runs: int, threads: int) -> list[str]:
 
 
 def memory(runs: int, threads: int) -> list[str]:
-    """(d)"""
+    """Measure the peak memory of the update."""
     rows = ["| completion tokens | chunked, MiB | full logits, MiB | share |", "|---:|---:|---:|---:|"]
     for tokens in (1024, 4096):
         chunked, full = (
@@ -94,10 +94,10 @@ def memory(runs: int, threads: int) -> list[str]:
 
 
 def floor(runs: int, threads: int) -> list[str]:
-    """(e)"""
+    """Compare the time of the update with that of its matmuls alone."""
     rows = [
-        "| model | completions | matmuls, GFLOP | a second in a square product | floor, s | update, s | share | "
-        "counted without sharing prompts |",
+        "| model | completions | matmuls, GFLOP | GFLOP/s of a square product | floor, s | update, s | floor / update "
+        "| the same, each prompt counted for every completion |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for model in ("tiny", "smollm2"):
@@ -107,11 +107,11 @@ def floor(runs: int, threads: int) -> list[str]:
             f"| {model} | {found['completions']} | {flops / 1e9:.1f} | {rate / 1e9:.0f} | {flops / rate:.3f} | "
             f"{seconds:.3f} | **{flops / rate / seconds:.0%}** | {found['plain_flops'] / rate / seconds:.0%} |"
         )
-    return ["### Share of the arithmetic floor in the update", "", *rows, ""]
+    return ["### The update and its arithmetic floor", "", *rows, ""]
 
 
 def main() -> None:
-    """Prints the section."""
+    """Print the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
     parser.add_argument("--runs", type=int, default=5)

@@ -1,4 +1,4 @@
-"""Memory of the update, and its time against the arithmetic; measurements of training_worker.py."""
+"""Measurements of training_worker.py: peak memory of the update, and its time compared with its matmuls alone."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from training_common import GROUP, MAX_TOKENS, config, first_prompts
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIDE = 8192 if DEVICE.type == "cuda" else 1024
-"""Of the matrices whose product gives the rate: enough of them to keep the device busy."""
+"""Side of the square matrices whose product gives the matmul rate; large enough to keep the device busy."""
 
 
 def held() -> float:
-    """MiB in use: of the GPU, or of this process."""
+    """Memory in use, in MiB: of the GPU, or of this process."""
     if DEVICE.type == "cuda":
         return torch.cuda.memory_allocated() / 2**20
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def most_held() -> float:
-    """Most MiB that ever were in use."""
+    """Peak memory so far, in MiB."""
     if DEVICE.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def clock() -> float:
-    """Seconds, when everything that was asked of the device is done."""
+    """Time in seconds, after all work queued on the device has finished."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
-    """Peak memory of one forward and backward above that before it, in MiB."""
+    """Peak memory of one forward and backward pass beyond the memory in use before it, in MiB."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from corea.rl.batching import MicroBatch, Row, micro_batches
-    from corea.rl.forward import TokenLogprobs
+    from corea.rl.update.batching import MicroBatch, Row, micro_batches
+    from corea.rl.update.forward import TokenLogprobs
 
     torch.set_num_threads(threads)
     count, length = int(tokens) // 128, 128
@@ -83,12 +83,12 @@ def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
 
 
 def floor(runs: int, threads: int, model: str) -> dict:
-    """Seconds of the update of one batch, its matmul FLOPs with and without shared prompts, and FLOP/s of a product."""
+    """Seconds per update of one batch, its matmul FLOPs with and without shared prompts, and the FLOP/s of a matmul."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from corea.rl.batching import micro_batches
-    from corea.rl.forward import TokenLogprobs
-    from corea.rl.policy import Policy
+    from corea.rl.update.batching import micro_batches
+    from corea.rl.update.forward import TokenLogprobs
+    from corea.rl.update.policy import Policy
 
     torch.set_num_threads(threads)
     cfg = config(f"trainer.token_budget={TOKEN_BUDGET[model]}")
@@ -99,7 +99,7 @@ def floor(runs: int, threads: int, model: str) -> dict:
         return micro_batches(rows, cfg.trainer.token_budget, pad=0, share_prompt=share)
 
     def flops(share: bool) -> int:
-        """Of forward and backward, nothing computed twice: what is left out of memory and computed again is no work."""
+        """FLOPs of one forward and backward pass; recomputation that only saves memory is not counted."""
         scored = TokenLogprobs(decoder, 1.0, chunk_logits=10**12)
         with FlopCounterMode(display=False) as counter:
             for batch in batches(share):
@@ -119,16 +119,16 @@ def floor(runs: int, threads: int, model: str) -> dict:
             one @ other
             best = max(best, 2 * SIDE**3 / (clock() - started))
         found["rate"].append(best)
-    return {**found, "update": found["update"][1:], "rate": found["rate"][1:]}  # the first one warms up
+    return {**found, "update": found["update"][1:], "rate": found["rate"][1:]}  # the first is a warm-up
 
 
 TOKEN_BUDGET = {"tiny": 1024, "smollm2": 4096}
 
 
 def tiny_rows() -> tuple:
-    """The tiny SLM, and what it answers to the questions of the first step."""
-    from corea.engines.hf import HFEngine
+    """The tiny SLM, and its answers to the questions of the first step."""
     from corea.engines.loading import load_model
+    from corea.engines.local.hf import HFEngine
     from corea.types import Sampling
 
     model, tokenizer = load_model("package:tiny_slm")
@@ -161,8 +161,8 @@ def smollm2_rows() -> tuple:
 
 
 def row(prompt_ids: list[int], token_ids: list[int], logprobs: list[float] | None, number: int):
-    """One completion of a group, better and worse ones by turns."""
-    from corea.rl.batching import Row
+    """One completion of a group, with alternating advantages."""
+    from corea.rl.update.batching import Row
 
     return Row(
         prompt_ids=prompt_ids,

@@ -1,4 +1,4 @@
-"""What the measurements of training_worker.py share: one batch of the tiny SLM."""
+"""The batch of the tiny SLM that the measurements of training_worker.py share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OVERRIDES = ["trainer=tiny", "logger=none", "trainer.optimizer.lr=1e-6", "traine
 
 
 def config(*overrides: str):
-    """The configuration that both sides take their settings from."""
+    """The configuration that both sides use."""
     from corea.composition import compose
 
     sizes = [f"trainer.questions={QUESTIONS}", f"trainer.group_size={GROUP}", f"model.max_tokens={MAX_TOKENS}"]
@@ -18,7 +18,8 @@ def config(*overrides: str):
 
 def first_prompts() -> list:
     """Messages of the questions of the first step."""
-    from corea.rl.rollout import Draw, messages
+    from corea.rl.rollout.step_questions import StepQuestions
+    from corea.tasks.prompts import build_messages
 
     cfg = config()
-    return messages(Draw(cfg)(0)[0], cfg.model.prompt)
+    return [build_messages(cfg.model.prompt, q) for q in StepQuestions(cfg).take(0)[0]]

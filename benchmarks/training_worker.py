@@ -1,4 +1,4 @@
-"""One measurement of training.py, in a process of its own; the last line of stdout is its result as JSON."""
+"""Run one measurement of training.py in this process; the last line of stdout is its result as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training_common import GROUP, MAX_TOKENS, QUESTIONS, config, first_prompts
 
 
 def versions() -> dict:
-    """Of what is compared."""
+    """Versions of the compared packages, and the processor."""
     from corea.provenance import cpu_name
 
     found = {"cpu": cpu_name()}
@@ -28,7 +28,7 @@ def versions() -> dict:
 
 
 def corea(runs: int, threads: int) -> dict:
-    """`runs` steps after one that warms up."""
+    """Time `runs` steps of corea, after a warm-up step."""
     from corea.logger import NoLogger
     from corea.rl.trainer import Trainer
     from corea.runtime import read_metrics
@@ -46,21 +46,23 @@ def corea(runs: int, threads: int) -> dict:
 
 
 def trl(runs: int, threads: int) -> dict:
-    """The same steps by GRPOTrainer with corea's questions, parser, grader and reward."""
+    """Time the same steps of GRPOTrainer, with corea's questions, parser, grader and reward."""
     import trl
     from datasets import Dataset
     from transformers import TrainerCallback
 
     from corea.engines.loading import load_model
-    from corea.rl.rollout import Draw, make_group, messages
+    from corea.rl.rollout.groups import make_group
+    from corea.rl.rollout.step_questions import StepQuestions
+    from corea.tasks.prompts import build_messages
     from corea.types import Completion
 
     torch.set_num_threads(threads)
     cfg = config()
-    draw, asked = Draw(cfg), {}
+    stream, asked = StepQuestions(cfg), {}
     for number in range(runs + 1):
-        for question in draw(number)[0]:
-            asked[messages([question], cfg.model.prompt)[0][-1]["content"]] = question
+        for question in stream.take(number)[0]:
+            asked[build_messages(cfg.model.prompt, question)[-1]["content"]] = question
     model, tokenizer = load_model(cfg.model.path, dtype=cfg.model.dtype)
     seen = {"step": [], "rollout": [], "update": [], "tokens": []}
 
@@ -114,7 +116,7 @@ def trl(runs: int, threads: int) -> dict:
             gradient_checkpointing=False,
             shuffle_dataset=False,
         )
-        prompts = [messages([q], cfg.model.prompt)[0] for q in asked.values()]
+        prompts = [build_messages(cfg.model.prompt, q) for q in asked.values()]
         data = Dataset.from_dict({"prompt": prompts})
         trainer = Timed(
             model=model,
@@ -130,11 +132,11 @@ def trl(runs: int, threads: int) -> dict:
 
 
 def decode(runs: int, threads: int, way: str) -> dict:
-    """New tokens a second, up to and with the end of sequence; one of three ways on the same prompts."""
+    """New tokens per second, including the end of sequence, of one of three decoders on the same prompts."""
     from transformers import GenerationConfig
 
-    from corea.engines.hf import HFEngine
     from corea.engines.loading import load_model
+    from corea.engines.local.hf import HFEngine
     from corea.types import Sampling
 
     torch.set_num_threads(threads)
@@ -178,14 +180,14 @@ def decode(runs: int, threads: int, way: str) -> dict:
 
 
 def rate(function, seed: int) -> float:
-    """Tokens a second of one call."""
+    """Tokens per second of one call."""
     started = time.perf_counter()
     tokens = function(seed)
     return tokens / (time.perf_counter() - started)
 
 
 def main() -> None:
-    """training_worker.py WHAT RUNS THREADS [key=value ...]"""
+    """Command line: training_worker.py WHAT RUNS THREADS [key=value ...]"""
     what, runs, threads, *rest = sys.argv[1:]
     torch.set_num_threads(int(threads))
     if what == "versions":

@@ -12,7 +12,7 @@ import pytest
 
 from corea.app import command
 from corea.errors import Interrupted, UserError
-from corea.runtime import run_dir
+from corea.run_folder import run_dir
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -45,7 +45,7 @@ def test_several_processes_need_a_folder_that_they_name_alike(start, tmp_path):
 
     code, _, err = start(work)
     assert code == 2
-    assert err.startswith("corea.train: hydra.run.dir: its default holds the time")
+    assert err.startswith("corea.train: hydra.run.dir: its default contains the time")
     assert err.count("\n") == 1
     assert start(work, f"hydra.run.dir={tmp_path}/named") == (0, f"{tmp_path}/named\n", "")
 
@@ -164,16 +164,99 @@ def test_errors_of_a_run(start, error, code, line):
     assert (got, err) == (code, f"corea.train: {line}\n")
 
 
-@pytest.mark.parametrize(("error", "code"), [(UserError("broken"), 2), (Interrupted("broken"), 130)])
-def test_errors_of_a_run_end_a_sweep(start, error, code):
+def test_an_interruption_ends_a_sweep(start):
     started = []
 
     def work(cfg):
         started.append(cfg.seed)
-        raise error
+        raise Interrupted("broken")
 
     got, _, err = start(work, "-m", "seed=1,2")
-    assert (got, err, started) == (code, "corea.train: broken\n", [1])
+    assert (got, err, started) == (130, "corea.train: broken\n", [1])
+
+
+def test_a_failed_job_does_not_end_the_others(start, tmp_path):
+    started = []
+
+    def work(cfg):
+        started.append(cfg.seed)
+        if cfg.seed == 1:
+            raise UserError("x.jsonl: row 3\nis broken")
+        if cfg.seed == 3:
+            raise KeyError("a bug")
+
+    code, out, err = start(work, "-m", "seed=1,2,3", "reward.calib=0", f"hydra.sweep.dir={tmp_path}/s")
+    assert (code, started) == (1, [1, 2, 3])
+    assert err.splitlines() == [
+        "corea.train: job 0 (seed=1, reward.calib=0): x.jsonl: row 3 is broken",
+        "corea.train: job 2 (seed=3, reward.calib=0): KeyError: 'a bug'",
+        "corea.train: 2 of 3 jobs failed",
+    ]
+    assert "Traceback" in out  # of the bug
+    assert "row 3 is broken" in (tmp_path / "s" / "0" / "train.log").read_text()
+
+
+def test_all_batches_of_a_sweep_run(start):
+    started = []
+
+    def work(cfg):
+        started.append(cfg.seed)
+        raise UserError("broken")
+
+    assert start(work, "-m", "seed=1,2", "hydra.sweeper.max_batch_size=1")[0] == 1
+    assert started == [1, 2]
+
+
+def test_all_jobs_of_a_sweep_are_checked_before_the_first_starts(start):
+    code, _, err = start(never, "-m", "seed=1,2", "trainer.steps=5,0")
+    assert (code, err) == (2, "corea.train: trainer.steps=0: allowed is a number >= 1\n")
+
+
+def test_the_number_of_a_job_is_known_to_its_configuration(start, tmp_path):
+    seen = []
+
+    def work(cfg):
+        seen.append((cfg.model.name, run_dir().name))
+
+    code, _, err = start(work, "-m", "seed=1,2", "model.name=m${hydra:job.num}", f"hydra.sweep.dir={tmp_path}/s")
+    assert (code, err) == (0, "")
+    assert seen == [("m0", "0"), ("m1", "1")]
+    assert start(work, "model.name=m${hydra:job.num}", f"hydra.run.dir={tmp_path}/r")[0] == 0
+    assert seen[-1] == ("m0", "r")
+
+
+@pytest.mark.parametrize(
+    ("choice", "package"),
+    [("hydra/launcher=submitit_slurm", "hydra-submitit-launcher"), ("hydra/sweeper=optuna", "hydra-optuna-sweeper")],
+)
+def test_a_plugin_that_is_not_installed_is_named(start, choice, package):
+    code, _, err = start(never, "-m", "seed=1,2", choice)
+    assert (code, err) == (2, f"corea.train: {choice}: its plugin is not installed; pip install {package}\n")
+
+
+COUNT = """
+import atexit, sys
+from corea.config import trainer_schema
+counted = []
+original = trainer_schema.LossConfig.__post_init__
+trainer_schema.LossConfig.__post_init__ = lambda self: (counted.append(self), original(self))[1]
+atexit.register(lambda: print("constructions:", len(counted)))
+from corea.train import main
+sys.argv = ["corea.train", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "jobs"),
+    [([], 1), (["-m", "seed=0,1"], 2), (["-m", "reward=corea,rlvr", "trainer.loss.kl=0"], 2)],
+)
+def test_a_configuration_is_built_once_a_job(tmp_path, overrides, jobs):
+    """From the command line to the end of training."""
+    tiny = ["trainer=debug", "trainer.steps=1", "trainer.questions=2", "trainer.group_size=2", "logger=none"]
+    done = shell("-c", COUNT, *tiny, *overrides, "hydra.run.dir=one", "hydra.sweep.dir=many", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"constructions: {jobs}"
 
 
 @pytest.mark.parametrize("bug", [ValueError("a bug"), ModuleNotFoundError("?", name="corea.nope"), KeyError("a bug")])
@@ -210,6 +293,18 @@ def test_other_flags_of_hydra(start):
     assert "tiny_slm" in start(never, "--cfg", "job", "--package", "model")[1]
     assert "reward" in start(never, "--info", "defaults")[1]
     assert "== Flags ==" in start(never, "--hydra-help")[1]
+
+
+def test_a_trainer_that_the_model_brings_along_is_said_once(start):
+    code, out, err = start(lambda cfg: print(cfg.trainer.name), "model=qwen0.5b")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "model=qwen0.5b: using trainer=gpu, since trainer=tiny suits only the tiny model; trainer=NAME overrides this",
+        "gpu",
+    ]
+    assert start(lambda cfg: print(cfg.trainer.name), "model=qwen0.5b", "trainer=lora")[1] == "lora\n"
+    assert start(lambda cfg: print(cfg.trainer.name), "model=tiny")[1] == "tiny\n"
+    assert "model=NAME also sets trainer=gpu" in start(never, "--help")[1]
 
 
 BLOCK = """

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from corea.cascade.table import read_answers
+from corea.answers.table import read_answers
 from corea.composition import compose
-from corea.runtime import prepare_run_dir
+from corea.run_folder import prepare_run_dir
 
 
 def collect(*overrides, **environment):

@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra.errors import HydraException
+from hydra.types import RunMode
 
-from corea.composition import compose, composer, conf_dir, jobs, typed, with_trainer
+from corea.composition import compose, composed, composer, conf_dir, jobs, sweep_jobs, with_trainer
 from corea.config import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
-from corea.config.build import require_files
 from corea.config.messages import hydra_line
-from corea.config.model import revision_of
-from corea.config.store import home
+from corea.config.model_schema import revision_of
+from corea.config.schema_store import home
+from corea.config.typed import require_files
 from corea.errors import UserError
 
 VERBS = {"train": TrainConfig, "sft": SftConfig, "collect": CollectConfig, "evaluate": EvaluateConfig}
 NEEDED = {"evaluate": ["answers=answers.parquet"]}
 GIVEN = {
+    "engine=own": ["engine._target_=my_engine.py:MyEngine"],
     "llm=hf": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
     "llm=openai": ["llm.model=some-model"],
     "llm=vllm": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
@@ -31,7 +33,7 @@ FILES = sorted(p.relative_to(conf_dir()).with_suffix("") for p in conf_dir().rgl
 SWEEPS = conf_dir().parent / "sweeps"
 
 
-def composed(verb: str, *overrides: str):
+def composed_with_needed(verb: str, *overrides: str):
     return compose(verb, *NEEDED.get(verb, []), *overrides)
 
 
@@ -75,7 +77,7 @@ def test_every_file_composes_in_every_verb_it_belongs_to(verb, override):
     if verb == "train" and override in TESTED_ONLY:
         assert "at least one family to train on" in mistake(verb, override)
         return
-    cfg = composed(verb, *([override] if override else []), *GIVEN.get(override, []))
+    cfg = composed_with_needed(verb, *([override] if override else []), *GIVEN.get(override, []))
     assert isinstance(cfg, VERBS[verb])
 
 
@@ -100,9 +102,9 @@ def test_every_sweep_composes_jobs_that_differ(name):
     for values in params.values():
         expected *= len(str(values).split(","))
     with composer(verb, str(SWEEPS)) as hydra:
-        assert len(list(jobs(hydra.config_loader, name, [], multirun=True))) == expected
-        one_seed = list(jobs(hydra.config_loader, name, ["seed=0"], multirun=True))
-        built = {repr(typed(hydra, name, job)) for job in one_seed}
+        assert len(list(jobs(hydra.config_loader, composed(hydra, name, [], RunMode.MULTIRUN)))) == expected
+        one_seed = composed(hydra, name, ["seed=0"], RunMode.MULTIRUN)
+        built = {repr(cfg) for _, cfg in sweep_jobs(hydra, one_seed)}
     assert len(built) == expected / 3
 
 
@@ -137,7 +139,10 @@ def test_every_sweep_composes_jobs_that_differ(name):
         ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "
          "in_domain, non_math, other_math"),
         ("data.train=[nope]", "data.train=['nope']: allowed is a list of in_domain, other_math, non_math"),
-        ("reward.distance=l", "reward.distance=l: allowed is l1, l2, kl, log; did you mean l2?"),
+        (
+            "reward.distance=l",
+            "reward.distance=l: allowed is l1, l2, kl, log, module:name or file.py:name; did you mean l2?",
+        ),
         ("reward.distance=log", "reward.target=group: allowed with reward.distance=log is sample"),
         ("engine.batch_rows=x", "engine.batch_rows=x: allowed is an integer"),
         ("logger.mode=onlin", "logger.mode=onlin: allowed is auto, online, offline, disabled; did you mean online?"),
@@ -159,7 +164,7 @@ def test_an_unknown_choice_lists_the_choices_and_no_schema():
     assert line.startswith("model=tny: no such choice; allowed is gemma3_1b, gemma3_270m, ")
     assert line.endswith("did you mean tiny?")
     line = mistake("train", "engine=vlm")
-    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, recorded, replay, vllm, ")
+    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, own, recorded, replay, vllm, ")
     assert line.endswith("; did you mean vllm?")
     assert mistake("train", "logger=x") == "logger=x: no such choice; allowed is jsonl, none, wandb"
 
@@ -235,7 +240,7 @@ def test_a_pretrained_model_does_not_get_the_tiny_models_trainer(overrides, trai
 
 
 def test_one_trainer_does_not_fit_tiny_and_pretrained_models():
-    with pytest.raises(UserError, match=r"model=tiny,qwen3b: tiny and others want different trainers"):
+    with pytest.raises(UserError, match=r"model=tiny,qwen3b: tiny and others need different trainers"):
         with_trainer("train", ["model=tiny,qwen3b"])
     assert with_trainer("train", ["model=qwen3b,llama1b"]) == ["model=qwen3b,llama1b", "trainer=gpu"]
     assert with_trainer("sft", ["model=qwen3b"]) == ["model=qwen3b"]

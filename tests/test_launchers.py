@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from corea.rl.distributed import NEEDED
+from corea.rl.run.distributed import NEEDED
 from test_train import OPTIONS, assert_equal_runs, finish, free_port, lines, wait_for
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def test_sigterm_to_one_process_stops_all_and_they_go_on_to_the_same_bits(whole,
     code, out, err = finish(launch(tmp_path, "trainer.zero_stage=3"))
     assert (code, err) == (0, "")
     assert f"{newest} is damaged (state/{part.name} has 1000 bytes" in out
-    assert "going on after step 3" in out
+    assert "continuing after step 3" in out
     assert_equal_runs(tmp_path, whole[0], STEPS)
 
 

@@ -1,4 +1,4 @@
-"""Run folders, metrics files, and writes that survive errors and full disks."""
+"""Metrics files, provenance, and writes that survive errors and full disks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-import corea
-from corea.composition import compose
 from corea.errors import UserError
 from corea.provenance import git_revision, package_versions, provenance
-from corea.runtime import (
-    MetricsWriter,
-    atomic_folder,
-    atomic_write,
-    prepare_run_dir,
-    read_metrics,
-    run_dir,
-    use_run_dir,
-)
+from corea.runtime import MetricsWriter, atomic_folder, atomic_write, read_metrics
 
 
 def names(folder: Path) -> list[str]:
@@ -143,63 +132,6 @@ def test_on_a_disk_that_is_really_full(tmp_path):
         f"/folder: {message}",
         f"/metrics.jsonl: {message}",
     ]
-
-
-def test_the_run_folder_of_a_verb_started_from_python(tmp_path):
-    with pytest.raises(RuntimeError, match="use_run_dir"):
-        run_dir()
-    with use_run_dir(tmp_path):
-        assert run_dir() == tmp_path
-
-
-def test_a_run_folder_says_what_ran(tmp_path):
-    cfg = compose("train", "seed=7", "logger=none")
-    assert prepare_run_dir(tmp_path / "run", cfg, "auto") is False
-    stored = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert (stored["seed"], stored["reward"]["distance"], stored["model"]["path"]) == (7, "l1", "package:tiny_slm")
-    (start,) = json.loads((tmp_path / "run" / "provenance.json").read_text())["starts"]
-    assert start["config"] == "config.yaml"
-    assert start["seed"] == 7
-    assert start["corea"] == corea.__version__
-    assert start["packages"]["numpy"] == np.__version__
-    assert start["cpus"] >= 1
-
-
-def test_the_same_run_goes_on_and_another_is_refused(tmp_path):
-    prepare_run_dir(tmp_path, compose("train"), "auto")
-    harmless = ["trainer.steps=7", "trainer.save_every=3", "trainer.threads=1", "logger=none"]
-    assert prepare_run_dir(tmp_path, compose("train", *harmless), "auto") is True
-    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["trainer"]["steps"] == 7
-    assert len(json.loads((tmp_path / "provenance.json").read_text())["starts"]) == 2
-    before = (tmp_path / "config.yaml").read_bytes()
-    with pytest.raises(UserError) as caught:
-        prepare_run_dir(tmp_path, compose("train", "reward=brier", "seed=1"), "auto")
-    assert str(caught.value).startswith(f"{tmp_path}: holds a run with another configuration: ")
-    assert "reward.distance was l1, now l2" in str(caught.value)
-    assert "seed was 0, now 1" in str(caught.value)
-    with pytest.raises(UserError, match="already holds a run, and resume=never does not overwrite it"):
-        prepare_run_dir(tmp_path, compose("train", "trainer.resume=never"), "never")
-    assert (tmp_path / "config.yaml").read_bytes() == before
-
-
-def test_a_server_may_have_moved_when_a_run_goes_on(tmp_path):
-    moved = [f"engine.{x}" for x in ("base_url=http://other:8000/v1", "weights=/shared", "concurrency=4")]
-    prepare_run_dir(tmp_path, compose("train", "engine=vllm_server"), "auto")
-    assert prepare_run_dir(tmp_path, compose("train", "engine=vllm_server", *moved), "auto") is True
-    with pytest.raises(UserError, match=r"engine\._target_ was corea\.engines\.vllm_server"):
-        prepare_run_dir(tmp_path, compose("train"), "auto")
-
-
-def test_never_starts_in_a_folder_without_a_run(tmp_path):
-    (tmp_path / "train.log").touch()
-    assert prepare_run_dir(tmp_path, compose("train"), "never") is False
-
-
-@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe", b"[]"])
-def test_a_broken_config_file_is_named(tmp_path, content):
-    (tmp_path / "config.yaml").write_bytes(content)
-    with pytest.raises(UserError, match=r"config\.yaml"):
-        prepare_run_dir(tmp_path, compose("train"), "auto")
 
 
 def test_provenance_holds_no_secrets(monkeypatch):

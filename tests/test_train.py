@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from corea.rl.distributed import NEEDED
+from corea.rl.run.distributed import NEEDED
 
 STEPS = 10
 OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=16", "trainer.save_every=3", "logger=none"]
@@ -83,7 +83,7 @@ def test_interrupted_killed_and_resumed_it_ends_as_if_never_stopped(tmp_path):
     assert not (stopped / "model").exists()
     code, out, err = finish(start(stopped))
     assert (code, err) == (0, "")
-    assert "going on after step" in out
+    assert "continuing after step" in out
     assert finish(start(whole))[0] == 0
     assert_equal_runs(stopped, whole, STEPS)
 

@@ -1,4 +1,4 @@
-"""Print the README's table from finished demo runs: python experiments/demo/table.py outputs/demo outputs/demo_seed1"""
+"""Print the table of README.md from finished demo runs: python experiments/demo/table.py outputs/demo ..."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def number(figure: dict[str, Any], digits: int = 3, scale: float = 1.0, sign: bo
 
 
 def row(family: str, seed: int, figures: dict[str, Any]) -> str:
-    """One line: before and after RL, and the cascade at the paper's threshold rule."""
+    """One row: before and after RL, and the cascade at the paper's rule."""
     before, after = figures["slm_before"], figures["slm"]
     cascade = next(c for c in figures["cascade"] if c["rule"] == RULE and c["chosen_on"] == family)
     cells = [f"{before[name]['value']:.3f} → {number(after[name])}" for name in ("accuracy", "ece", "auroc")]

@@ -1,12 +1,12 @@
-"""A check on one GPU, in calls of a few minutes that go on where the last one stopped.
+"""Check training on one GPU, in calls of a few minutes; each call continues where the last one stopped.
 
     python experiments/gpu/run.py --model FOLDER_OF_SmolLM2-135M-Instruct --out OUT [--minutes 9] [--toy]
 
-Stages: cold start -> a look at it -> RL with reward=corea -> RL with reward=rlvr -> figures before and after -> times
-against TRL, where that is installed.
-Each runs as an ordinary command of corea in a process of its own; when the minutes are over it is asked to stop, leaves
-a checkpoint, and the same call goes on from there. Everything lies in OUT; `results.json` says what is done.
---toy replaces model and sizes by the tiny model and a few steps: it shows on a CPU that every stage runs.
+Stages: cold start -> validation of it -> RL with reward=corea -> RL with reward=rlvr -> figures before and after ->
+comparison with TRL, if it is installed.
+Each stage is an ordinary command of corea in a separate process. When the time is over, the stage is stopped and saves
+a checkpoint, and the same call continues from there. OUT holds everything; `results.json` lists the finished stages.
+--toy uses the tiny model and a few steps instead, to show on a CPU that every stage runs.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESERVE = 40.0
-"""Seconds left for a stage to save after it was asked to stop."""
+"""Seconds that a stage has to save after the signal to stop."""
 
 
 class OutOfTime(Exception):
-    """The rest is for the next call."""
+    """The time of this call is over; the next call does the rest."""
 
 
 class Stages:
-    """Runs commands until a deadline and remembers in results.json which are done."""
+    """Runs commands until a deadline and records the finished ones in results.json."""
 
     def __init__(self, out: Path, minutes: float):
         self.out = out
@@ -41,11 +41,11 @@ class Stages:
         self.results = json.loads(self.file.read_text()) if self.file.exists() else {}
 
     def left(self) -> float:
-        """Seconds until a stage must be asked to stop."""
+        """Seconds until a running stage must get the signal to stop."""
         return self.deadline - RESERVE - time.monotonic()
 
     def run(self, name: str, command: list[str], stop: int) -> None:
-        """Do `command` unless it is done; OutOfTime where it was stopped by signal `stop`."""
+        """Run `command` unless it is done; at the deadline send it the signal `stop` and raise OutOfTime."""
         if name in self.results:
             return
         if self.left() <= 0:
@@ -67,7 +67,7 @@ class Stages:
         self.keep(name, {"seconds_of_last_call": time.monotonic() - started})
 
     def keep(self, name: str, value: object) -> None:
-        """Remember a result."""
+        """Record a result."""
         self.results[name] = value
         temporary = self.file.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.results, indent=1) + "\n")
@@ -75,35 +75,40 @@ class Stages:
 
 
 def commands(options: argparse.Namespace) -> list[tuple[str, list[str], int]]:
-    """(name, command, signal that makes it stop) of every stage that trains."""
+    """(name, command, signal that stops it) of every training stage."""
     out, python = options.out, [sys.executable, "-m"]
     model = [f"model.path={options.model}", "model=smollm2"]
     sizes = {
-        # 32 times what experiments/smollm2 shows the model in minutes on a CPU
+        # 32 times the examples that experiments/smollm2 uses on a CPU
         "sft": ["experiment=smollm2_cold", "sft.steps=240", "sft.batch_size=64", "sft.token_budget=16384"],
-        "rl": ["trainer=gpu", "trainer.steps=100", "trainer.panel_questions=500", "trainer.optimizer.lr=1e-5"],
+        "rl": ["trainer=gpu", "trainer.steps=100", "trainer.validation_questions=500", "trainer.optimizer.lr=1e-5"],
     }
     if options.toy:
         model = ["model=tiny"]
         sizes = {
             "sft": ["sft.steps=2", "sft.batch_size=8", "sft.eval_every=2", "sft.eval_questions=8"],
-            "rl": ["trainer=debug", "trainer.panel_every=1", "trainer.panel_questions=16"],
+            "rl": ["trainer=debug", "trainer.validation_every=1", "trainer.validation_questions=16"],
         }
     start = [*python, "corea.sft", *model, *sizes["sft"], "logger=none"]
     stages = [("cold_start", [*start, f"hydra.run.dir={out}/cold_start"], signal.SIGINT)]
     trained = [*(o for o in model if not o.startswith("model.path=")), f"model.path={out}/cold_start/model"]
-    still = ["trainer.steps=1", "trainer.panel_every=1", "trainer.optimizer.lr=1e-12"]  # a look that moves nothing
+    still = ["trainer.steps=1", "trainer.validation_every=1", "trainer.optimizer.lr=1e-12"]  # does not change the model
     for name, more in (("before", still), ("corea", ["reward=corea"]), ("rlvr", ["reward=rlvr"])):
         rl = [*python, "corea.train", *trained, *sizes["rl"], *more, "engine.graphs=true", "logger=none"]
         stages.append((name, [*rl, f"hydra.run.dir={out}/{name}"], signal.SIGTERM))
     return stages
 
 
-FIGURES = {"pass@1": "panel/pass@1", "ECE": "panel/ece", "AUROC": "panel/auroc", "area": "panel/cascade_area"}
+FIGURES = {
+    "pass@1": "validation/pass@1",
+    "ECE": "validation/ece",
+    "AUROC": "validation/auroc",
+    "area": "validation/cascade_area",
+}
 
 
 def figures(out: Path) -> dict:
-    """The last look of each run at the same held-out questions, and its median seconds of a step."""
+    """The last validation of each run, on the same held-out questions, and its median seconds per step."""
     from statistics import median
 
     from corea.runtime import read_metrics
@@ -111,7 +116,7 @@ def figures(out: Path) -> dict:
     found = {}
     for name in ("before", "corea", "rlvr"):
         lines = read_metrics(out / name / "metrics.jsonl")
-        look = [line for line in lines if "panel/pass@1" in line][-1]
+        look = [line for line in lines if "validation/pass@1" in line][-1]
         found[name] = {
             "steps": lines[-1]["step"],
             **{title: look[key] for title, key in FIGURES.items()},
@@ -122,7 +127,7 @@ def figures(out: Path) -> dict:
 
 
 def table(found: dict) -> str:
-    """Markdown."""
+    """The figures as a Markdown table."""
     phases = ("step", "rollout", "update")
     rows = [f"| | steps | {' | '.join(FIGURES)} | {' | '.join(f'{p}, s' for p in phases)} |"]
     rows.append("|---" * (2 + len(FIGURES) + len(phases)) + "|")
@@ -134,7 +139,7 @@ def table(found: dict) -> str:
 
 
 def require_packages() -> bool:
-    """Stop where a package is missing that training needs; whether TRL, which only the comparison needs, is there."""
+    """Exit if a package is missing that training needs; return whether TRL, for the comparison, is installed."""
     names = {"deepspeed": "deepspeed", "reasoning_gym": "reasoning-gym", "math_verify": "math-verify"}
     names |= {"peft": "peft", "hydra": "corea"}
     missing = [wheel for module, wheel in names.items() if importlib.util.find_spec(module) is None]
@@ -145,7 +150,7 @@ def require_packages() -> bool:
 
 
 def hardware() -> dict:
-    """What the figures were measured on."""
+    """Device and package versions of this machine."""
     import torch
 
     names = ("torch", "transformers", "deepspeed", "trl")
@@ -159,7 +164,7 @@ def hardware() -> dict:
 
 
 def main() -> None:
-    """One call."""
+    """Run one call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct")
     parser.add_argument("--out", type=Path, required=True)
@@ -181,7 +186,7 @@ def main() -> None:
         else:
             print("no comparison with TRL: it is not installed (pip install --no-index --find-links WHEELS trl)")
     except OutOfTime:
-        print("out of time; the same call goes on from here")
+        print("out of time; the same call continues from here")
         return
     stages.keep("versions", hardware())
     print(json.dumps(stages.results["versions"]))

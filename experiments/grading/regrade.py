@@ -1,9 +1,9 @@
-"""Grade recorded answers anew and list every disagreement with the recorded labels.
+"""Grade recorded answers again and list every disagreement with the recorded verdicts.
 
     python experiments/grading/regrade.py DATA [--list]
 
 DATA holds gsm8k/ (test.jsonl, gpt4_mixtral_responses.csv) and math500_replay/ (questions.jsonl, slm_*.jsonl,
-llm_*.jsonl); see the README beside this file for where they come from.
+llm_*.jsonl); README.md in this folder gives their sources.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many
+from corea.tasks.grading.final_answer import final_answer
 from corea.types import Question, Verdict
 
 GSM8K_MODELS = ("gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1")
 
 
 def read_jsonl(path: Path) -> list[dict]:
-    """One object a line."""
+    """One object per line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -32,7 +32,7 @@ def asked(number: str, text: str, gold: str, grader: str) -> Question:
 
 
 def gsm8k(folder: Path, model: str) -> tuple[list[str], list[str], list[str | None], list[bool], list[Verdict]]:
-    """Ids, golds, answers, recorded labels and verdicts of one model's responses."""
+    """Ids, golds, answers, recorded verdicts and new verdicts of one model's responses."""
     golds = {row["question"]: row["answer"].rpartition("#### ")[2] for row in read_jsonl(folder / "test.jsonl")}
     with open(folder / "gpt4_mixtral_responses.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -57,11 +57,11 @@ def math500(folder: Path, file: str) -> tuple[list[str], list[str], list[str | N
 
 
 def main(data: Path, listed: bool) -> None:
-    """One line a system, then what differs."""
+    """Print one line per system, then the disagreements."""
     systems = [(model, gsm8k(data / "gsm8k", model)) for model in GSM8K_MODELS]
     files = sorted(p.name for p in (data / "math500_replay").glob("*lm_*.jsonl"))
     systems += [(file, math500(data / "math500_replay", file)) for file in files]
-    print("| system | recorded | graded anew | recorded wrong, now correct | recorded correct, now not | outcomes |")
+    print("| system | recorded | graded again | recorded wrong, now correct | recorded correct, now not | outcomes |")
     print("|---|---:|---:|---:|---:|---|")
     for name, (_, _, _, recorded, verdicts) in systems:
         now = [bool(v.correct) for v in verdicts]

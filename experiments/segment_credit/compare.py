@@ -1,8 +1,8 @@
-"""Answer the test questions with the model of every run of a sweep over trainer.credit and compare the two kinds.
+"""Answer the test questions with the model of every run of a sweep over trainer.credit and compare its two values.
 
     python experiments/segment_credit/compare.py [outputs/sweeps/credit]
 
-Prints one row a run and, for each figure, the difference segment - whole of each seed with its mean.
+Prints one row per run and family and, for each figure, the difference segment - whole per seed with its mean.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from corea.cascade.metrics import measure
 from corea.composition import compose
-from corea.engines.hf import HFEngine
-from corea.rl.panel import answers_of, cascade_area
-from corea.rl.rollout import make_group, messages
-from corea.tasks.mixes import family_sources, held_out
+from corea.engines.local.hf import HFEngine
+from corea.metrics.calibration import measure
+from corea.rl.rollout.groups import make_group
+from corea.rl.run.validation_metrics import cascade_area, confidences_and_verdicts
+from corea.tasks.held_out import held_out
+from corea.tasks.mixes import family_sources
+from corea.tasks.prompts import build_messages
 from corea.types import Sampling
 
 FIGURES = ("pass@1", "ece", "auroc", "brier", "cascade_area")
 
 
 def evaluate(run: Path) -> list[dict]:
-    """One row a family: figures of the run's final model on the test split, sampled at temperature 1 as in training."""
+    """One row per family: figures of the final model on the test split, sampled at temperature 1 as in training."""
     stored = OmegaConf.load(run / "config.yaml")
     cfg = compose("train", "logger=none")
     engine = HFEngine(str(run / "model"))
@@ -34,8 +36,10 @@ def evaluate(run: Path) -> list[dict]:
     for name, family in cfg.data.families.items():
         questions = held_out(family_sources(cfg.data, name), "test", family.test, dataset=name, seed=cfg.data.seed)
         sampling = Sampling(temperature=1.0, max_tokens=cfg.model.max_tokens, n=1, seed=0)
-        answers = engine.generate(messages(questions, cfg.model.prompt), sampling)
-        confidence, correct = answers_of([make_group(q, a, cfg) for q, a in zip(questions, answers, strict=True)])
+        answers = engine.generate([build_messages(cfg.model.prompt, q) for q in questions], sampling)
+        confidence, correct = confidences_and_verdicts(
+            [make_group(q, a, cfg) for q, a in zip(questions, answers, strict=True)]
+        )
         found = {**measure(confidence, correct), "pass@1": correct.mean()}
         found["cascade_area"] = cascade_area(confidence, correct)
         place = {"credit": stored.trainer.credit, "seed": stored.seed, "family": name, "questions": len(questions)}
@@ -44,7 +48,7 @@ def evaluate(run: Path) -> list[dict]:
 
 
 def main() -> None:
-    """Both tables."""
+    """Print both tables."""
     sweep = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/sweeps/credit")
     runs = sorted(p.parent.parent for p in sweep.glob("*/model/config.json"))
     if not runs:

@@ -1,9 +1,9 @@
-"""Compare the confidence signals of evaluated runs, a seed each:
+"""Compare the confidence signals of evaluated runs, one per seed:
 
 python experiments/signals/table.py outputs/signals_demo outputs/signals_demo_seed1 outputs/signals_demo_seed2
 
-Prints a Markdown table of the first family for every seed (raw signals, and expected recalibrated), then how smooth
-each curve is, and draws signals.png: pass@1 over cost at every threshold, verbalized against expected, a panel a seed.
+Prints a Markdown table of the first family for every seed (raw signals, and expected recalibrated) and the smoothness
+of each curve, and draws signals.png: pass@1 over cost at every threshold, verbalized and expected, one panel per seed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INKS = {"verbalized": "#0072B2", "expected": "#D55E00"}
 
 
 def cell(row: pd.Series, name: str) -> str:
-    """Value, interval, and a star where it differs from verbalized (p < 0.05)."""
+    """Value, interval, and a star if it differs from verbalized (p < 0.05)."""
     scale, digits = COLUMNS[name]
     value, low, high = (f"{scale * row[name + end]:.{digits}f}" for end in ("", "_lo", "_hi"))
     star = "\\*" if row[f"{name}_p"] < 0.05 else ""
@@ -31,7 +31,7 @@ def cell(row: pd.Series, name: str) -> str:
 
 
 def curve(folder: Path, signal: str) -> pd.DataFrame:
-    """Columns cost (% of the LLM alone), accuracy: first samples of the family's test questions, at every threshold."""
+    """Columns cost (% of the LLM alone) and accuracy at every threshold: first samples of the test questions."""
     frame = pd.read_parquet(folder / "answers.parquet")
     frame = frame[(frame["dataset"] == FAMILY) & (frame["split"] == "test") & (frame["sample"] == 0)]
     small, large = (frame[frame["tier"] == t].set_index("question_id").sort_index() for t in (0, 1))

@@ -1,164 +1,93 @@
-"""The command line of every verb: Hydra's, with user mistakes as one line on stderr and exit code 2.
+"""The command line of every verb: Hydra's, with user errors as one line on stderr and exit code 2.
 
-Exit codes: 0 done, 1 a bug (with its traceback), 2 the user's mistake, 130 interrupted. HYDRA_FULL_ERROR=1 shows the
-traceback of every error.
+Exit codes: 0 done, 1 a bug (with its traceback) or a sweep with failed jobs, 2 a user error, 130 interrupted.
+HYDRA_FULL_ERROR=1 shows the traceback of every error.
 """
 
 from __future__ import annotations
 
 import atexit
-import errno
 import functools
 import os
 import re
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import hydra
-import yaml
 from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.utils import env_override
 
-from corea.composition import VERSION_BASE, composer, conf_dir, jobs, typed, with_trainer
-from corea.config.build import build, require_files
-from corea.config.messages import hydra_line, omegaconf_line, one_line
-from corea.config.store import register_schemas
-from corea.errors import Interrupted, UserError
+from corea.composition import VERSION_BASE, composer, conf_dir, typed, with_trainer
+from corea.config.deprecated import current_overrides
+from corea.errors import UserError
+from corea.jobs import FULL_ERROR, Job, guarded, run_single, run_sweep
 
 Config = TypeVar("Config")
 
-FULL_ERROR = "HYDRA_FULL_ERROR"
-TRAINING_EXTRAS = ("torch", "transformers", "deepspeed", "datasets", "safetensors", "tokenizers", "peft")
 
-
-def command(verb: str) -> Callable[[Callable[[Config], None]], Callable[..., None]]:
+def command(verb: str) -> Callable[[Callable[[Config], Any]], Callable[..., Any]]:
     """Make a function of a root dataclass a command: `main()` reads the command line, `main(cfg)` runs `cfg`."""
 
-    def decorate(function: Callable[[Config], None]) -> Callable[..., None]:
+    def decorate(function: Callable[[Config], Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def main(cfg: Config | None = None) -> None:
-            if cfg is not None:
-                function(cfg)
-                return
-            _run(verb, function)
+        def main(cfg: Config | None = None) -> Any:
+            return run_command_line(verb, function) if cfg is None else function(cfg)
 
         return main
 
     return decorate
 
 
-def _run(verb: str, function: Callable[[Any], None]) -> None:
-    """Check the command line, then hand it to Hydra. Always ends the process with one of the exit codes above."""
-    name = f"corea.{verb}"
-    asked = os.environ.get(FULL_ERROR)
-    # Before torch is imported: its threads spin for some 10 microseconds while they wait for one another, then sleep.
-    # Spinning on, the default, makes small models tens of times slower as soon as another program wants the same cores;
-    # sleeping at once makes two threads slower than one.
+def run_command_line(verb: str, function: Callable[[Any], Any]) -> None:
+    """Check the configuration of every job, then run them. Any failure ends in SystemExit with an exit code above."""
+    # Set before torch is imported: its threads spin for some 10 microseconds while they wait for one another, then
+    # sleep. With the default, which spins on, small models are tens of times slower as soon as another program uses
+    # the same cores; without any spinning, two threads are slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
-    @functools.wraps(function)
-    def job(cfg: DictConfig) -> None:
-        with _environment(FULL_ERROR, asked):
-            # SystemExit passes through Hydra, which would print lines of its own for an ordinary exception.
-            _guarded(name, lambda: function(build(cfg)))
-
-    def start() -> None:
-        _check(verb, _arguments(verb))
-        with _environment(FULL_ERROR, "1"):  # Hydra hands its errors on instead of printing them
-            hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=verb)(job)()
-
-    _guarded(name, start)
+    guarded(f"corea.{verb}", lambda: _start(verb, function))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _end_at_once()
+        exit_without_teardown()
 
 
-def _end_at_once() -> None:
-    """End one of several processes, whose work is done, without taking down the libraries: threads of theirs that still
-    wait for the other processes have aborted it now and then, and its launcher calls that a failure of the run."""
-    threading._shutdown()  # this and the next as the interpreter does: pools of workers are closed here
+def exit_without_teardown() -> None:
+    """Exit a rank without running library teardown, which can abort a finished run.
+
+    Threads of libraries may still wait for the other ranks; the launcher reports their abort as a failure of the run.
+    """
+    threading._shutdown()  # this call and the next close the pools of workers, as the interpreter does
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-@contextmanager
-def _environment(key: str, value: str | None) -> Iterator[None]:
-    """$key is `value` inside, and for the processes started there."""
-    before = os.environ.get(key)
-    _set_environment(key, value)
-    try:
-        yield
-    finally:
-        _set_environment(key, before)
+def _start(verb: str, function: Callable[[Any], Any]) -> None:
+    """Run the job or the sweep that the command line asks for, or show what its flags ask for."""
+    args, note = _arguments(verb)
+    config_name = args.config_name or verb
+    with composer(verb, args.config_dir, args.config_path) as found:
+        if args.cfg:
+            typed(found, config_name, args.overrides)
+        elif not (args.help or args.hydra_help or args.shell_completion or args.info):
+            job = Job(name=f"corea.{verb}", function=function, note=note)
+            run = run_sweep if args.multirun else run_single
+            run(found, config_name, args.overrides, job)
+            return
+    with env_override({FULL_ERROR: "1"}):  # Hydra raises its errors instead of printing them
+        hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=verb)(function)()
 
 
-def _set_environment(key: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(key, None)
-    else:
-        os.environ[key] = value
+def _arguments(verb: str) -> tuple[Namespace, str]:
+    """Hydra's command line with the overrides that corea adds, and the log line about them.
 
-
-def _guarded(name: str, work: Callable[[], None]) -> None:
-    """Do `work`; an error of the user's becomes one line on stderr and SystemExit."""
-    try:
-        work()
-    except KeyboardInterrupt as error:
-        message = str(error) if isinstance(error, Interrupted) else "interrupted"
-        _exit(name, message, 130)
-    except Exception as error:
-        line = user_line(name, error, sys.argv[1:])
-        if line is None or os.environ.get(FULL_ERROR) == "1":
-            raise
-        _exit(name, line, 2)
-
-
-def _exit(name: str, message: str, code: int) -> None:
-    sys.stdout.flush()
-    print(f"{name}: {one_line(message)}", file=sys.stderr)
-    raise SystemExit(code)
-
-
-def user_line(name: str, error: Exception, overrides: list[str]) -> str | None:
-    """One line for an error that is the user's to mend; None for a bug."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, HydraException):
-        return hydra_line(error, overrides)
-    if isinstance(error, OmegaConfBaseException):
-        return omegaconf_line(error)
-    if isinstance(error, yaml.YAMLError):
-        return f"not valid YAML: {error}"
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in TRAINING_EXTRAS:
-        return f"{name} needs the training extras: pip install 'corea[train]' ({error.name} is not installed)"
-    if isinstance(error, OSError):
-        return _os_line(error)
-    return None
-
-
-def _os_line(error: OSError) -> str | None:
-    """A missing or forbidden file, or a full disk; None for any other operating-system error."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    file = error.filename
-    if error.errno in full:
-        where = f" while writing {file}" if file else ""
-        return f"no space left on the disk{where}; what was there before still stands"
-    if file is not None and error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EROFS):
-        return f"{file}: {os.strerror(error.errno).lower()}"
-    return None
-
-
-def _arguments(verb: str) -> Namespace:
-    """Hydra's command line, completed by the trainer; flags it does not know are the user's mistake."""
-    # The deepspeed launcher adds one to every process and says the same in $LOCAL_RANK.
+    Raises:
+        UserError: unknown flags, or flags that exclude each other.
+    """
+    # The deepspeed launcher adds this flag to every process, and sets $LOCAL_RANK to the same value.
     sys.argv[1:] = [argument for argument in sys.argv[1:] if not re.fullmatch(r"--local[_-]rank=\d+", argument)]
     parser = get_args_parser()
 
@@ -167,34 +96,22 @@ def _arguments(verb: str) -> Namespace:
 
     parser.error = fail  # type: ignore[method-assign, assignment]
     args = parser.parse_intermixed_args()
-    sys.argv[1:] = _overrides_first(sys.argv[1:], args.overrides)
-    more = with_trainer(args.config_name or verb, args.overrides)[len(args.overrides) :]
-    sys.argv[1:1], args.overrides = more, [*args.overrides, *more]
+    flags = list(sys.argv[1:])
+    for override in args.overrides:
+        flags.remove(override)
+    overrides = current_overrides(args.overrides)
+    added = with_trainer(args.config_name or verb, overrides)[len(overrides) :]
+    args.overrides = [*overrides, *added]
+    sys.argv[1:] = [*args.overrides, *flags]  # Hydra accepts overrides on one side of its flags only
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun is not supported: it loads a pickle; use the run's config.yaml instead")
     if args.resolve and not (args.cfg or args.help):
         raise UserError("--resolve goes with --cfg job or --help")
     if sum(map(bool, (args.run, args.cfg, args.multirun, args.shell_completion, args.info))) > 1:
         raise UserError("only one of --run, --multirun, --cfg, --info and --shell-completion can be given")
-    return args
+    return args, _trainer_note(overrides) if added else ""
 
 
-def _overrides_first(argv: list[str], overrides: list[str]) -> list[str]:
-    """Overrides first: Hydra reads them on one side of its flags only; ours may stand anywhere."""
-    flags = list(argv)
-    for override in overrides:
-        flags.remove(override)
-    return [*overrides, *flags]
-
-
-def _check(verb: str, args: Namespace) -> None:
-    """Compose and build the configuration of every job before anything is written or started."""
-    register_schemas()  # Hydra composes for --help too
-    if args.help or args.hydra_help or args.shell_completion or args.info or args.config_path:
-        return
-    config_name = args.config_name or verb
-    with composer(verb, args.config_dir) as hydra:
-        for job in jobs(hydra.config_loader, config_name, list(args.overrides), args.multirun):
-            cfg = typed(hydra, config_name, job)
-            if not args.cfg:
-                require_files(cfg)
+def _trainer_note(overrides: list[str]) -> str:
+    model = next(override for override in overrides if override.startswith("model="))
+    return f"{model}: using trainer=gpu, since trainer=tiny suits only the tiny model; trainer=NAME overrides this"

@@ -13,13 +13,13 @@ from corea.config import CollectConfig, ReplayEngineConfig
 @command("collect")
 def main(cfg: CollectConfig) -> None:
     """Write `answers.parquet` (and `answers_before.parquet`, the model before RL) into the run folder."""
+    from corea.collecting.answering import collect_answers
+    from corea.collecting.collect_summary import log_summary, show, summarise
     from corea.collecting.estimate import show_estimate
     from corea.collecting.plan import tiers_of, with_run_defaults
-    from corea.collecting.recorded import replay_answers
-    from corea.collecting.run import collect_answers
-    from corea.collecting.summary import log_summary, show, summarise
+    from corea.collecting.replay_tables import replay_answers
     from corea.logger import build_logger
-    from corea.runtime import prepare_run_dir, run_dir
+    from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
     cfg = with_run_defaults(cfg, HydraConfig.get().overrides.task if HydraConfig.initialized() else [])
@@ -29,15 +29,16 @@ def main(cfg: CollectConfig) -> None:
     if tiers and any(llm.dry_run for llm in (cfg.llm, *cfg.larger.values())):
         show_estimate(cfg, tiers, folder)
         return
-    free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: all of it may change
-    prepare_run_dir(folder, cfg, name="collect.yaml", harmless=free)
-    logger = build_logger(cfg.logger, folder, cfg, job="collect")
-    try:
-        rows = collect_answers(cfg, tiers, folder) if tiers else replay_answers(cfg.engine, folder)
-        summary = summarise(rows)
-        log_summary(summary, logger)
-    finally:
-        logger.close()
+    free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: any key may change
+    with lock_folder(folder):
+        prepare_run_dir(folder, cfg, name="collect.yaml", harmless=free)
+        logger = build_logger(cfg.logger, folder, cfg, job="collect")
+        try:
+            rows = collect_answers(cfg, tiers, folder) if tiers else replay_answers(cfg.engine, folder)
+            summary = summarise(rows)
+            log_summary(summary, logger)
+        finally:
+            logger.close()
     show(summary)
     print(f"answers: {folder / 'answers.parquet'}")
 

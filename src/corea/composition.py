@@ -1,7 +1,8 @@
-"""Composes configurations from conf/ the way the command line does, before Hydra itself runs the job."""
+"""Composes configurations from conf/ as the command line does, and builds each of them once."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,16 +15,21 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
-from corea.config.build import build
+from corea.config.checks import describing
+from corea.config.deprecated import current_overrides
 from corea.config.messages import plain_line
-from corea.config.store import register_schemas
+from corea.config.schema_store import register_schemas
+from corea.config.typed import build
 from corea.errors import UserError
 
 VERSION_BASE = "1.3"
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def conf_dir() -> Path:
@@ -39,11 +45,11 @@ def compose(verb: str, *overrides: str) -> Any:
     Raises UserError, or Hydra's own errors for what cannot be composed.
     """
     with composer(verb) as hydra:
-        return typed(hydra, verb, with_trainer(verb, list(overrides)))
+        return typed(hydra, verb, with_trainer(verb, current_overrides(overrides)))
 
 
 def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
-    """The overrides of corea.train, with the trainer that fits the model where they name a model and no trainer.
+    """The overrides of corea.train, with the trainer that fits the model if they name a model and no trainer.
 
     conf/train.yaml has trainer=tiny, whose learning rate would ruin a pretrained model. Hydra cannot choose one
     group by another.
@@ -58,26 +64,68 @@ def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
     if "tiny" not in models:
         return [*overrides, "trainer=gpu"]
     if len(models) > 1:
-        raise UserError(f"model={given['model']}: tiny and others want different trainers; give trainer= as well")
+        raise UserError(f"model={given['model']}: tiny and others need different trainers; give trainer= as well")
     return overrides
 
 
 def typed(hydra: Hydra, config_name: str, overrides: list[str]) -> Any:
-    """Compose and build one job's configuration."""
+    """The root dataclass of a single job."""
+    return build_job(composed(hydra, config_name, overrides, RunMode.RUN))
+
+
+def composed(hydra: Hydra, config_name: str, overrides: list[str], mode: RunMode) -> DictConfig:
+    """The configuration of a run, or the one that the jobs of a sweep start from, with its node `hydra`."""
     try:
-        cfg = hydra.compose_config(config_name, overrides, run_mode=RunMode.RUN, with_log_configuration=False)
+        with describing():
+            cfg = hydra.compose_config(config_name, overrides, run_mode=mode, with_log_configuration=False)
     except ValueError as error:  # Hydra's own complaint about an override
         raise UserError(plain_line(error, overrides)) from error
+    if cfg.hydra.mode is None:
+        cfg.hydra.mode = mode
+    if mode == RunMode.RUN:
+        _number(cfg, 0)
+    return cfg
+
+
+def _number(cfg: DictConfig, number: int) -> None:
+    """Set ${hydra:job.num}, which Hydra leaves unset outside of sweeps, where it would read as "None"."""
     with open_dict(cfg):
-        del cfg["hydra"]
-    return build(cfg)
+        cfg.hydra.job.id = cfg.hydra.job.num = number
+
+
+def build_job(cfg: DictConfig) -> Any:
+    """The root dataclass of a composed configuration, in which `${hydra:...}` resolves as it will in the job."""
+    task = copy.deepcopy(cfg)
+    before = HydraConfig.instance().cfg
+    try:
+        HydraConfig.instance().set_config(task)
+        _set_output_dir(task)
+        HydraConfig.instance().set_config(task)
+        with read_write(task), open_dict(task):
+            del task["hydra"]
+        return build(task)
+    finally:
+        HydraConfig.instance().cfg = before
+        OmegaConf.copy_cache(from_config=task, to_config=cfg)  # the job reads the same ${now:...}
+
+
+def _set_output_dir(cfg: DictConfig) -> None:
+    """Set hydra.runtime.output_dir, which Hydra itself sets only when the job starts."""
+    node = cfg.hydra
+    try:
+        folder = Path(node.sweep.dir, node.sweep.subdir) if node.mode == RunMode.MULTIRUN else Path(node.run.dir)
+    except OmegaConfBaseException:
+        return  # the folder depends on a value that is missing, which `build` reports by its own name
+    with read_write(node.runtime), open_dict(node.runtime):
+        node.runtime.output_dir = str(folder.absolute())
 
 
 @contextmanager
-def composer(verb: str, config_dir: str | None = None) -> Iterator[Hydra]:
-    """Hydra with the search path that hydra.main uses."""
+def composer(verb: str, config_dir: str | None = None, config_path: str | None = None) -> Iterator[Hydra]:
+    """Hydra with the search path of the command line: conf/ (or `config_path`), and before it `config_dir`."""
     register_schemas()
-    path = create_config_search_path(str(conf_dir()))
+    base = str(conf_dir()) if config_path is None else config_path
+    path = create_config_search_path(base if "://" in base else str(Path(base).absolute()))
     if config_dir is not None:
         folder = Path(config_dir).absolute()
         if not folder.is_dir():
@@ -90,14 +138,30 @@ def composer(verb: str, config_dir: str | None = None) -> Iterator[Hydra]:
         GlobalHydra.instance().clear()
 
 
-def jobs(loader: ConfigLoader, config_name: str, overrides: list[str], multirun: bool) -> Iterator[list[str]]:
-    """Overrides of each job: one, or those of a sweep with Hydra's own sweeper, in its order."""
-    if not multirun:
-        yield overrides
-        return
-    cfg = loader.load_configuration(config_name, overrides, RunMode.MULTIRUN)
-    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
-    written = [*(f"{key}={value}" for key, value in params.items()), *overrides]
+def task_overrides(cfg: DictConfig) -> tuple[str, ...]:
+    """The overrides of a job as they were written; of Hydra's own keys, none."""
+    return tuple(OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False))
+
+
+def is_basic(cfg: DictConfig) -> bool:
+    """Whether the jobs of a sweep are known before the first one starts: those of Hydra's own sweeper."""
+    return cfg.hydra.sweeper._target_ == BASIC_SWEEPER
+
+
+def sweep_jobs(hydra: Hydra, cfg: DictConfig) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Overrides and root dataclass of each job of the sweep `cfg`, numbered as Hydra will number them."""
+    str(cfg.hydra.sweep.dir)  # resolves ${now:...} once for all jobs
+    for number, overrides in enumerate(jobs(hydra.config_loader, cfg)):
+        with describing():
+            job = hydra.config_loader.load_sweep_config(cfg, overrides)
+        _number(job, number)
+        yield task_overrides(job), build_job(job)
+
+
+def jobs(loader: ConfigLoader, cfg: DictConfig) -> Iterator[list[str]]:
+    """Overrides of each job of the sweep `cfg` with Hydra's own sweeper, in its order."""
+    params = cfg.hydra.sweeper.get("params") or {}
+    written = [*(f"{key}={value}" for key, value in params.items()), *task_overrides(cfg)]
     choices: dict[str, list[str]] = {}
     for item in OverridesParser.create(config_loader=loader).parse_overrides(written):
         key = item.get_key_element()

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, and interruptions. The command line prints them as one line."""
+"""User-facing errors. The command line prints them as one line."""
 
 
 class UserError(ValueError):
@@ -6,4 +6,8 @@ class UserError(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped a run that can go on later; the message says how. Exit 130."""
+    """The user stopped a run that can continue later; the message says how. Exit 130."""
+
+
+class SweepFailed(Exception):
+    """Jobs of a sweep failed; all jobs have run. Exit 1."""

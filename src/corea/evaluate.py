@@ -1,4 +1,4 @@
-"""python -m corea.evaluate: what a cascade saves and loses, from an answers table."""
+"""python -m corea.evaluate: the cost and accuracy of a cascade, from an answers table."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from corea.config import EvaluateConfig
 
 @command("evaluate")
 def main(cfg: EvaluateConfig) -> None:
-    """Measure every dataset of the table; leave figures, plots and report beside it, and a summary in the terminal."""
-    from corea.cascade.publish import log_results, write_outputs
-    from corea.cascade.run import run_evaluation
-    from corea.cascade.summary import print_summary
+    """Measure every dataset of the table; write figures, plots and report beside it, and print a summary."""
+    from corea.evaluation.pipeline import run_evaluation
     from corea.logger import build_logger
-    from corea.runtime import prepare_run_dir
+    from corea.report.publish import log_results, write_outputs
+    from corea.report.terminal import print_summary
+    from corea.run_folder import lock_folder, prepare_run_dir
 
     regrade = None
     if cfg.audit is not None:
-        from corea.collecting.regrade import regrader
+        from corea.evaluation.regrade import regrader
 
         regrade = regrader(cfg.audit)
-    results = run_evaluation(cfg, regrade)
     folder = Path(cfg.out or Path(cfg.answers).parent)
-    free = tuple(field.name for field in fields(cfg))  # a table may be evaluated again in any other way
-    prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=free)
-    outputs = write_outputs(results, cfg)
-    logger = build_logger(cfg.logger, folder, cfg, job="evaluate", resume=False)
-    try:
-        log_results(results, outputs, logger)
-    finally:
-        logger.close()
+    free = tuple(field.name for field in fields(cfg))  # a table may be evaluated again with any other options
+    with lock_folder(folder):
+        results = run_evaluation(cfg, regrade)
+        prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=free)
+        outputs = write_outputs(results, cfg)
+        logger = build_logger(cfg.logger, folder, cfg, job="evaluate", resume=False)
+        try:
+            log_results(results, outputs, logger)
+        finally:
+            logger.close()
     print_summary(results)
     print(f"report: {outputs.report or folder / 'metrics.json'}")
 

@@ -1,4 +1,4 @@
-"""Loggers: a copy of the run's results elsewhere. The files in the run folder are the truth; no logger may stop a run.
+"""Loggers copy the results of a run elsewhere. The files in the run folder are authoritative; no logger can stop a run.
 
 A logger that is off is an object that does nothing.
 """
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from hydra.utils import get_class
 
-from corea.config.logger import LoggerConfig
+from corea.config.logger_schema import LoggerConfig
 from corea.runtime import atomic_write
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 
 class Logger(Protocol):
-    """Where metrics, tables, pictures and pages go besides the run folder."""
+    """Destination of metrics, tables, images and pages besides the run folder."""
 
     def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
         """Numbers at position `step` of the axis named `axis`."""
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
-        """A table; the same name again shows the newer one."""
+        """A table; a second one of the same name replaces the first."""
 
     def lines(self, name: str, frame: pd.DataFrame, title: str, x_name: str) -> None:
-        """A chart: one line for each value of the column `line`, over the columns `x` and `y`."""
+        """A chart of the columns `x` and `y`, one line for each value of the column `line`."""
 
     def image(self, name: str, path: str | Path) -> None:
         """A PNG file."""
@@ -52,10 +52,10 @@ class Logger(Protocol):
 
 
 def build_logger(cfg: LoggerConfig, run_dir: str | Path, config: Any, job: str = "run", resume: bool = True) -> Logger:
-    """The logger that `cfg` picks by `_target_`.
+    """Build the logger that `cfg._target_` names.
 
-    `config` is the root dataclass, shown beside the results. With `resume` a run folder keeps one run per `job`;
-    without it every call starts a new one.
+    `config` is the root dataclass, which the logger shows beside the results. With `resume` a run folder keeps one
+    logger run per `job`; without it every call starts a new one.
     """
     options = {f.name: getattr(cfg, f.name) for f in fields(cfg) if f.name not in ("_target_", "name")}
     return get_class(cfg._target_)(run_dir=Path(run_dir), config=asdict(config), job=job, resume=resume, **options)
@@ -65,7 +65,7 @@ class NoLogger:
     """Does nothing."""
 
     def __init__(self, **_: Any) -> None:
-        """Takes what every logger takes."""
+        """Accepts the arguments of every logger."""
 
     def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
         """See Logger."""
@@ -92,9 +92,9 @@ class NoLogger:
 class WandbLogger:
     """Weights & Biases, offline unless an account is configured; its files lie in RUN_DIR/wandb.
 
-    The run id and the last logged step are kept in RUN_DIR/wandb/JOB.json, so that a resumed run goes on in the same
-    W&B run and no step is logged twice. Any failure of W&B is reported once and ends the copying, not the run. Runs of
-    other loggers in the same process (a multirun, a notebook) are left alone.
+    RUN_DIR/wandb/JOB.json keeps the run id and the last logged step, so that a resumed run continues the same W&B run
+    and logs no step twice. A failure of W&B is reported once and stops the logging, not the run. Runs of other loggers
+    in the same process (a multirun, a notebook) are not touched.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class WandbLogger:
         self._try("start", lambda: self._start(run_dir, config, pick_mode(mode), options))
 
     def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
-        """See Logger. On the axis "step", steps that this W&B run already has are left out."""
+        """See Logger. Skips steps of the axis "step" that this W&B run already has."""
         if axis == "step":
             if step <= self._state.get("step", -1):
                 return
@@ -132,7 +132,7 @@ class WandbLogger:
         self._try("table", lambda: self._run.log({name: _wandb().Table(dataframe=frame)}))
 
     def lines(self, name: str, frame: pd.DataFrame, title: str, x_name: str) -> None:
-        """See Logger. W&B's own custom chart: hover, zoom, and several runs in one panel."""
+        """See Logger. Uses W&B's custom chart, which can zoom and overlay several runs."""
         parts = [(str(key), part) for key, part in frame.groupby("line", sort=False)]
         xs, ys = ([part[axis].tolist() for _, part in parts] for axis in ("x", "y"))
         keys = [key for key, _ in parts]
@@ -153,7 +153,7 @@ class WandbLogger:
         self._try("summary", lambda: self._run.summary.update(dict(figures)))
 
     def close(self) -> None:
-        """See Logger. A run that failed is finished too: W&B would keep it open until the process ends."""
+        """See Logger. Also finishes a failed run, which W&B would keep open until the process ends."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -170,7 +170,7 @@ class WandbLogger:
             disable_git=True,
             disable_code=True,
             init_timeout=30,
-            reinit="create_new",  # by default W&B hands back any run of this process that is still open
+            reinit="create_new",  # by default W&B returns any open run of this process
         )
         same = {"id": self._state["id"]} if "id" in self._state else {}
         common = {**options, **same, "dir": str(run_dir), "config": dict(config), "settings": quiet}
@@ -198,7 +198,7 @@ class WandbLogger:
             self._write_state()
 
     def _try(self, what: str, call: Callable[[], Any]) -> None:
-        """W&B is other people's software and network: whatever it raises must not end a run of many hours."""
+        """Call W&B; no error of its software or network may end a run of many hours."""
         if self._failed or (self._run is None and what != "start"):
             return
         try:
@@ -223,14 +223,14 @@ class WandbLogger:
 
 
 def pick_mode(mode: str) -> str:
-    """`auto` is $WANDB_MODE where that is set, else online with an account and offline without one."""
+    """Resolve `auto`: $WANDB_MODE if set, else online with an account and offline without one."""
     if mode != "auto":
         return mode
     return os.environ.get("WANDB_MODE") or ("online" if has_account() else "offline")
 
 
 def has_account() -> bool:
-    """An API key in the environment, or a login in the netrc file."""
+    """Whether there is an API key in the environment or a login in the netrc file."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
@@ -245,7 +245,7 @@ def has_account() -> bool:
 
 
 def _wandb() -> Any:
-    # Where the openai client is loaded W&B advertises Weave, and would trace the calls' prompts with it if it could.
+    # If the openai client is loaded, W&B advertises Weave and would trace the prompts of calls with it.
     os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
     import wandb
 

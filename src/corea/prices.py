@@ -1,14 +1,18 @@
-"""What an answer costs."""
+"""Cost of an answer."""
 
 from __future__ import annotations
 
-from corea.config.price import PriceConfig
+from corea.config.price_schema import PriceConfig
+
+USD = "usd"
+LLM_CALLS = "llm_calls"
+"""Cost unit of a table without prices: one LLM call costs 1, one SLM call 0."""
 
 
 def cost_usd(price: PriceConfig, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float | None:
-    """Dollars of one completion (or of a column of them); None where the price is unknown.
+    """Dollars of one completion (or of a column of them); None if the price is unknown.
 
-    `cached_tokens` are among the `prompt_tokens`, and reasoning tokens among the `completion_tokens`.
+    `prompt_tokens` include `cached_tokens`; `completion_tokens` include reasoning tokens.
     """
     if price.gpu_hour is not None and price.tokens_per_s is not None:
         return completion_tokens * price.gpu_hour * price.gpus / 3600 / price.tokens_per_s

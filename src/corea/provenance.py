@@ -1,4 +1,4 @@
-"""What a run depends on besides its configuration: code revision, package versions, hardware. No secrets, no names."""
+"""Code revision, package versions and hardware of a run. No secrets, no host or user names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import corea
 
 
 def provenance() -> dict[str, Any]:
-    """JSON-ready; costs some milliseconds and imports nothing heavy."""
+    """The record of one start, ready for JSON. Takes a few milliseconds and imports nothing heavy."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "corea": corea.__version__,
@@ -32,7 +32,7 @@ def provenance() -> dict[str, Any]:
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:
-    """Revision of the checkout that tracks `folder`, and whether tracked files differ from it; None without one."""
+    """Revision of the checkout that tracks `folder`, and whether tracked files differ from it; None if none does."""
     if not _lines("git", "-C", str(folder), "ls-files", "--error-unmatch", "__init__.py"):
         return None  # an installed package inside some other checkout
     revision = _lines("git", "-C", str(folder), "rev-parse", "HEAD")
@@ -41,7 +41,7 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that corea names as dependencies."""
+    """Installed versions of corea's dependencies."""
     names = {re.match(r"[\w.-]+", line)[0].lower() for line in metadata.requires("corea") or []}
     found = {}
     for name in sorted(names):
@@ -70,7 +70,7 @@ def _memory_gib() -> float | None:
 
 
 def _lines(program: str, *arguments: str) -> list[str]:
-    """Lines that `program` prints; empty where it is missing, slow or fails."""
+    """Lines that `program` prints; empty if it is missing, slow or fails."""
     if shutil.which(program) is None:
         return []
     try:

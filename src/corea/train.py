@@ -10,26 +10,27 @@ from corea.config import TrainConfig
 
 @command("train")
 def main(cfg: TrainConfig) -> None:
-    """Train by GRPO and leave `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` in the run folder."""
+    """Train by GRPO; write `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` to the run folder."""
     from corea.logger import NoLogger, build_logger
-    from corea.rl.distributed import launched, left_at_the_end
+    from corea.rl.run.distributed import launcher_ranks, shutdown_together
     from corea.rl.trainer import Trainer
-    from corea.runtime import prepare_run_dir, run_dir
+    from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
     set_limits(**vars(cfg.data.grading))
-    rank, processes = launched()
+    rank, processes = launcher_ranks()
     folder = run_dir(shared=processes > 1)
-    if rank == 0:
-        prepare_run_dir(folder, cfg, cfg.trainer.resume)
-    else:
-        logging.getLogger("corea").setLevel(logging.WARNING)  # the first process tells the user
-    logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
-    try:
-        with left_at_the_end():
-            Trainer(cfg, folder, logger).run()
-    finally:
-        logger.close()
+    with lock_folder(folder, enabled=rank == 0):
+        if rank == 0:
+            prepare_run_dir(folder, cfg, cfg.trainer.resume)
+        else:
+            logging.getLogger("corea").setLevel(logging.WARNING)  # rank 0 logs for all
+        logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
+        try:
+            with shutdown_together():
+                Trainer(cfg, folder, logger).run()
+        finally:
+            logger.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The dataclasses that the stages hand to one another. Imports no torch.
+"""The dataclasses that one stage hands to the next. Imports no torch.
 
 Training: Question -> prompt -> Completion -> Rollout -> Group -> Batch.
 Evaluation: Question -> Completion of each tier -> one row of the answers table.
@@ -16,7 +16,7 @@ Message = dict[str, str]
 
 
 class Status(StrEnum):
-    """What became of a completion (DESIGN section 4)."""
+    """Parse status of a completion."""
 
     OK = "ok"
     UNPARSED_ANSWER = "unparsed_answer"
@@ -26,30 +26,29 @@ class Status(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What grading made of an answer."""
+    """Outcome of grading an answer."""
 
     CORRECT = "correct"
     WRONG = "wrong"
     UNPARSED = "unparsed"
-    """There is no answer, or none that the grader can read."""
+    """No answer was found, or the grader cannot read it."""
     TIMEOUT = "timeout"
-    """Grading took longer than its limit and was killed."""
+    """Grading exceeded its time limit and was killed."""
     UNREADABLE_GOLD = "unreadable_gold"
-    """The grader cannot read the gold answer: nothing is known of this one."""
+    """The grader cannot read the gold answer, so nothing is known about this answer."""
     ERROR = "error"
     """The engine or the grader failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What grading made of one answer, and what that counts as."""
+    """Outcome of grading one answer, and how it counts."""
 
     outcome: Outcome
     correct: bool | None
-    """True for the outcome correct; None where there was nothing to judge or nothing to judge it by (the engine
-    failed, the gold cannot be read); else False."""
+    """True for the outcome correct; None if the engine failed or the gold answer cannot be read; else False."""
     note: str = ""
-    """Why, in one line, where the outcome does not say it."""
+    """The reason in one line, if the outcome does not give it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,37 +64,41 @@ class Question:
     split: str
     """"pretrain", "train", "calibration" or "test"."""
     text: str
-    """The question as the user would ask it, without instructions on the format."""
+    """The question as a user would ask it, without format instructions."""
     gold: str
     """The reference answer."""
     grader: str = "exact"
-    """Name of the grader: "exact", "numeric", "choice", "math", "reasoning_gym", or "module:function" of the user's."""
+    """Name of the grader: "exact", "numeric", "choice", "math", "reasoning_gym", or your own "module:function"."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """What the grader and plots need besides, e.g. the reasoning-gym entry and the difficulty."""
+    """Further data for graders and plots, e.g. the reasoning-gym entry and the difficulty."""
 
+
+ROUNDING = 1e-9
+"""Rewards and advantages of one group that differ by less count as equal: sums of the same terms differ by about
+1e-16."""
 
 DISTRIBUTIONS, STATES = "distributions", "states"
-"""What Sampling.record may ask for."""
+"""Allowed values of Sampling.record."""
 
 
 RETRIES = ("retry_prompt_tokens", "retry_completion_tokens")
-"""Keys of Completion.extra: tokens of earlier attempts at the same answer that failed and are paid as well."""
+"""Keys of Completion.extra: tokens of earlier failed attempts at the same answer, which are also paid."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Sampling:
-    """How completions are drawn."""
+    """Sampling parameters."""
 
     temperature: float = 1.0
     """0 is greedy decoding."""
     max_tokens: int = 256
-    """Most new tokens of one completion."""
+    """Maximum number of new tokens per completion."""
     n: int = 1
     """Completions per prompt (the group size G in training)."""
     seed: int = 0
-    """Seed of the draw: same seed, prompts and weights give the same completions."""
+    """The same seed, prompts and weights give the same completions."""
     record: tuple[str, ...] = ()
-    """What an engine that can adds to Completion.extra; it changes no token. DISTRIBUTIONS: extra["tail"], the last
+    """What the engine adds to Completion.extra if it can; it changes no token. DISTRIBUTIONS: extra["tail"], the last
     tokens as [text, probability, [[other text, its probability], ...]]; STATES: extra["state"], the last hidden state
     (float16 in base64)."""
 
@@ -109,37 +112,37 @@ class Completion:
     """"stop", "length" or "error"."""
     prompt_tokens: int
     completion_tokens: int
-    """New tokens, reasoning and end-of-sequence included."""
+    """Number of new tokens, including reasoning and end of sequence."""
     cached_tokens: int = 0
     prompt_ids: list[int] = field(default_factory=list)
-    """Token ids of the prompt; empty where the engine does not know them."""
+    """Token ids of the prompt; empty if the engine does not know them."""
     token_ids: list[int] = field(default_factory=list)
-    """[T] ids of the completion, the end-of-sequence token included."""
+    """[T] ids of the completion, including the end-of-sequence token."""
     logprobs: list[float] = field(default_factory=list)
-    """[T] rollout_logprobs: log-probability of each sampled token under the sampler's processed distribution."""
+    """[T] rollout_logprobs: log-probability of each token under the distribution it was sampled from."""
     latency_s: float = 0.0
     model: str = ""
     error: str = ""
-    """Why finish_reason is "error", in one line."""
+    """The reason for finish_reason "error", in one line."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further signals of the engine, e.g. {"confidence_expected": 0.71}."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Parsed:
-    """A completion taken apart by the one parser (tasks/parsing.py)."""
+    """The parts of a completion, from the parser in tasks/parsing.py."""
 
     answer: str | None
     confidence: float | None
-    """In [0, 1]; None is missing, which is not 0."""
+    """In [0, 1]; None if missing, which is different from 0."""
     status: Status
     well_formed: bool
-    """True when the text holds exactly the expected tags in order (the format reward)."""
+    """True if the text holds exactly the expected tags in order (the format reward)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Rollout:
-    """Prompt and completion with their verdict and reward."""
+    """A completion with its question, verdict and reward."""
 
     question: Question
     completion: Completion
@@ -147,12 +150,16 @@ class Rollout:
     correct: float
     """1.0 or 0.0."""
     outcome: Outcome = Outcome.WRONG
-    """What grading made of the answer."""
+    """Outcome of grading the answer."""
     rewards: dict[str, float] = field(default_factory=dict)
-    """Each component unweighted: "correct", "format", "calib"."""
+    """The unweighted components: "correct", "format", "calib", and the user's own."""
     reward: float = 0.0
     """Weighted total."""
     advantage: float = 0.0
+    """Advantage of the total reward."""
+    segment_advantages: tuple[float, float] | None = None
+    """With trainer.credit=segment and a stated confidence: advantages of the tokens up to the confidence, and of those
+    after. None: every token has `advantage`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,13 +176,17 @@ class Group:
 
     @property
     def degenerate(self) -> bool:
-        """True when every advantage is 0, so that the group carries no gradient."""
-        return all(r.advantage == 0.0 for r in self.rollouts)
+        """True if the advantage of every token is 0 up to rounding, so that the group carries no gradient."""
+        used = [a for r in self.rollouts for a in r.segment_advantages or (r.advantage,)]
+        return max(map(abs, used)) <= ROUNDING
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Whatever answers prompts: a local model, a server, a recording. Every tier of a cascade is one."""
+    """Answers prompts: a local model, a server, or recorded answers. Every tier of a cascade is an engine.
+
+    Engines that sample from a model in training: corea.engines.TrainingEngine.
+    """
 
     model_name: str
 
@@ -187,13 +198,10 @@ class Engine(Protocol):
     ) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times; the outer list follows the order of `prompts`.
 
-        `progress` is told of every few prompts that are finished. A failure of one prompt is a Completion with
-        finish_reason "error", not an exception.
+        `progress` is called with the number of newly finished prompts, every few prompts. A failed prompt gives a
+        Completion with finish_reason "error", not an exception.
         """
         ...
-
-    # An engine that can sample from a model in training has besides `from_model(model, tokenizer, **options)` and
-    # `sync(weights)`, which takes over (name, tensor) pairs after an update.
 
     def close(self) -> None:
         """Free devices, connections and processes."""

@@ -5,33 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from answer_tables import questions, rule_config
 from corea.cascade.guarantee import guaranteed
-from corea.cascade.levels import Levels, group
-from corea.cascade.pairs import Pairs
 from corea.cascade.rules import choose
-from corea.cascade.sweep import curve
-from corea.config import CascadeConfig
-
-
-def questions(confidence: np.ndarray, slm: np.ndarray, llm: np.ndarray) -> Levels:
-    n = len(confidence)
-    names = np.arange(n).astype(str).astype(object)
-    blank = np.full(n, "", object)
-    return group(
-        Pairs(
-            dataset=blank,
-            question_id=names,
-            split=blank,
-            confidence=np.asarray(confidence, np.float64),
-            status=blank,
-            slm_correct=np.asarray(slm, bool),
-            llm_correct=np.asarray(llm, bool),
-            slm_cost=np.ones(n),
-            llm_cost=np.full(n, 10.0),
-            unit="usd",
-        )
-    )
-
+from corea.metrics.cascade_curve import curve
+from corea.metrics.levels import Levels
 
 STATED = np.arange(11) / 10
 RIGHT = 0.15 + 0.8 * STATED
@@ -89,26 +67,22 @@ def test_missing_confidences_are_never_kept() -> None:
     assert guaranteed(questions(confidence, right, np.ones(600)), "kept_accuracy", 0.95, 0.1).threshold == 0.0
 
 
-def config(rule: str, **more: float | str) -> CascadeConfig:
-    return CascadeConfig(name="test", rule=rule, **more)
-
-
 def test_budget_by_hand() -> None:
     # deferring 0, 1, ..., 4 of the four questions costs 1, 3.5, 6, 8.5, 11 and gets 1, 2, 3, 4, 4 right
     levels = questions(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 0, 1]), np.ones(4))
     assert curve(levels.observed).cost.tolist() == [1, 3.5, 6, 8.5, 11]
-    assert choose("budget", levels, config("budget", budget=0.6)).threshold == 0.3
-    assert choose("budget", levels, config("budget", budget_usd=3500.0)).threshold == 0.2
-    none = choose("budget", levels, config("budget", budget=0.05))
+    assert choose("budget", levels, rule_config("budget", budget=0.6)).threshold == 0.3
+    assert choose("budget", levels, rule_config("budget", budget_usd=3500.0)).threshold == 0.2
+    none = choose("budget", levels, rule_config("budget", budget=0.05))
     assert none.threshold is None
     assert none.note == "the cheapest threshold costs 0.100 of the LLM alone"
 
 
 def test_the_rule_says_what_it_promises() -> None:
     levels = drawn(2000, np.random.default_rng(0))
-    choice = choose("guarantee", levels, config("guarantee", delta=0.05))
+    choice = choose("guarantee", levels, rule_config("guarantee", delta=0.05))
     assert choice.threshold is not None
     assert choice.parameters == {"delta": 0.05, "alpha": 0.1}
     assert "with probability 0.9" in choice.guarantee
     with pytest.raises(ValueError, match=r"cascade.delta=0"):
-        config("guarantee", delta=0.0)
+        rule_config("guarantee", delta=0.0)

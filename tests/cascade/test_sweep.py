@@ -9,30 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corea.cascade.bootstrap import resample
-from corea.cascade.levels import coarsen, group
-from corea.cascade.pairs import Pairs, pair
+from answer_tables import make_pairs
+from corea.answers.pairs import Pairs, pair
+from corea.answers.table import read_answers
 from corea.cascade.rules import choose
-from corea.cascade.sweep import areas, curve, depth_of, oracle, pareto, sweep, thresholds_of
-from corea.cascade.table import read_answers
-from corea.config.cascade import CascadeConfig
-
-
-def make_pairs(confidence, slm, llm, slm_cost=None, llm_cost=None) -> Pairs:
-    n = len(confidence)
-    text = np.array([f"q{i}" for i in range(n)], object)
-    return Pairs(
-        dataset=np.full(n, "d", object),
-        question_id=text,
-        split=np.full(n, "test", object),
-        confidence=np.asarray(confidence, np.float64),
-        status=np.full(n, "", object),
-        slm_correct=np.asarray(slm, bool),
-        llm_correct=np.asarray(llm, bool),
-        slm_cost=np.ones(n) if slm_cost is None else np.asarray(slm_cost, np.float64),
-        llm_cost=np.full(n, 10.0) if llm_cost is None else np.asarray(llm_cost, np.float64),
-        unit="usd",
-    )
+from corea.cascade.sweep import depth_of, sweep, thresholds_of
+from corea.config.cascade_schema import CascadeConfig
+from corea.metrics.bootstrap import resample
+from corea.metrics.cascade_curve import curve, oracle, pareto
+from corea.metrics.cascade_figures import areas
+from corea.metrics.levels import coarsen, group
 
 
 @pytest.fixture
@@ -61,7 +47,7 @@ def test_a_grid_replaces_the_observed_thresholds(five: Pairs) -> None:
 
 
 def test_areas_by_hand(five: Pairs) -> None:
-    found = areas(group(five).observed)
+    found = areas(group(five).observed, curve(group(five).observed))
     # through (0, .4) (.2, .4) (.4, .6) (.8, .6) (1, .6); oracle: b, d gain, c loses
     assert found["area"] == pytest.approx(0.08 + 0.1 + 0.24 + 0.12)
     assert found["area_random"] == pytest.approx(0.5)

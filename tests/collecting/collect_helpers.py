@@ -5,10 +5,10 @@ import signal
 
 import pandas as pd
 
+from corea.collecting.answering import collect_answers
 from corea.collecting.plan import tiers_of, with_run_defaults
-from corea.collecting.run import collect_answers
 from corea.composition import compose
-from corea.engines.hf import HFEngine
+from corea.engines.local.hf import HFEngine
 
 ASKED: list[int] = []
 """Prompts of each call."""

@@ -11,7 +11,7 @@ from collect_helpers import FEW, collect
 from safetensors.torch import load_file, save_file
 
 from corea.composition import compose
-from corea.runtime import prepare_run_dir
+from corea.run_folder import prepare_run_dir
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from corea.collecting.plan import fingerprint, question_key, tiers_of, with_run_defaults
 from corea.composition import compose
 from corea.errors import UserError
-from corea.runtime import prepare_run_dir
+from corea.run_folder import prepare_run_dir
 from corea.types import Question
 
 

@@ -15,9 +15,7 @@ import pytest
 from corea.collect import main
 from corea.composition import compose
 from corea.errors import UserError
-from corea.runtime import use_run_dir
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
+from corea.run_folder import use_run_dir
 from fault_server import FAULTS, FaultServer
 
 KEY = "sk-canary-5d41402abc4b2a76b9719d911017c592"
@@ -59,7 +57,7 @@ def run(arguments, settings):
 def collect(tmp_path, monkeypatch, capsys):
     """`collect(server, questions, ...)` runs the verb in this process; what it printed."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr("corea.engines.attempts.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("corea.engines.remote.attempts.FIRST_WAIT_S", 0.01)
 
     def run(server, questions, *more, run="run"):
         with use_run_dir(tmp_path / run):

@@ -1,9 +1,9 @@
 """Random models and their tokenizer."""
 
 import pytest
-from random_models import random_model
 
-from corea.tasks.tiny_tokenizer import build_tokenizer
+from corea.sft.tiny_tokenizer import build_tokenizer
+from random_models import random_model
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """Engines from their configuration."""
 
 import pytest
-from random_models import random_model
 
 from corea.composition import compose
 from corea.config import AutoEngineConfig, HFEngineConfig
-from corea.engines.build import build_engine, chosen
-from corea.engines.hf import HFEngine
+from corea.engines.build import build_engine, resolve_engine
+from corea.engines.local.hf import HFEngine
 from corea.types import Engine, Sampling
+from random_models import random_model
 
 
 def test_the_target_picks_the_class(tmp_path, tokenizer):
@@ -35,6 +35,6 @@ def test_auto_says_what_it_picks(installed, gpu, name, monkeypatch, caplog):
     monkeypatch.setattr("importlib.util.find_spec", lambda module: object() if installed else None)
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
     with caplog.at_level("INFO"):
-        assert chosen(AutoEngineConfig()).name == name
+        assert resolve_engine(AutoEngineConfig()).name == name
     assert f"engine=auto: {name} (" in caplog.text
-    assert chosen(same := HFEngineConfig()) is same
+    assert resolve_engine(same := HFEngineConfig()) is same

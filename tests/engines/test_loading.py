@@ -5,22 +5,22 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from random_models import random_model
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from corea.engines.loading import (
-    begun_by,
     encode_prompt,
     eos_ids,
     eos_ids_of,
+    load_error,
     load_model,
     model_location,
     pick_dtype,
     require_attention,
-    why_not,
+    template_prefix,
 )
 from corea.errors import UserError
+from random_models import random_model
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +101,10 @@ def test_the_hub_out_of_reach(monkeypatch):
 
 def test_a_licence_that_wants_a_click():
     error = OSError("You are trying to access a gated repo.\nMake sure to have access to it at ...")
-    assert why_not("meta/llama", "meta/llama", "abc", error) == (
-        "model.path=meta/llama: wants its licence accepted: do so at https://huggingface.co/meta/llama, log in with "
-        "`hf auth login`, and start again; or, with a copy made by `hf download meta/llama --revision abc --local-dir "
-        "DIR`, model.path=DIR"
+    assert load_error("meta/llama", "meta/llama", "abc", error) == (
+        "model.path=meta/llama: requires accepting its licence: do so at https://huggingface.co/meta/llama, "
+        "log in with `hf auth login`, and start again; or, with a copy made by `hf download meta/llama --revision abc "
+        "--local-dir DIR`, model.path=DIR"
     )
 
 
@@ -121,7 +121,7 @@ def test_recurrent_models_are_refused():
     from transformers import MambaConfig, MambaForCausalLM
 
     model = MambaForCausalLM(MambaConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, state_size=2))
-    with pytest.raises(UserError, match="model m: engine=hf decodes models with attention layers alone"):
+    with pytest.raises(UserError, match="model m: engine=hf supports only models whose layers are all attention"):
         require_attention(model, "m")
 
 
@@ -150,9 +150,9 @@ class TestEncodePrompt:
         for template, begun in (({}, ""), ({"thinking": True}, "<think>"), ({"thinking": False}, "<think></think> ")):
             ids = encode_prompt(tokenizer, self.MESSAGES[1:], "m", template)
             assert tokenizer.decode(ids) == f"<|user|>3 + 4 =<|assistant|>{begun}"
-            assert begun_by(tokenizer, ids) == begun
+            assert template_prefix(tokenizer, ids) == begun
         about_tags = [{"role": "user", "content": "What closes <think>"}]
-        assert begun_by(tokenizer, encode_prompt(tokenizer, about_tags, "m")) == ""
+        assert template_prefix(tokenizer, encode_prompt(tokenizer, about_tags, "m")) == ""
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,18 @@ import signal
 import pandas as pd
 import pytest
 import torch
-from rl_models import random_llama, random_rows
 from safetensors.torch import load_file
-from test_policy import plain_update, trainer_config
-from test_trainer import SendingLogger, assert_same_run, config, metrics
 
 from corea.config import LoraConfig, LossConfig
 from corea.engines.loading import load_model
 from corea.errors import UserError
 from corea.logger import NoLogger
-from corea.rl.batching import micro_batches
-from corea.rl.lora import merged_state_dict
-from corea.rl.policy import Policy
 from corea.rl.trainer import Trainer
+from corea.rl.update.batching import micro_batches
+from corea.rl.update.lora import merged_state_dict
+from corea.rl.update.policy import Policy
+from rl_models import plain_update, random_llama, random_rows, trainer_config
+from rl_runs import SendingLogger, assert_same_run, config, metrics
 
 
 def test_groups_without_advantage_are_replaced(tmp_path):
@@ -39,7 +38,25 @@ def test_groups_without_advantage_are_replaced(tmp_path):
     assert lines[1]["resampled_groups"] > 0
     assert "resampled_groups" not in lines[0]
     assert lines[1]["pass@1"] == lines[0]["pass@1"]  # figures are of the first draw
-    assert lines[1]["questions/drawn"] > lines[0]["questions/drawn"]
+    assert lines[1]["questions/read"] > lines[0]["questions/read"]
+
+
+def test_a_step_without_any_completion_in_the_loss_changes_nothing_and_is_counted(tmp_path, caplog):
+    """Every completion is cut off after one token, and truncated ones are left out of the loss."""
+    cut = ["model.max_tokens=1", "trainer.loss.mask_truncated=true", "trainer.minibatches=2", "trainer.steps=2"]
+    with caplog.at_level(logging.WARNING):
+        Trainer(config(*cut), tmp_path, NoLogger()).run()
+    lines = metrics(tmp_path)
+    assert [(line["empty_updates"], line["skipped_updates"], line["loss"]) for line in lines] == [(2.0, 0.0, None)] * 2
+    assert "step 1: 2 updates were skipped: no completion is in the loss" in caplog.text
+    base, _ = load_model("package:tiny_slm")
+    left = load_file(tmp_path / "model" / "model.safetensors")
+    assert all(torch.equal(left[name], base.state_dict()[name]) for name in left)
+
+
+def test_more_minibatches_than_questions_are_refused():
+    with pytest.raises(UserError, match=r"trainer.minibatches=5: allowed is at most trainer.questions=4"):
+        config("trainer.minibatches=5")
 
 
 @pytest.fixture(scope="module")

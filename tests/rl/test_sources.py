@@ -6,9 +6,10 @@ import pytest
 
 from corea.composition import compose
 from corea.errors import UserError
-from corea.rl.coldstart import TEACHERS, _taught
-from corea.rl.rollout import Draw, make_groups
-from corea.rl.samples import samples_frame
+from corea.rl.rollout.groups import make_groups
+from corea.rl.rollout.step_questions import StepQuestions
+from corea.rl.run.samples_file import samples_frame
+from corea.sft.cold_start import TEACHERS, _teach
 from corea.types import Completion
 
 
@@ -26,14 +27,14 @@ def completion(answer: str) -> Completion:
 
 
 def test_steps_do_not_share_questions_before_the_epoch_ends(cfg):
-    draw = Draw(cfg)
-    steps = [draw(step)[0] for step in range(4)]
+    stream = StepQuestions(cfg)
+    steps = [stream.take(step)[0] for step in range(4)]
     assert len({q.id for questions in steps for q in questions}) == 16
-    assert [q.id for q in Draw(cfg)(2)[0]] == [q.id for q in steps[2]]
+    assert [q.id for q in StepQuestions(cfg).take(2)[0]] == [q.id for q in steps[2]]
 
 
 def test_outcomes_reach_the_rollouts(cfg):
-    question = Draw(cfg)(0)[0][0]
+    question = StepQuestions(cfg).take(0)[0][0]
     half = question.gold
     cut = Completion(text="<think>", finish_reason="length", prompt_tokens=1, completion_tokens=1)
     failed = Completion(text="", finish_reason="error", prompt_tokens=1, completion_tokens=0)
@@ -45,11 +46,11 @@ def test_outcomes_reach_the_rollouts(cfg):
 
 
 def test_the_teacher_writes_the_solution_of_a_data_set(cfg):
-    question = Draw(cfg)(0)[0][0]
+    question = StepQuestions(cfg).take(0)[0][0]
     with pytest.raises(UserError, match=r"teacher=solution: question file-\w+ of file: needs a column `solution`"):
-        _taught(TEACHERS["solution"], question, "solution")
+        _teach(TEACHERS["solution"], question, "solution")
     question.meta["solution"] = "half of it"
     start = f"<think>half of it</think> <answer>{question.gold}</answer> <confidence>"
-    assert _taught(TEACHERS["solution"], question, "solution").startswith(start)
+    assert _teach(TEACHERS["solution"], question, "solution").startswith(start)
     with pytest.raises(UserError, match="needs procedural questions"):
-        _taught(TEACHERS["written_steps"], question, "written_steps")
+        _teach(TEACHERS["written_steps"], question, "written_steps")

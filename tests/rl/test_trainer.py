@@ -1,9 +1,7 @@
 """Whole runs on the model that ships with corea: what is written, and that a stopped run loses and repeats nothing."""
 
-import json
 import logging
 import math
-import os
 import signal
 
 import pandas as pd
@@ -11,58 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from corea.composition import compose
-from corea.engines.hf import HFEngine
+from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import NoLogger
 from corea.rl.trainer import Trainer
 from corea.tasks.splits import partition
 from corea.types import Sampling
-
-STEPS = 6
-TIMED = ("seconds/", "tokens_per_s")
-
-
-def config(*overrides):
-    return compose(
-        "train",
-        "trainer=debug",
-        "logger=none",
-        f"trainer.steps={STEPS}",
-        "trainer.optimizer.schedule=linear",
-        "trainer.save_every=2",
-        "trainer.sample_every=2",
-        *overrides,
-    )
-
-
-def metrics(folder):
-    """metrics.jsonl without its timings."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if not k.startswith(TIMED)} for line in lines]
-
-
-def weights(folder):
-    return load_file(folder / "model" / "model.safetensors")
-
-
-def assert_same_run(one, other):
-    assert metrics(one) == metrics(other)
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    pd.testing.assert_frame_equal(pd.read_parquet(one / "samples.parquet"), pd.read_parquet(other / "samples.parquet"))
-
-
-class SendingLogger(NoLogger):
-    """Sends this process a signal after a step, as a terminal or a cluster would."""
-
-    def __init__(self, step, number):
-        self.step, self.number = step, number
-
-    def log(self, metrics, step, axis="step"):
-        if step == self.step:
-            os.kill(os.getpid(), self.number)
+from rl_runs import STEPS, SendingLogger, assert_same_run, config, metrics, weights
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +36,7 @@ def test_a_run_folder(whole):
         assert line["reward"] == pytest.approx(
             line["reward/correct"] + 0.1 * line["reward/format"] + line["reward/calib"], abs=1e-9
         )
-        assert line["questions/drawn"] - line["questions/dropped"] == 4 * line["step"]
+        assert line["questions/read"] - line["questions/dropped"] == 4 * line["step"]
         assert math.isfinite(line["entropy"])
         assert line["entropy"] > 0
     assert sorted(p.name for p in (whole / "checkpoints").iterdir()) == ["step-000004", "step-000006"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from corea.tasks.final_answer import final_answer
+from corea.tasks.grading.final_answer import final_answer
 
 LONG = "and so on " * 80
 

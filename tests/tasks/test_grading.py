@@ -2,7 +2,7 @@
 
 import pytest
 
-from corea.config.data import GradingConfig
+from corea.config.data_schema import GradingConfig
 from corea.errors import UserError
 from corea.tasks.grading import GRADERS, grade, grade_many, unreadable_golds, unreadable_warning
 from corea.tasks.gym import gym_question

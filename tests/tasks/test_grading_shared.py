@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from corea.tasks.final_answer import final_answer
 from corea.tasks.grading import grade_many
+from corea.tasks.grading.final_answer import final_answer
 from corea.types import Question
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "cases"

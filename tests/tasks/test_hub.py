@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from corea.errors import UserError
-from corea.tasks.files import _why, hub_rows
+from corea.tasks.data_files import hub_error, hub_rows
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ GET = "hf download Idavidrein/gpqa --repo-type dataset --revision abc --local-di
 
 
 def why(error: Exception) -> str:
-    line = _why(error, "Idavidrein/gpqa", "abc", "train", "gpqa")
+    line = hub_error(error, "Idavidrein/gpqa", "abc", "train", "gpqa")
     assert "\n" not in line
     return line
 
@@ -29,7 +29,7 @@ def test_a_licence_that_wants_a_click():
     from datasets.exceptions import DatasetNotFoundError
 
     line = why(DatasetNotFoundError("Dataset 'Idavidrein/gpqa' is a gated dataset on the Hub. Visit the page\nto ask."))
-    assert line.startswith("data source gpqa: Idavidrein/gpqa wants its licence accepted: do so at https://hugg")
+    assert line.startswith("data source gpqa: Idavidrein/gpqa requires accepting its licence: do so at https://hugg")
     assert "`hf auth login`" in line
     assert line.endswith(f"or, with a copy made by `{GET}`, data.path=DIR")
 

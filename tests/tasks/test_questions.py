@@ -6,10 +6,11 @@ import pytest
 
 from corea.composition import compose
 from corea.tasks.gym import gym_question
-from corea.tasks.mixes import held_out, mix_questions
+from corea.tasks.held_out import assign_places, held_out
+from corea.tasks.mixes import mix_questions
+from corea.tasks.question_text import data_set_partition, normalise, partition
 from corea.tasks.seeds import base_seed
 from corea.tasks.splits import SplitReport, training_only
-from corea.tasks.text import normalise, partition
 
 SUMS = {"name": "sums", "task": "chain_sum", "weight": 3.0, "params": {"min_digits": 3, "max_digits": 4}}
 WORDS = {"name": "words", "task": "spell_backward", "weight": 1.0, "params": {}}
@@ -58,7 +59,12 @@ def test_the_side_of_a_text_ignores_case_and_spacing():
     assert partition("34 +  7 = ?") == partition("34 + 7 = ?")
     sides = [partition(f"{i} + {i} = ?") for i in range(4000)]
     assert 0.045 < sides.count("test") / 4000 < 0.08
-    assert 0.045 < sides.count("calibration") / 4000 < 0.08
+    assert 0.03 < sides.count("calibration") / 4000 < 0.065
+    assert 0.008 < sides.count("validation") / 4000 < 0.025
+    own = [data_set_partition(f"{i} + {i} = ?") for i in range(4000)]
+    for split in ("test", "calibration", "validation"):
+        assert 0.045 < own.count(split) / 4000 < 0.08
+    assert [s for s in own if s != "test"] == [o for o, s in zip(own, sides, strict=True) if s != "test"]
 
 
 def test_splits_are_disjoint_whatever_the_mix():
@@ -70,15 +76,46 @@ def test_splits_are_disjoint_whatever_the_mix():
     for a, b in itertools.combinations(texts, 2):
         assert not a & b
     assert len(texts[0]) == len(test) == 60
-    assert report.drawn == report.dropped + 1500
-    assert 0.08 < report.dropped / report.drawn < 0.17
+    assert report.read == report.dropped + 1500
+    assert 0.08 < report.dropped / report.read < 0.17
     assert str(report.dropped) in str(report)
+
+
+def test_places_follow_the_weights():
+    a, b = ("d", "a"), ("d", "b")
+    assert assign_places({a: 3.0, b: 2.0}, 5) == [a, b, a, b, a]
+    assert assign_places({a: 3.0, b: 2.0}, 10) == [a, b, a, b, a] * 2
+
+
+@pytest.mark.parametrize("size", [20, 60])
+def test_repeated_questions_do_not_shift_the_proportions(size):
+    """Of the 180 sums of two digits few are in the test split, so many of them repeat; words hardly ever do."""
+    pair = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
+    few = {"name": "few", "task": "chain_sum", "weight": 0.1, "params": pair}
+    many = {"name": "many", "task": "spell_backward", "weight": 0.9, "params": {"min_word_len": 3, "max_word_len": 10}}
+    found = [q.source for q in held_out([few, many], "test", size, dataset="d", seed=0)]
+    assert found.count("few") == size // 10
+
+
+def test_a_smaller_split_is_the_beginning_of_a_larger_one():
+    ids = [[q.id for q in held_out([SUMS, WORDS], "test", size, dataset="d", seed=0)] for size in (30, 60)]
+    assert ids[0] == ids[1][:30]
+    assert [q.id for q in held_out([SUMS, WORDS], "test", 1, dataset="d", seed=0)] == ids[0][:1]
+
+
+def test_places_of_an_exhausted_source_go_to_the_others():
+    """Sums of one term are the ten digits; at most a few of them are in the test split."""
+    one = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
+    few = {"name": "few", "task": "chain_sum", "weight": 0.5, "params": one}
+    found = [q.source for q in held_out([few, WORDS], "test", 60, dataset="d", seed=0)]
+    assert 3 < found.count("few") < 30
+    assert len(found) == 60
 
 
 def test_too_few_distinct_questions_are_an_error():
     one_digit = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
     few = {"name": "few", "task": "chain_sum", "params": one_digit}
-    with pytest.raises(ValueError, match=r"data 'd': only \d+ distinct questions for split 'test', 40 wanted"):
+    with pytest.raises(ValueError, match=r"data 'd': only \d+ distinct questions for split 'test', 40 required"):
         held_out([few], "test", 40, dataset="d", seed=0)
 
 

@@ -59,8 +59,8 @@ def train(url, run, *overrides):
 
 
 def test_training_hands_a_server_its_weights(url, tmp_path):
-    from corea.engines.hf import HFEngine
-    from corea.engines.server import OpenAIEngine
+    from corea.engines.local.hf import HFEngine
+    from corea.engines.remote.openai_chat import OpenAIEngine
     from corea.types import Sampling
 
     run = tmp_path / "run"
@@ -86,8 +86,8 @@ def test_training_hands_a_server_its_weights(url, tmp_path):
 
 def test_sampling_is_seeded_and_long_prompts_are_errors(url, tmp_path):
     from corea.config import VLLMServerEngineConfig
-    from corea.engines.hf import HFEngine
-    from corea.engines.vllm_server import VLLMServer
+    from corea.engines.local.hf import HFEngine
+    from corea.engines.vllm.served import VLLMServer
     from corea.types import Engine, Sampling
 
     own = HFEngine("package:tiny_slm", dtype="float32")

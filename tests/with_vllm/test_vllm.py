@@ -29,7 +29,7 @@ PROMPTS = [question(t) for t in ("4 + 3 + 1", "9 - 2 - 3 + 5", "1 + 2 + 3 + 4 + 
 
 @pytest.fixture(scope="module")
 def engine():
-    from corea.engines.vllm import VLLMEngine
+    from corea.engines.vllm.in_process import VLLMEngine
 
     made = VLLMEngine("package:tiny_slm", dtype="float32", max_model_len=128)
     yield made
@@ -38,7 +38,7 @@ def engine():
 
 @pytest.fixture(scope="module")
 def own():
-    from corea.engines.hf import HFEngine
+    from corea.engines.local.hf import HFEngine
 
     return HFEngine("package:tiny_slm", dtype="float32")
 
@@ -161,7 +161,8 @@ def test_training_adapters_with_vllm(tmp_path):
 
 def test_weights_that_are_not_handed_over_stop_the_run(tmp_path):
     code = (
-        "import sys; from corea.engines.vllm import VLLMEngine; VLLMEngine.sync = lambda self, weights: None\n"
+        "import sys; from corea.engines.vllm.in_process import VLLMEngine\n"
+        "VLLMEngine.sync = lambda self, weights: None\n"
         "from corea.train import main; sys.argv[0] = 'corea.train'; main()"
     )
     overrides = [*TRAIN, "logger=none", f"hydra.run.dir={tmp_path}", "trainer.steps=6", "trainer.optimizer.warmup=0"]

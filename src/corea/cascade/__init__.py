@@ -1,1 +1,1 @@
-"""From an answers table to thresholds, frontier, plots and report. Imports neither torch nor transformers."""
+"""The decision to defer a question, and everything that chooses it: signals, rules, guarantees, chains of tiers."""

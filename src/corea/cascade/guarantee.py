@@ -1,15 +1,15 @@
 """Thresholds with a promise on new questions: Learn-then-Test (Angelopoulos et al., arXiv 2110.01052) through MAPIE.
 
 Two promises, each kept with probability 1 - alpha over the draw of the calibration questions:
-- "loss": at most a share delta of the questions is lost by keeping the small model's answer where the large one would
-  have been right. Questions that the small model wins are not counted in return, so the cascade's accuracy is at least
-  the LLM's less delta, and the loss is monotone in the threshold: testing downwards from the highest one needs no
-  correction for the number of thresholds.
-- "kept_accuracy": kept answers are right at least this often. Not monotone, so testing starts at STARTS thresholds,
-  each with alpha / STARTS.
+- "loss": on at most a share delta of the questions, the kept answer of the small model is wrong and the large model's
+  is right. Questions that only the small model gets right do not count in return, so the cascade's accuracy is at
+  least the LLM's minus delta. The loss is monotone in the threshold: testing downwards from the highest threshold
+  needs no correction for the number of thresholds.
+- "kept_accuracy": at least this share of the kept answers is correct. This is not monotone, so testing starts at
+  STARTS thresholds, each with alpha / STARTS.
 
-Candidates are a grid that does not look at the calibration questions, which the theory demands. They are valid for new
-questions like the calibration ones (exchangeable), not for other traffic.
+Candidate thresholds are a grid that does not depend on the calibration questions, as the theory requires. The promise
+holds for new questions that are exchangeable with the calibration questions, not for other traffic.
 """
 
 from __future__ import annotations
@@ -20,47 +20,48 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corea.cascade.levels import LLM_ONLY, SLM_ONLY, Levels
+from corea.cascade.decision import deferred
+from corea.metrics.levels import LLM_ONLY, SLM_ONLY, Levels
 
 GRID = np.arange(101) / 100
 STARTS = 5
 MOST = 50_000
-"""Calibration questions that are used; MAPIE holds questions x thresholds. More would not move the threshold."""
+"""Most calibration questions used, since MAPIE allocates questions x thresholds; more hardly change the threshold."""
 FAR = 10_000_000
-"""A need of more questions than this is no advice."""
+"""Above this, give no sample-size advice."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Promise:
-    """Outcome of the test."""
+    """Result of the test."""
 
     threshold: float | None
-    """The lowest, hence cheapest, valid threshold; None: none is valid."""
+    """Lowest, so cheapest, valid threshold; None: none is valid."""
     note: str = ""
-    """Why there is none, and how many more questions would help."""
+    """Reason why there is none, and how many more questions would help."""
 
 
 def guaranteed(calibration: Levels, of: str, target: float, alpha: float, grid: np.ndarray | None = None) -> Promise:
     """Find the threshold. `of` is "loss" (target: most loss, delta) or "kept_accuracy" (target: least accuracy)."""
-    step = -(-len(calibration) // MOST)  # by position in the order of ids, which knows nothing of the verdicts
+    step = -(-len(calibration) // MOST)  # by position in the order of ids, independent of the verdicts
     confidence = np.nan_to_num(calibration.value[calibration.level][::step], nan=-1.0)  # missing: never kept
     outcome = calibration.outcome[::step]
     loss = of == "loss"
     label = outcome == LLM_ONLY if loss else outcome >= SLM_ONLY
     grid = np.unique(GRID if grid is None or not len(grid) else grid)[::-1]
     valid = _test(confidence, label, loss, target, alpha, grid)
-    kept = np.array([(confidence >= t).sum() for t in grid])
+    kept = np.array([(~deferred(confidence, t)).sum() for t in grid])
     useful = [t for t in valid if kept[grid == t][0] > 0]
     if useful:
         return Promise(threshold=float(min(useful)))
-    hits = np.array([(label & (confidence >= t)).sum() for t in grid])
+    hits = np.array([(label & ~deferred(confidence, t)).sum() for t in grid])
     return Promise(threshold=None, note=_need(hits, kept, len(confidence), loss, target, alpha))
 
 
 def _test(
     confidence: np.ndarray, label: np.ndarray, loss: bool, target: float, alpha: float, grid: np.ndarray
 ) -> np.ndarray:
-    """The valid thresholds of `grid`, which is in the order of testing."""
+    """Valid thresholds of `grid`, which is in the order of testing."""
     from mapie.risk_control import BinaryClassificationController, BinaryRisk, FWERFixedSequenceTesting, precision
 
     lost = BinaryRisk(
@@ -78,13 +79,13 @@ def _test(
         fwer_method=FWERFixedSequenceTesting(n_starts=1 if loss else min(STARTS, len(grid))),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where nothing is valid, which is an answer here
+        warnings.simplefilter("ignore")  # it warns if no threshold is valid, which is a result here
         controller.calibrate(confidence, label.astype(int))
     return np.asarray(controller.valid_predict_params, np.float64)
 
 
 def _need(hits: np.ndarray, kept: np.ndarray, total: int, loss: bool, target: float, alpha: float) -> str:
-    """How many more questions would make a threshold valid if they were like these. All [thresholds] but `total`."""
+    """The note: how many more questions like these would make a threshold valid. All [thresholds] but `total`."""
     risk = hits / total if loss else 1 - hits / np.maximum(kept, 1)
     limit = target if loss else 1 - target
     level = alpha if loss else alpha / STARTS
@@ -103,7 +104,7 @@ def _need(hits: np.ndarray, kept: np.ndarray, total: int, loss: bool, target: fl
 
 
 def _tested_needed(risk: float, limit: float, level: float) -> float:
-    """Least number of tested questions at which the same risk passes; by Hoeffding-Bentkus, doubling and bisection."""
+    """Least number of tested questions at which the same risk passes the Hoeffding-Bentkus test, by bisection."""
     from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 
     def passes(n: int) -> bool:

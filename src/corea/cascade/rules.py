@@ -1,9 +1,9 @@
-"""Rules that choose a threshold on the calibration split (DESIGN section 6). A rule is a pure function of it.
+"""Rules that choose a threshold. Each is a pure function of the calibration questions and the configuration.
 
 fixed         the threshold of the configuration; needs no calibration split
-llm_accuracy  the LLM's pass@1 on the calibration split: keep an answer whose confidence is at least what the LLM would
-              reach (arXiv 2603.03752)
-max_drop      the cheapest threshold whose accuracy on the calibration split is at least the LLM's less delta
+llm_accuracy  the LLM's pass@1 on the calibration split: keep an answer whose confidence is at least the
+              LLM's accuracy (arXiv 2603.03752)
+max_drop      the cheapest threshold whose accuracy on the calibration split is at least the LLM's minus delta
 budget        the most accurate threshold whose cost on the calibration split is at most the budget
 guarantee     the cheapest threshold that keeps its promise on new questions with probability 1 - alpha
 """
@@ -11,18 +11,20 @@ guarantee     the cheapest threshold that keeps its promise on new questions wit
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from corea.cascade.guarantee import guaranteed
-from corea.cascade.levels import Levels
-from corea.cascade.sweep import curve, depth_of, thresholds_of
-from corea.config.cascade import CascadeConfig
+from corea.cascade.sweep import depth_of, thresholds_of
+from corea.config.cascade_schema import CascadeConfig
+from corea.metrics.cascade_curve import Curve, curve
+from corea.metrics.levels import Levels
 
 
 @dataclass(slots=True, kw_only=True)
 class Choice:
-    """A threshold and where it comes from."""
+    """A threshold and its origin."""
 
     rule: str
     threshold: float | None
@@ -34,7 +36,7 @@ class Choice:
 
 
 def choose(rule: str, calibration: Levels | None, cfg: CascadeConfig) -> Choice:
-    """Apply `rule` to the calibration questions; None where the table has no calibration split."""
+    """Apply `rule` to the calibration questions; None if the table has no calibration split."""
     if rule == "fixed":
         return Choice(
             rule=rule,
@@ -62,45 +64,57 @@ def _llm_accuracy(calibration: Levels, cfg: CascadeConfig) -> Choice:
 
 
 def _max_drop(calibration: Levels, cfg: CascadeConfig) -> Choice:
-    thresholds = thresholds_of(calibration, cfg.thresholds)
-    here = curve(calibration.observed).at(depth_of(calibration, thresholds))
+    thresholds, here = _at_every_threshold(calibration, cfg)
     floor = here.llm_accuracy - cfg.delta
-    enough = here.accuracy >= floor - 1e-12  # a share that equals the floor on paper must not fail by rounding
-    parameters = {"delta": cfg.delta}
-    if not enough.any():  # possible with a grid that does not reach up to deferring everything
-        best = f"the best threshold of the grid reaches {here.accuracy.max():.4f} of the {floor:.4f} that are needed"
-        return Choice(rule="max_drop", threshold=None, guarantee="none", parameters=parameters, note=best)
-    candidates = np.flatnonzero(enough)
-    first = np.lexsort((-here.accuracy[candidates], here.cost[candidates]))[0]
-    return Choice(
+    best = f"the best threshold of the grid reaches {here.accuracy.max():.4f} of the {floor:.4f} that are needed"
+    return _first(
+        thresholds,
+        here.accuracy >= floor - 1e-12,  # a share that equals the floor on paper must not fail by rounding
+        (-here.accuracy, here.cost),
         rule="max_drop",
-        threshold=float(thresholds[candidates[first]]),
         guarantee=f"on the calibration split accuracy is at least the LLM's less {cfg.delta:g}; none on new questions",
-        parameters=parameters,
+        parameters={"delta": cfg.delta},
+        note=best,  # possible with a grid that does not reach up to deferring everything
     )
 
 
 def _budget(calibration: Levels, cfg: CascadeConfig) -> Choice:
-    thresholds = thresholds_of(calibration, cfg.thresholds)
-    here = curve(calibration.observed).at(depth_of(calibration, thresholds))
-    absolute = cfg.budget_usd is not None
-    limit = cfg.budget_usd / 1000 if cfg.budget_usd is not None else cfg.budget * float(here.llm_cost)
-    parameters = {"budget_usd": cfg.budget_usd} if cfg.budget_usd is not None else {"budget": cfg.budget}
-    within = here.cost <= limit * (1 + 1e-12)
-    if not within.any():
-        least = f"the cheapest threshold costs {here.cost.min() / float(here.llm_cost):.3f} of the LLM alone"
-        if absolute:
-            least = f"the cheapest threshold costs ${1000 * here.cost.min():.4g} per 1,000 questions"
-        return Choice(rule="budget", threshold=None, guarantee="none", parameters=parameters, note=least)
-    candidates = np.flatnonzero(within)
-    first = np.lexsort((here.cost[candidates], -here.accuracy[candidates]))[0]
-    words = f"${cfg.budget_usd:g} per 1,000 questions" if absolute else f"{cfg.budget:g} of the LLM's cost"
-    return Choice(
+    thresholds, here = _at_every_threshold(calibration, cfg)
+    llm_cost = float(here.llm_cost)
+    if cfg.budget_usd is not None:
+        limit, parameters = cfg.budget_usd / 1000, {"budget_usd": cfg.budget_usd}
+        words = f"${cfg.budget_usd:g} per 1,000 questions"
+        least = f"the cheapest threshold costs ${1000 * here.cost.min():.4g} per 1,000 questions"
+    else:
+        limit, parameters = cfg.budget * llm_cost, {"budget": cfg.budget}
+        words = f"{cfg.budget:g} of the LLM's cost"
+        least = f"the cheapest threshold costs {here.cost.min() / llm_cost:.3f} of the LLM alone"
+    return _first(
+        thresholds,
+        here.cost <= limit * (1 + 1e-12),
+        (here.cost, -here.accuracy),
         rule="budget",
-        threshold=float(thresholds[candidates[first]]),
         guarantee=f"on the calibration split it costs at most {words}; none on new questions",
         parameters=parameters,
+        note=least,
     )
+
+
+def _at_every_threshold(calibration: Levels, cfg: CascadeConfig) -> tuple[np.ndarray, Curve]:
+    """Candidate thresholds [M], and the cascade at each of them."""
+    thresholds = thresholds_of(calibration, cfg.thresholds)
+    return thresholds, curve(calibration.observed).at(depth_of(calibration, thresholds))
+
+
+def _first(
+    thresholds: np.ndarray, allowed: np.ndarray, order: tuple[np.ndarray, np.ndarray], note: str, **choice: Any
+) -> Choice:
+    """The threshold that is allowed [M] and first in `order` (the last key counts most); `note` where none is."""
+    candidates = np.flatnonzero(allowed)
+    if not len(candidates):
+        return Choice(**{**choice, "guarantee": "none"}, threshold=None, note=note)
+    first = np.lexsort(tuple(key[candidates] for key in order))[0]
+    return Choice(**choice, threshold=float(thresholds[candidates[first]]))
 
 
 def _guarantee(calibration: Levels, cfg: CascadeConfig) -> Choice:

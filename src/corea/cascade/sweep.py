@@ -1,77 +1,18 @@
-"""What a cascade does at every threshold: accuracy, cost, deferral, frontier, areas (DESIGN section 6).
+"""Accuracy, cost and deferral rate of a cascade at every threshold, with bands.
 
-A question is deferred when confidence < threshold; a missing confidence is always deferred; the SLM is paid on every
-question.
+The decision is that of `corea.cascade.decision`. The SLM is paid on every question.
 Legend: N questions, K levels, M thresholds, R resamples, D = K + 1 depths: depth d defers the d lowest levels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from corea.cascade.bootstrap import interval
-from corea.cascade.levels import LLM_ONLY, SLM_ONLY, Levels, Tally
-
-EVERYTHING = 1.01
-"""The threshold above every confidence: all questions are deferred."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Curve:
-    """The cascade at every depth (D) or at one threshold. ... is empty for what was observed, R when resampled."""
-
-    deferral_rate: np.ndarray
-    """[..., D] share of questions sent to the LLM."""
-    accuracy: np.ndarray
-    """[..., D] pass@1 of the cascade."""
-    cost: np.ndarray
-    """[..., D] mean cost of a question, SLM and LLM together."""
-    selective_accuracy: np.ndarray
-    """[..., D] accuracy of the SLM's answers that are kept; NaN where none is."""
-    slm_accuracy: np.ndarray
-    """[...] SLM alone."""
-    llm_accuracy: np.ndarray
-    """[...] LLM alone."""
-    slm_cost: np.ndarray
-    """[...] mean cost of a question, SLM alone."""
-    llm_cost: np.ndarray
-    """[...] mean cost of a question, LLM alone."""
-
-    def at(self, depth: int | np.ndarray) -> Curve:
-        """The same at one depth (D disappears) or at several."""
-        names = ("deferral_rate", "accuracy", "cost", "selective_accuracy")
-        here = {name: getattr(self, name)[..., depth] for name in names}
-        alone = ("slm_accuracy", "llm_accuracy", "slm_cost", "llm_cost")
-        return Curve(**here, **{name: getattr(self, name) for name in alone})
-
-
-def curve(tally: Tally) -> Curve:
-    """The cascade at each depth: one cumulative sum over the levels."""
-    size, slm, llm = (_ends(x) for x in (tally.size, tally.slm_right, tally.llm_right))
-    cost = _ends(tally.llm_cost)
-    total = size[..., -1:]
-    kept = total - size
-    kept_right = slm[..., -1:] - slm
-    selective = np.divide(kept_right, kept, out=np.full(kept.shape, np.nan), where=kept > 0)
-    return Curve(
-        deferral_rate=size / total,
-        accuracy=(kept_right + llm) / total,
-        cost=(tally.slm_cost[..., None] + cost) / total,
-        selective_accuracy=selective,
-        slm_accuracy=(slm[..., -1:] / total)[..., 0],
-        llm_accuracy=(llm[..., -1:] / total)[..., 0],
-        slm_cost=tally.slm_cost / total[..., 0],
-        llm_cost=(cost[..., -1:] / total)[..., 0],
-    )
-
-
-def _ends(per_level: np.ndarray) -> np.ndarray:
-    """[..., D] sums over the d lowest levels."""
-    zero = np.zeros((*per_level.shape[:-1], 1))
-    return np.concatenate([zero, np.cumsum(per_level, -1, dtype=np.float64)], -1)
+from corea.cascade.decision import EVERYTHING, deferred_count
+from corea.metrics.bootstrap import interval
+from corea.metrics.cascade_curve import Curve, curve, pareto
+from corea.metrics.levels import Levels, Tally
 
 
 def thresholds_of(levels: Levels, grid: list[float] | None = None) -> np.ndarray:
@@ -83,23 +24,17 @@ def thresholds_of(levels: Levels, grid: list[float] | None = None) -> np.ndarray
 
 def depth_of(levels: Levels, threshold: float | np.ndarray) -> np.ndarray:
     """Depth of each threshold: how many of the lowest levels it defers, the missing confidence included."""
-    return np.searchsorted(levels.low[levels.missing :], threshold, side="left") + levels.missing
+    return deferred_count(levels.low, threshold)
 
 
-def pareto(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """[M] True where no other point is at least as cheap and as accurate, and better in one of them."""
-    order = np.lexsort((-accuracy, cost))
-    by_cost, by_accuracy = cost[order], accuracy[order]
-    new_cost = np.concatenate([[True], by_cost[1:] != by_cost[:-1]])
-    first = np.maximum.accumulate(np.where(new_cost, np.arange(len(cost)), 0))  # most accurate point of this cost
-    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(by_accuracy)[:-1]])
-    on = np.zeros(len(cost), bool)
-    on[order] = (by_accuracy == by_accuracy[first]) & (by_accuracy[first] > best_before[first])
-    return on
+def at_threshold(line: Curve, levels: Levels, threshold: float) -> Curve:
+    """The cascade at one threshold; `line` is a curve over the depths of `levels`."""
+    depth = int(depth_of(levels, threshold))
+    return line.at(depth)
 
 
 def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, grid: list[float]) -> pd.DataFrame:
-    """One row a threshold, with pointwise intervals of the whole curve from the same resamples.
+    """One row per threshold, with pointwise intervals of the whole curve from the same resamples.
 
     Values are exact at every threshold. Bands are exact where `coarse` has a level boundary, which is everywhere up to
     MAX_LEVELS distinct confidences, and interpolated along the deferral rate in between.
@@ -108,6 +43,8 @@ def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, gri
     """
     thresholds = thresholds_of(levels, grid)
     here = curve(levels.observed).at(depth_of(levels, thresholds))
+    on_frontier = pareto(here.cost, here.accuracy)
+    coarse_lines = [curve(tally) for tally in (coarse.observed, drawn) if tally is not None]
     table = pd.DataFrame(
         {
             "threshold": thresholds,
@@ -117,16 +54,14 @@ def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, gri
             "selective_accuracy": here.selective_accuracy,
         }
     )
-    bands = _bands(coarse, drawn, level, table) if drawn is not None else {}
+    bands = _bands(*coarse_lines, level, table) if drawn is not None else {}
     for name in ("accuracy", "cost", "deferral"):
         table[f"{name}_lo"], table[f"{name}_hi"] = bands.get(name, (np.nan, np.nan))
-    table["on_frontier"] = pareto(here.cost, here.accuracy)
-    return table
+    return table.assign(on_frontier=on_frontier)
 
 
-def _bands(coarse: Levels, drawn: Tally, level: float, table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Interval ends at each row of `table`, carried from the depths of `coarse` as offsets from the value."""
-    centre, draws = curve(coarse.observed), curve(drawn)
+def _bands(centre: Curve, draws: Curve, level: float, table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Interval ends at each row of `table`, carried over from the coarse depths as offsets from the value there."""
     rate = table["deferral_rate"].to_numpy()
     bands = {}
     for name, column in (("accuracy", "accuracy"), ("cost", "cost"), ("deferral", "deferral_rate")):
@@ -135,38 +70,3 @@ def _bands(coarse: Levels, drawn: Tally, level: float, table: pd.DataFrame) -> d
         here = table[column].to_numpy()
         bands[name] = tuple(here + np.interp(rate, centre.deferral_rate, end - value) for end in (low, high))
     return bands
-
-
-def areas(tally: Tally) -> dict[str, np.ndarray]:
-    """Areas under accuracy over deferral rate, [...] each.
-
-    "area": this cascade, straight between thresholds (ties deferred at random); "area_random": random deferral;
-    "area_oracle": the deferral that knows both verdicts; "area_gain": 0 is random, 1 is the oracle.
-    """
-    line = curve(tally)
-    step = np.diff(line.deferral_rate, axis=-1)
-    area = (step * (line.accuracy[..., 1:] + line.accuracy[..., :-1]) / 2).sum(-1)
-    random = (line.slm_accuracy + line.llm_accuracy) / 2
-    total = tally.count.sum((-1, -2))
-    gain, loss = (tally.count[..., kind].sum(-1) / total for kind in (LLM_ONLY, SLM_ONLY))
-    oracle = line.slm_accuracy + gain - gain**2 / 2 - loss**2 / 2
-    room = oracle - random
-    share = np.divide(area - random, room, out=np.full(np.shape(room), np.nan), where=room > 0)
-    return {"area": area, "area_random": random, "area_oracle": oracle, "area_gain": share}
-
-
-def oracle(levels: Levels, points: int = 200) -> pd.DataFrame:
-    """The best any deferral could do: columns deferral_rate, cost, accuracy; at most about `points` rows.
-
-    It defers what only the LLM gets right, cheapest first, then what makes no difference, then what only the SLM gets
-    right, the last two only because they must be deferred at the higher rates.
-    """
-    gain = (levels.outcome == LLM_ONLY).astype(int) - (levels.outcome == SLM_ONLY)
-    order = np.lexsort((levels.llm_cost, -gain))
-    total = max(len(levels), 1)
-    accuracy = (np.isin(levels.outcome, (2, 3)).sum() + np.concatenate([[0], np.cumsum(gain[order])])) / total
-    cost = (levels.slm_cost.sum() + np.concatenate([[0.0], np.cumsum(levels.llm_cost[order])])) / total
-    corners = [0, int((gain > 0).sum()), int((gain >= 0).sum()), len(levels)]
-    keep = np.unique(np.concatenate([corners, np.linspace(0, len(levels), points).astype(int)]))
-    rate = np.arange(len(levels) + 1) / total
-    return pd.DataFrame({"deferral_rate": rate, "cost": cost, "accuracy": accuracy}).iloc[keep].reset_index(drop=True)

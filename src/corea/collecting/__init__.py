@@ -1,1 +1,1 @@
-"""The body of corea.collect: which tier answers which questions, what is kept, and the answers table."""
+"""Collect answers: plan the tiers, ask them, keep the answers, write the answers table."""

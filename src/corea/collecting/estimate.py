@@ -1,4 +1,4 @@
-"""llm.dry_run=true: what the calls would cost, before the first one is made."""
+"""llm.dry_run=true: estimate the cost of the calls without making any."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corea.collecting.answer_store import Store
 from corea.collecting.plan import Tier, held_out_questions, question_key
-from corea.collecting.store import Store
 from corea.config import CollectConfig
 from corea.prices import cost_usd
 from corea.tasks.prompts import build_messages
 
 BYTES_A_TOKEN = 4.0
-"""Of English text, about; an answer that is kept already gives the true ratio."""
+"""Bytes per token of English text, roughly; stored answers give the true number."""
 SHARE_OF_MOST = 0.25
-"""Of max_tokens that an answer takes, where none is kept that says more."""
+"""Share of max_tokens that an answer takes, if no stored answer tells more."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Estimate:
-    """Of the calls of one tier that are still to be made."""
+    """Estimate of the calls of one tier that remain to be made."""
 
     calls: int
     kept: int
-    """Answers that are there already."""
+    """Stored answers."""
     prompt_tokens: float
-    """Of one call, expected."""
+    """Expected, per call."""
     completion_tokens: float
     expected_usd: float | None
     most_usd: float | None
-    """Every answer as long as max_tokens allows; None: prices are unknown."""
+    """Cost if every answer takes max_tokens; None: prices are unknown."""
     measured: bool
-    """From the answers that are kept; otherwise from the rules of thumb above."""
+    """True if estimated from stored answers, False if from the rules of thumb above."""
 
 
 def estimate(tier: Tier, cfg: CollectConfig, folder: Path) -> Estimate:
-    """Of `tier` on the questions of `cfg`, less what `folder` holds; nothing is written."""
+    """Estimate for `tier` on the questions of `cfg` without those stored in `folder`; nothing is written."""
     questions = held_out_questions(cfg.data)
     store = Store(folder, tier) if Store.path_of(folder, tier).exists() else None
     try:

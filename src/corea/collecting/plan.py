@@ -1,9 +1,10 @@
-"""What is to be answered and by whom, from the configuration (and, with run=..., from that of the run)."""
+"""The questions and the tiers that answer them, from the configuration and, with run=..., that of the run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -24,13 +25,16 @@ from corea.config import (
     ModelConfig,
     PriceConfig,
 )
+from corea.config.deprecated import first_target
 from corea.config.messages import one_line
-from corea.config.model import revision_of
-from corea.engines.build import chosen
+from corea.config.model_schema import revision_of
+from corea.engines.build import resolve_engine
 from corea.errors import UserError
-from corea.tasks.mixes import family_questions
+from corea.tasks.held_out import family_questions
 from corea.tasks.prompts import get_prompt, prompt_hash
 from corea.types import Question
+
+log = logging.getLogger(__name__)
 
 CALIBRATION, TEST = SPLITS = ("calibration", "test")
 
@@ -42,11 +46,11 @@ class Tier:
     tier: int
     """0 = SLM, 1.. = larger."""
     label: str
-    """Of its files: "slm", "slm_before", "llm", "larger-NAME"."""
+    """Name of its files: "slm", "slm_before", "llm", "larger-NAME"."""
     name: str
-    """Of the model, in the answers table."""
+    """Name of the model in the answers table."""
     path: str
-    """Hub id, local folder, "package:NAME", or a server's name of the model."""
+    """Hub id, local folder, "package:NAME", or the model name of a server."""
     engine: EngineConfig
     revision: str | None
     dtype: str
@@ -55,7 +59,7 @@ class Tier:
     """Variables of the chat template."""
     temperature: float
     max_prompt_tokens: int | None
-    """A longer prompt is an error; None: whatever the model takes."""
+    """Longest prompt; None: the limit of the model."""
     max_tokens: int
     samples: int
     seed: int
@@ -63,17 +67,17 @@ class Tier:
     budget_usd: float | None = None
     """Most dollars that its calls may cost; None: no limit."""
     expects_confidence: bool
-    """Whether a completion without a confidence lacks something."""
+    """True if a completion without a confidence is incomplete."""
     signals: tuple[str, ...] = ()
-    """Confidence signals to collect, of SIGNALS; the last tier needs none, and one between none that is fitted."""
+    """Confidence signals to collect, of SIGNALS. The last tier needs none; a tier between has no fitted ones."""
 
     @property
     def percent(self) -> bool:
-        """The prompt asks for a confidence in percent."""
+        """True if the prompt asks for a confidence in percent."""
         return get_prompt(self.prompt).percent
 
     def identity(self) -> dict[str, Any]:
-        """Everything that its answers depend on; prices, graders and batch sizes are not among it."""
+        """Everything that its answers depend on, so not prices, graders and batch sizes."""
         served = self.engine.identity()
         identity = {
             "model": self.path if served else fingerprint(self.path),
@@ -81,18 +85,19 @@ class Tier:
             **({"template": self.template} if self.template else {}),
             "revision": self.revision,
             "dtype": self.dtype,
-            "engine": self.engine._target_,
+            "engine": first_target(self.engine._target_),  # answers of earlier releases stay valid
+            **({"engine_params": params} if (params := getattr(self.engine, "params", None)) else {}),
             "prompt": prompt_hash(self.prompt),
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
-        taken = sorted(set(self.signals) & {"expected", "avg_prob", "probe"})  # while the model answers
+        taken = sorted(set(self.signals) & {"expected", "avg_prob", "probe"})  # recorded while the model answers
         return {**identity, "signals": taken} if taken else identity
 
 
 def fingerprint(path: str) -> str:
-    """A local model's SHA-256 over its configuration, tokenizer and weights, or a file's; any other path as it is."""
+    """A local model's SHA-256 over its configuration, tokenizer and weights, or a file's; any other path unchanged."""
     from corea.engines.loading import model_location
 
     if Path(path).is_file():
@@ -115,7 +120,7 @@ def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def question_key(question: Question) -> str:
-    """Changes with the id and the text of a question: an answer is kept for these alone."""
+    """Key of a question in the store; changes with its id and its text."""
     return hashlib.sha256(json.dumps([question.id, question.text]).encode()).hexdigest()[:16]
 
 
@@ -129,7 +134,7 @@ def held_out_questions(data: DataConfig) -> list[Question]:
 
 
 def tiers_of(cfg: CollectConfig) -> list[Tier]:
-    """With a run the SLM before RL; SLM, LLM and larger ones, in the order in which they answer."""
+    """Tiers in the order in which they answer: with a run, the SLM before RL; the SLM; the LLM; larger ones."""
     small = _small(cfg)
     behind = {"llm": cfg.llm, **{f"larger-{name}": llm for name, llm in cfg.larger.items()}}
     large = [_large(cfg, llm, label, 1 + n, last=n == len(cfg.larger)) for n, (label, llm) in enumerate(behind.items())]
@@ -141,65 +146,84 @@ def tiers_of(cfg: CollectConfig) -> list[Tier]:
 
 def _small(cfg: CollectConfig) -> Tier:
     model = cfg.model
-    return Tier(
+    return _tier(
+        cfg,
+        model,
+        model.path,
+        cfg.engine,
         tier=0,
         label="slm",
-        name=model.name,
-        path=model.path,
-        engine=chosen(cfg.engine),
-        revision=revision_of(model.path, model.revision),
-        dtype=model.dtype,
-        prompt=model.prompt,
-        template=model.template,
         temperature=cfg.temperature,
         max_prompt_tokens=model.max_prompt_tokens,
-        max_tokens=model.max_tokens,
         samples=cfg.samples,
-        seed=cfg.seed,
-        price=model.price,
         expects_confidence=get_prompt(model.prompt).expects_confidence,
         signals=tuple(cfg.signals),
     )
 
 
 def _large(cfg: CollectConfig, llm: LLMConfig, label: str, tier: int, last: bool) -> Tier:
-    """A larger tier. One that others follow may state confidences; those that its engine cannot give are left out."""
-    able = {"verbalized"} | ({"expected", "avg_prob"} if isinstance(chosen(llm.engine), HFEngineConfig) else set())
+    """A larger tier. If it is not the last, it has the signals that its engine can give."""
+    able = {"verbalized"} | (
+        {"expected", "avg_prob"} if isinstance(resolve_engine(llm.engine), HFEngineConfig) else set()
+    )
     able |= {"vote"} if llm.temperature and cfg.samples > 1 else set()
-    return Tier(
+    return _tier(
+        cfg,
+        llm,
+        llm.model,
+        llm.engine,
         tier=tier,
         label=label,
-        name=llm.name,
-        path=llm.model,
-        engine=chosen(llm.engine),
-        revision=revision_of(llm.model, llm.revision),
-        dtype=llm.dtype,
-        prompt=llm.prompt,
-        template=llm.template,
         temperature=llm.temperature,
         max_prompt_tokens=None,
-        max_tokens=llm.max_tokens,
         samples=cfg.samples if llm.temperature else 1,
-        seed=cfg.seed,
-        price=llm.price,
         budget_usd=llm.budget_usd,
         expects_confidence=not last and get_prompt(llm.prompt).expects_confidence,
         signals=() if last else tuple(s for s in cfg.signals if s in able),
     )
 
 
+def _tier(cfg: CollectConfig, model: ModelConfig | LLMConfig, path: str, engine: EngineConfig, **more: Any) -> Tier:
+    """Build a tier; `more` holds what differs between small and large models."""
+    return Tier(
+        name=model.name,
+        path=path,
+        engine=resolve_engine(engine),
+        revision=revision_of(path, model.revision),
+        dtype=model.dtype,
+        prompt=model.prompt,
+        template=model.template,
+        max_tokens=model.max_tokens,
+        price=model.price,
+        seed=cfg.seed,
+        **more,
+    )
+
+
 def trained_model(run: Path) -> str:
-    """The folder of the model that a run has trained.
+    """Folder of the model that a run has trained.
 
     Raises:
-        UserError: the run has left none.
+        UserError: the run has no trained model.
     """
     folder = run / "model"
     if not (folder / "config.json").exists():
         kept = (run / "checkpoints").is_dir() and any((run / "checkpoints").iterdir())
         reason = "it has checkpoints; start the training again to finish it" if kept else "nothing was trained there"
         raise UserError(f"run={run}: no model/ in this run folder ({reason})")
+    if (origin := model_origin(run)) is not None:
+        log.info("%s: %s", folder, origin)
     return str(folder)
+
+
+def model_origin(run: Path) -> str | None:
+    """Which checkpoint model/ of a run is, in words; None if its provenance.json does not say."""
+    try:
+        record = json.loads((run / "provenance.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    best = f", the best by {record['best_by']} ({record['value']:.4f})" if "best_by" in record else ", the last"
+    return f"weights after step {record['step']}{best}"
 
 
 def with_run_defaults(cfg: CollectConfig, overrides: Sequence[str]) -> CollectConfig:

@@ -1,23 +1,24 @@
 """Dataclass schemas and validation of every configuration group. Imports no torch."""
 
-from corea.config.cascade import CascadeConfig
-from corea.config.data import DataConfig, FamilyConfig, SourceConfig
-from corea.config.engine import (
+from corea.config.cascade_schema import CascadeConfig
+from corea.config.data_schema import DataConfig, FamilyConfig, SourceConfig
+from corea.config.engine_schema import (
     AutoEngineConfig,
     EngineConfig,
     HFEngineConfig,
     OpenAIEngineConfig,
+    OwnEngineConfig,
     RecordedEngineConfig,
     ReplayEngineConfig,
     VLLMEngineConfig,
     VLLMServerEngineConfig,
 )
-from corea.config.logger import LoggerConfig, NoLoggerConfig, WandbConfig
-from corea.config.model import ArchitectureConfig, LLMConfig, ModelConfig
-from corea.config.price import PriceConfig
-from corea.config.reward import RewardConfig
+from corea.config.logger_schema import LoggerConfig, NoLoggerConfig, WandbConfig
+from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
+from corea.config.price_schema import PriceConfig
+from corea.config.reward_schema import RewardConfig
 from corea.config.roots import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
-from corea.config.trainer import LoraConfig, LossConfig, OptimizerConfig, SupervisedConfig, TrainerConfig
+from corea.config.trainer_schema import LoraConfig, LossConfig, OptimizerConfig, SupervisedConfig, TrainerConfig
 
 __all__ = [
     "ArchitectureConfig",
@@ -37,6 +38,7 @@ __all__ = [
     "NoLoggerConfig",
     "OpenAIEngineConfig",
     "OptimizerConfig",
+    "OwnEngineConfig",
     "PriceConfig",
     "RecordedEngineConfig",
     "ReplayEngineConfig",

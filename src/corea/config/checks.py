@@ -1,17 +1,82 @@
-"""Range checks for configuration values, with messages a user can act on."""
+"""Checks of configuration values, declared beside each field and used by every schema.
+
+`checked(0.2, above(0))` declares a field, its default and what it may hold; `check(self, "trainer.loss")` in
+`__post_init__` applies the declarations. The configuration reference (corea.config.reference) prints the same ones.
+"""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
-from dataclasses import field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """The values that a field may hold."""
+
+    words: str
+    """What is allowed, as messages and the reference say it."""
+    accepts: Callable[[Any], bool]
+    options: tuple[str, ...] = ()
+    """All allowed names, where the value is one of a list."""
+
+    def hint(self, value: Any) -> str:
+        """The closest allowed name, or nothing."""
+        close = difflib.get_close_matches(str(value), self.options, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+
+def one_of(*options: str) -> Allowed:
+    """One of a list of names."""
+    return Allowed(", ".join(options), lambda value: value in options, options)
+
+
+def at_least(low: float) -> Allowed:
+    """Finite and >= `low`."""
+    return Allowed(f"a number >= {low:g}", lambda value: low <= value < math.inf)
+
+
+def above(low: float) -> Allowed:
+    """Finite and > `low`."""
+    return Allowed(f"a number > {low:g}", lambda value: low < value < math.inf)
+
+
+def within(low: float, high: float) -> Allowed:
+    """In [low, high]."""
+    return Allowed(f"a number in [{low:g}, {high:g}]", lambda value: low <= value <= high)
+
+
+def checked(
+    default: Any = MISSING, allowed: Allowed | None = None, *, factory: Any = MISSING, each: bool = False
+) -> Any:
+    """A dataclass field whose value `check` tests; None passes. With `each`, the elements of a list are tested."""
+    return field(default=default, default_factory=factory, metadata={"allowed": allowed, "each": each})
+
+
 def existing(default: Any = None) -> Any:
-    """A dataclass field of a root schema whose value, where given, must be an existing file or folder."""
+    """A field of a root schema whose value, where given, must be an existing file or folder."""
     return field(default=default, metadata={"exists": True})
+
+
+def check(config: Any, path: str) -> None:
+    """Test every field of the dataclass `config` that `checked` declares; `path` is its key in a configuration.
+
+    Raises:
+        ValueError: "path.name=value: allowed is ...".
+    """
+    for spec in fields(config):
+        allowed: Allowed | None = spec.metadata.get("allowed")
+        value = getattr(config, spec.name)
+        if allowed is None or value is None:
+            continue
+        for item in value if spec.metadata["each"] else [value]:
+            key = f"{path}.{spec.name}" if path else spec.name
+            require(allowed.accepts(item), key, item, allowed.words + allowed.hint(item))
 
 
 def require(ok: bool, key: str, value: Any, allowed: str) -> None:
@@ -20,24 +85,28 @@ def require(ok: bool, key: str, value: Any, allowed: str) -> None:
         raise ValueError(f"{key}={value}: allowed is {allowed}")
 
 
-def one_of(key: str, value: Any, options: Iterable[str]) -> None:
-    """`value` is one of `options`."""
-    options = list(options)
-    close = difflib.get_close_matches(str(value), options, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    require(value in options, key, value, ", ".join(options) + hint)
+def require_keys(key: str, given: Mapping[str, Any], allowed: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError unless every key of `given` is one of `allowed`; the message says "`what` for ..."."""
+    unknown = sorted(given.keys() - allowed.keys())
+    require(not unknown, key, unknown, f"{what} for " + ", ".join(allowed))
 
 
-def at_least(key: str, value: float | None, low: float) -> None:
-    """`value` is None or finite and >= `low`."""
-    require(value is None or low <= value < math.inf, key, value, f"a number >= {low:g}")
+_describing: ContextVar[bool] = ContextVar("describing", default=False)
 
 
-def above(key: str, value: float | None, low: float) -> None:
-    """`value` is None or finite and > `low`."""
-    require(value is None or low < value < math.inf, key, value, f"a number > {low:g}")
+@contextmanager
+def describing() -> Iterator[None]:
+    """Inside, the default of a `nested` field is its class, so that OmegaConf describes schemas without building any.
+
+    OmegaConf calls default factories when it describes a dataclass, and accepts the class in place of an instance.
+    """
+    token = _describing.set(True)
+    try:
+        yield
+    finally:
+        _describing.reset(token)
 
 
-def within(key: str, value: float | None, low: float, high: float) -> None:
-    """`value` is None or lies in [low, high]."""
-    require(value is None or low <= value <= high, key, value, f"a number in [{low:g}, {high:g}]")
+def nested(schema: type) -> Any:
+    """A dataclass field that holds another schema with its defaults."""
+    return field(default_factory=lambda: schema if _describing.get() else schema())

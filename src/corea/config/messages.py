@@ -1,12 +1,15 @@
-"""Turns the errors of Hydra and OmegaConf into one line: what, where, what is allowed."""
+"""Turns errors into one line for the user: what, where, what is allowed."""
 
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
 from collections.abc import Iterable
 from typing import Any
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import (
@@ -18,6 +21,21 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from corea.errors import UserError
+
+TRAINING_EXTRAS = ("torch", "transformers", "deepspeed", "datasets", "safetensors", "tokenizers", "peft")
+PLUGINS = {
+    "hydra/launcher=joblib": "hydra-joblib-launcher",
+    "hydra/launcher=submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher=submitit_slurm": "hydra-submitit-launcher",
+    "hydra/launcher=ray": "hydra-ray-launcher",
+    "hydra/launcher=ray_aws": "hydra-ray-launcher",
+    "hydra/launcher=rq": "hydra-rq-launcher",
+    "hydra/sweeper=optuna": "hydra-optuna-sweeper",
+    "hydra/sweeper=ax": "hydra-ax-sweeper",
+    "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
+}
+"""Choices that packages add to Hydra -> the package."""
 KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}
 
 
@@ -30,6 +48,35 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 def one_line(text: str) -> str:
     """All the words of `text` on one line."""
     return " ".join(text.split())
+
+
+def user_line(name: str, error: Exception, overrides: Iterable[str]) -> str | None:
+    """One line for a user error of the command `name`; None for a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException):
+        return hydra_line(error, overrides)
+    if isinstance(error, OmegaConfBaseException):
+        return omegaconf_line(error)
+    if isinstance(error, yaml.YAMLError):
+        return f"not valid YAML: {error}"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in TRAINING_EXTRAS:
+        return f"{name} needs the training extras: pip install 'corea[train]' ({error.name} is not installed)"
+    if isinstance(error, OSError):
+        return _os_line(error)
+    return None
+
+
+def _os_line(error: OSError) -> str | None:
+    """A missing or forbidden file, or a full disk; None for any other operating-system error."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    file = error.filename
+    if error.errno in full:
+        where = f" while writing {file}" if file else ""
+        return f"no space left on the disk{where}; what was there before still stands"
+    if file is not None and error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EROFS):
+        return f"{file}: {os.strerror(error.errno).lower()}"
+    return None
 
 
 def hydra_line(error: HydraException, overrides: Iterable[str] = ()) -> str:
@@ -98,6 +145,8 @@ def _choice_line(error: MissingConfigException, overrides: Iterable[str]) -> str
     group, _, choice = name.rpartition("/")
     if not group or error.options is None:
         return _before_search_path(one_line(str(error)))
+    if f"{group}={choice}" in PLUGINS:
+        return f"{group}={choice}: its plugin is not installed; pip install {PLUGINS[f'{group}={choice}']}"
     written = next((o for o in overrides if re.match(rf"\+?{re.escape(group)}(@\S+)?={re.escape(choice)}$", o)), None)
     options = list(error.options)
     where = written or f"{group}={choice}"
@@ -113,7 +162,7 @@ def _key_line(error: OmegaConfBaseException, key: str, override: str | None) -> 
 
 
 def unknown_key(path: str, leaf: str, keys: Iterable[str], written: str | None = None) -> str:
-    """`path` ("" is the root) holds `keys`, and `leaf` is none of them."""
+    """The line about a key `leaf` that is not among the `keys` of `path` ("" is the root)."""
     allowed = sorted(k for k in keys if not k.startswith("_") and k != "hydra")
     where = written or (f"{path}.{leaf}" if path else leaf)
     holder = f"the keys of {path}" if path else "the keys"

@@ -1,4 +1,4 @@
-"""One root schema a verb. Every group is typed, so a wrong key or type fails while the configuration is composed."""
+"""One root schema per verb. Every group is typed, so a wrong key or type fails while the configuration is composed."""
 
 from __future__ import annotations
 
@@ -8,38 +8,17 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.cascade import CascadeConfig
-from corea.config.checks import at_least, existing, one_of, require
-from corea.config.data import DataConfig
-from corea.config.engine import EngineConfig, ReplayEngineConfig
-from corea.config.logger import LoggerConfig
-from corea.config.model import ArchitectureConfig, LLMConfig, ModelConfig
-from corea.config.reward import RewardConfig
-from corea.config.trainer import SupervisedConfig, TrainerConfig
+from corea.config.answer_columns import ANSWER_COLUMNS
+from corea.config.cascade_schema import CascadeConfig
+from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require
+from corea.config.data_schema import DataConfig
+from corea.config.engine_schema import EngineConfig, ReplayEngineConfig
+from corea.config.logger_schema import LoggerConfig
+from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
+from corea.config.reward_schema import RewardConfig
+from corea.config.trainer_schema import SupervisedConfig, TrainerConfig
+from corea.config.wide_schema import WideTierConfig
 
-ANSWER_COLUMNS = [
-    "dataset",
-    "split",
-    "question_id",
-    "tier",
-    "model",
-    "sample",
-    "text",
-    "answer",
-    "correct",
-    "status",
-    "confidence",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "retry_prompt_tokens",
-    "retry_completion_tokens",
-    "latency_s",
-    "cost_usd",
-    "question",
-    "gold",
-]
-"""Columns of the answers table."""
 SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
 AUDITORS = ("math", "numeric", "choice", "exact")
 TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps", "steps_unsure", "solution")
@@ -49,16 +28,23 @@ TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps", "steps_unsure"
 class TrainConfig:
     """python -m corea.train"""
 
-    seed: int = 0
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    seed: int = checked(0, at_least(0))
+    """Seed of the training questions and of sampling."""
+    model: ModelConfig = nested(ModelConfig)
+    """The model that is trained."""
+    data: DataConfig = nested(DataConfig)
+    """The questions."""
+    reward: RewardConfig = nested(RewardConfig)
+    """The reward."""
+    trainer: TrainerConfig = nested(TrainerConfig)
+    """The RL loop."""
+    engine: EngineConfig = nested(EngineConfig)
+    """Engine that samples the rollouts."""
+    logger: LoggerConfig = nested(LoggerConfig)
+    """Where results go besides the run folder."""
 
     def __post_init__(self) -> None:
-        at_least("seed", self.seed, 0)
+        check(self, "")
         require(bool(self.data.train), "data.train", self.data.train, "at least one family to train on")
 
 
@@ -67,19 +53,24 @@ class SftConfig:
     """python -m corea.sft"""
 
     seed: int = 0
-    model: ModelConfig = field(default_factory=ModelConfig)
+    """Seed of the examples."""
+    model: ModelConfig = nested(ModelConfig)
+    """The model that is trained."""
     architecture: Optional[ArchitectureConfig] = None
-    """Train this architecture from scratch instead of loading model.path."""
-    data: DataConfig = field(default_factory=DataConfig)
-    teacher: str = "direct_unsure"
-    """Reference completions: direct_unsure, direct_two_sided, written_steps, steps_unsure, solution (a data set's)."""
+    """Architecture of a model that is trained from scratch; null: load model.path."""
+    data: DataConfig = nested(DataConfig)
+    """The questions."""
+    teacher: str = checked("direct_unsure", one_of(*TEACHERS))
+    """How reference completions are written; solution takes those of a data set."""
     pairs: Optional[str] = existing()
     """JSONL or Parquet with prompt and completion columns; replaces `data` and `teacher`."""
-    sft: SupervisedConfig = field(default_factory=SupervisedConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    sft: SupervisedConfig = nested(SupervisedConfig)
+    """Supervised training."""
+    logger: LoggerConfig = nested(LoggerConfig)
+    """Where results go besides the run folder."""
 
     def __post_init__(self) -> None:
-        one_of("teacher", self.teacher, TEACHERS)
+        check(self, "")
 
 
 @dataclass
@@ -87,46 +78,47 @@ class CollectConfig:
     """python -m corea.collect"""
 
     seed: int = 0
+    """Seed of sampling."""
     run: Optional[str] = existing()
     """Run folder of corea.train: its model before and after RL answers; `model` and `data` default to those of the run.
-    None: model.path alone, or engine=replay."""
+    null: model.path alone, or engine=replay."""
     before: bool = True
     """Also answer with the model before RL, into answers_before.parquet."""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
-    llm: LLMConfig = field(default_factory=LLMConfig)
+    model: ModelConfig = nested(ModelConfig)
+    """The small model."""
+    data: DataConfig = nested(DataConfig)
+    """The questions."""
+    engine: EngineConfig = nested(EngineConfig)
+    """Engine of the small model."""
+    llm: LLMConfig = nested(LLMConfig)
+    """The large model."""
     larger: dict[str, LLMConfig] = field(default_factory=dict)
-    """Further tiers behind `llm`, in this order, each any choice of llm under a name of yours: +llm@larger.big=openai
+    """Further tiers behind `llm`, in this order, each any choice of llm under a name: +llm@larger.big=openai
     larger.big.model=..."""
-    samples: int = 1
+    samples: int = checked(1, at_least(1))
     """Completions per question and tier; a tier with temperature 0 gives one."""
-    temperature: float = 0.0
-    """Of the SLM."""
-    signals: list[str] = field(default_factory=lambda: ["verbalized"])
-    """Confidence signals of the SLM: verbalized, expected, avg_prob, vote (needs samples > 1), probe, router. A tier
-    with others behind it gives the first four where its engine can."""
-    chunk: int = 256
+    temperature: float = checked(0.0, at_least(0))
+    """Sampling temperature of the small model."""
+    signals: list[str] = checked(factory=lambda: ["verbalized"], allowed=one_of(*SIGNALS), each=True)
+    """Confidence signals of the small model; vote needs samples > 1. A larger tier that defers to another one gets the
+    first four, if its engine supports them."""
+    chunk: int = checked(256, at_least(1))
     """Questions answered between two saves."""
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    logger: LoggerConfig = nested(LoggerConfig)
+    """Where results go besides the run folder."""
 
     def __post_init__(self) -> None:
-        at_least("samples", self.samples, 1)
-        at_least("temperature", self.temperature, 0)
-        at_least("chunk", self.chunk, 1)
+        check(self, "")
         replayed = isinstance(self.engine, ReplayEngineConfig)
         require(not (self.run and replayed), "run", self.run, "nothing with engine=replay, which runs no model")
-        greedy = self.samples > 1 and self.temperature == 0
-        for signal in self.signals:
-            one_of("signals", signal, SIGNALS)
-        require(
-            not replayed or self.signals == ["verbalized"], "signals", self.signals, "[verbalized] with engine=replay"
-        )
+        computed = replayed and self.signals != ["verbalized"]
+        require(not computed, "signals", self.signals, "[verbalized] with engine=replay")
         single = "vote" in self.signals and self.samples == 1
         require(not single, "signals", self.signals, "vote with samples=2 or more, e.g. samples=8, and a temperature")
         for name in self.larger:
             plain = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
-            require(plain, "larger", name, "names of letters, digits, _ and -: files are called after them")
+            require(plain, "larger", name, "names of letters, digits, _ and -: files are named after them")
+        greedy = self.samples > 1 and self.temperature == 0
         require(not greedy, "samples", self.samples, "1 with temperature=0: greedy answers are all the same")
 
 
@@ -137,28 +129,36 @@ class EvaluateConfig:
     answers: str = existing(MISSING)
     """Answers table: Parquet, JSONL, CSV, or a Hugging Face data set folder (saved to disk, or copied from the hub)."""
     columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
-    """Where the table holds what, e.g. columns={correct:is_right}; a further signal is +columns.confidence_NAME=p."""
+    """Column of corea -> column of the table, e.g. columns={correct:is_right}; a part of a nested column is named by
+    dots, e.g. columns.text=response.0.text; a further signal is +columns.confidence_NAME=p."""
+    tiers: list[WideTierConfig] = field(default_factory=list)
+    """Wide table with one row per question: the columns of each tier, smallest model first, e.g.
+    tiers=[{name: small, correct: small_right, confidence: small_prob, cost_usd: small_cost}, {name: large, ...}].
+    Empty: one row per question and tier."""
+    confidence_scale: float = checked(1.0, above(0))
+    """Confidence that means certain: 1, or 100 for percentages."""
     before: Optional[str] = existing()
-    """Answers table of the model before RL; None: `answers_before.parquet` beside `answers`, where there is one."""
+    """Answers table of the model before RL; null: `answers_before.parquet` beside `answers`, if there is one."""
     metrics: Optional[str] = existing()
-    """metrics.jsonl for the training curves; None: the one beside `answers`, where there is one."""
+    """metrics.jsonl for the training curves; null: the one beside `answers`, if there is one."""
     out: Optional[str] = None
-    """Folder for the results; None: the folder of `answers`."""
-    audit: Optional[str] = None
-    """Regrade the recorded answers with this grader (math, numeric, choice, exact) and report where it disagrees; needs
-    the columns gold and text or answer."""
-    verdicts: str = "recorded"
-    """Verdicts that all other figures rest on: recorded, or with `audit` regraded."""
+    """Folder for the results; null: the folder of `answers`."""
+    audit: Optional[str] = checked(None, one_of(*AUDITORS))
+    """Regrade the recorded answers with this grader and report where it disagrees; needs the columns gold and text or
+    answer."""
+    verdicts: str = checked("recorded", one_of("recorded", "regraded"))
+    """Verdicts that all other figures use; regraded needs `audit`."""
     plots: bool = True
     """Draw plots/*.png and *.svg."""
     report: bool = True
     """Write report.html."""
-    cascade: CascadeConfig = field(default_factory=CascadeConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    cascade: CascadeConfig = nested(CascadeConfig)
+    """Signal, threshold rule and intervals."""
+    logger: LoggerConfig = nested(LoggerConfig)
+    """Where results go besides the folder."""
 
     def __post_init__(self) -> None:
-        if self.audit is not None:
-            one_of("audit", self.audit, AUDITORS)
-        one_of("verdicts", self.verdicts, ("recorded", "regraded"))
+        check(self, "")
+        require(len(self.tiers) != 1, "tiers", [t.name for t in self.tiers], "none, or two tiers and more")
         given = self.verdicts == "recorded" or self.audit is not None
         require(given, "verdicts", self.verdicts, "recorded, or regraded together with audit=math (or another grader)")

@@ -1,1 +1,5 @@
-"""Whatever answers prompts: a local transformers model, recorded answers. Each is a corea.types.Engine."""
+"""Engines: whatever answers prompts. corea.types.Engine is the contract of all, TrainingEngine that of training."""
+
+from corea.engines.protocols import PaidEngine, TrainingEngine, TrainingEngineFactory
+
+__all__ = ["PaidEngine", "TrainingEngine", "TrainingEngineFactory"]

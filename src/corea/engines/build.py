@@ -1,4 +1,4 @@
-"""Engines from their configuration: `_target_` picks the class."""
+"""Builds engines from their configuration: `_target_` names the class."""
 
 from __future__ import annotations
 
@@ -9,32 +9,40 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class
-
-from corea.config.engine import AutoEngineConfig, EngineConfig, HFEngineConfig, VLLMEngineConfig
-from corea.config.model import ModelConfig
-from corea.config.price import PriceConfig
+from corea.config.engine_schema import (
+    AutoEngineConfig,
+    EngineConfig,
+    HFEngineConfig,
+    OwnEngineConfig,
+    VLLMEngineConfig,
+)
+from corea.config.model_schema import ModelConfig
+from corea.config.price_schema import PriceConfig
+from corea.engines.protocols import TrainingEngine, TrainingEngineFactory
 from corea.errors import UserError
 from corea.types import Engine
+from corea.user_code import load_function
 
 log = logging.getLogger(__name__)
 
 
-def chosen(cfg: EngineConfig) -> EngineConfig:
-    """engine=auto as what it stands for on this machine, said in a line of the log; any other as it is."""
+def resolve_engine(cfg: EngineConfig) -> EngineConfig:
+    """Resolve engine=auto for this machine and log the choice; return others unchanged."""
     if not isinstance(cfg, AutoEngineConfig):
         return cfg
     import torch
 
     installed, gpu = importlib.util.find_spec("vllm") is not None, torch.cuda.is_available()
-    found: EngineConfig = VLLMEngineConfig() if installed and gpu else HFEngineConfig()
+    resolved: EngineConfig = VLLMEngineConfig() if installed and gpu else HFEngineConfig()
     reason = f"vLLM is {'' if installed else 'not '}installed, there is {'a' if gpu else 'no'} GPU"
-    log.info("engine=auto: %s (%s)", found.name, reason)
-    return found
+    log.info("engine=auto: %s (%s)", resolved.name, reason)
+    return resolved
 
 
 def engine_options(cfg: EngineConfig) -> dict[str, Any]:
-    """What the constructor of its class takes."""
+    """Keyword arguments of the engine's class: the fields of its schema, or the `params` of the user's own engine."""
+    if isinstance(cfg, OwnEngineConfig):
+        return dict(cfg.params)
     return {f.name: getattr(cfg, f.name) for f in fields(cfg) if f.name not in ("_target_", "name")}
 
 
@@ -49,26 +57,32 @@ def build_engine(
     budget_usd: float | None = None,
     ledger: Path | None = None,
 ) -> Engine:
-    """The engine that `cfg` names, on the model `model`. The last three are for engines that pay for their calls."""
-    cfg = chosen(cfg)
-    target = get_class(cfg._target_)
+    """The configured engine on the model named `model`. The last three are for engines that pay for their calls.
+
+    Raises:
+        UserError: `_target_` cannot be loaded, or the engine cannot be built.
+    """
+    cfg = resolve_engine(cfg)
+    target = load_function("engine._target_", cfg._target_)
     options = engine_options(cfg)
     if getattr(target, "paid", False):
         options |= {"price": price, "budget_usd": budget_usd, "ledger": ledger}
     return target(model=model, revision=revision, dtype=dtype, template=template, **options)
 
 
-def sampling_engine(cfg: EngineConfig, model_cfg: ModelConfig, model, tokenizer) -> Engine:
-    """The engine that `cfg` names, on the very module `model` that is trained.
+def build_training_engine(cfg: EngineConfig, model_cfg: ModelConfig, model, tokenizer) -> TrainingEngine:
+    """The configured engine on the module `model`, which is trained in this process.
 
     Raises:
-        UserError: the engine cannot sample from a model in this process.
+        UserError: `_target_` cannot be loaded, or the engine cannot sample from a model in training.
     """
-    cfg = chosen(cfg)
-    target = get_class(cfg._target_)
-    if not hasattr(target, "from_model"):
-        raise UserError(f"engine={cfg.name}: it cannot sample from the model that is being trained; take engine=hf")
-    return target.from_model(
+    cfg = resolve_engine(cfg)
+    target = load_function("engine._target_", cfg._target_)
+    if not isinstance(target, TrainingEngineFactory):
+        raise UserError(
+            f"engine={cfg.name}: it cannot sample from the model that is being trained (no from_model); take engine=hf"
+        )
+    engine = target.from_model(
         model,
         tokenizer,
         path=model_cfg.path,
@@ -77,3 +91,9 @@ def sampling_engine(cfg: EngineConfig, model_cfg: ModelConfig, model, tokenizer)
         template=model_cfg.template,
         **engine_options(cfg),
     )
+    if not isinstance(engine, TrainingEngine):
+        lacking = [
+            name for name in ("model_name", "generate", "close", "max_logprob_gap", "sync") if not hasattr(engine, name)
+        ]
+        raise UserError(f"engine._target_={cfg._target_}: an engine that trains needs {', '.join(lacking)}")
+    return engine

@@ -1,20 +1,27 @@
-"""Completions of engines that know the tokens: what was sampled, or why nothing was."""
+"""Build Completions from token ids."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from corea.engines.loading import begun_by
+from corea.engines.loading import template_prefix
 from corea.types import Completion
 
 
-def sampled(
+def build_completion(
     tokenizer, prompt: list[int], ids: list[int], logprobs: list[float], *, stopped: bool, **more: Any
 ) -> Completion:
-    """Completion of the tokens `ids` ([T], with the end-of-sequence token where `stopped`); `more` goes along."""
-    assert len(ids) == len(logprobs), "one log-probability a token is wanted"
+    """Completion of the sampled tokens.
+
+    Args:
+        prompt: token ids of the prompt.
+        ids: [T] including the end-of-sequence token if `stopped`.
+        logprobs: [T]
+        more: further fields of the Completion.
+    """
+    assert len(ids) == len(logprobs), "one log-probability per token is required"
     return Completion(
-        text=begun_by(tokenizer, prompt) + tokenizer.decode(ids[:-1] if stopped else ids),
+        text=template_prefix(tokenizer, prompt) + tokenizer.decode(ids[:-1] if stopped else ids),
         finish_reason="stop" if stopped else "length",
         prompt_tokens=len(prompt),
         completion_tokens=len(ids),
@@ -25,8 +32,8 @@ def sampled(
     )
 
 
-def too_long(prompt: list[int], context: int, model_name: str) -> Completion:
-    """Completion of a prompt that leaves no room in the model's context."""
+def prompt_too_long(prompt: list[int], context: int, model_name: str) -> Completion:
+    """Error completion for a prompt that fills the model's whole context."""
     return Completion(
         text="",
         finish_reason="error",

@@ -1,4 +1,4 @@
-"""Models and tokenizers by hub id, local folder or "package:NAME". Safetensors only, never remote code."""
+"""Load models and tokenizers by hub id, local folder or "package:NAME". Safetensors only, never remote code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from corea.config.model import revision_of
+from corea.config.model_schema import revision_of
 from corea.errors import UserError
 from corea.types import Message
 
@@ -21,22 +21,22 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 
 
 def pick_device(name: str | None) -> torch.device:
-    """The named device; None: cuda where there is one, else cpu."""
+    """The named device; None: cuda if available, else cpu."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """ "auto" is bfloat16 on a device that computes in it, else float32."""
+    """The named dtype; "auto" is bfloat16 on a GPU that supports it, else float32."""
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     return getattr(torch, name)
 
 
 def model_location(path: str) -> str:
-    """Local folder or hub id that `path` stands for.
+    """Resolve `path` to a local folder or hub id.
 
     Raises:
-        UserError: a packaged model or local folder that is not there.
+        UserError: the packaged model or local folder does not exist or is incomplete.
     """
     if path.startswith(PACKAGE):
         name = path.removeprefix(PACKAGE)
@@ -49,9 +49,11 @@ def model_location(path: str) -> str:
     if local.is_dir():
         if not (local / "config.json").exists():
             raise UserError(
-                f"model.path={path}: the folder holds no config.json (a Hugging Face model folder is wanted)"
+                f"model.path={path}: the folder holds no config.json; a Hugging Face model folder is required"
             )
-        if not any((local / name).exists() for name in TOKENIZER_FILES):  # transformers would make up an empty one
+        if not any(
+            (local / name).exists() for name in TOKENIZER_FILES
+        ):  # transformers would silently create an empty one
             raise UserError(f"model.path={path}: the folder holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
         return str(local)
     if path.startswith((".", "/", "~")) or path.count("/") > 1:
@@ -60,7 +62,7 @@ def model_location(path: str) -> str:
 
 
 def load_tokenizer(path: str):
-    """The tokenizer alone. Raises UserError where there is none."""
+    """The tokenizer of a model. Raises UserError if it cannot be loaded."""
     from transformers import AutoTokenizer
 
     try:
@@ -73,7 +75,7 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     """(model in eval mode, tokenizer).
 
     Raises:
-        UserError: nothing loadable is at `path`, or the hub cannot be reached.
+        UserError: there is no model at `path`, its weights are incomplete, or the hub cannot be reached.
     """
     from safetensors import SafetensorError
 
@@ -81,8 +83,8 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     target = pick_device(device)
     try:
         tokenizer, model, missing = _from_pretrained(where, pinned, pick_dtype(dtype, target))
-    except (OSError, ValueError, SafetensorError) as error:  # missing, gated, unreachable or broken
-        raise UserError(why_not(path, where, pinned, error)) from error
+    except (OSError, ValueError, SafetensorError) as error:  # missing, gated, unreachable or corrupt
+        raise UserError(load_error(path, where, pinned, error)) from error
     if missing:
         raise UserError(f"model.path={path}: {len(missing)} weights are missing, e.g. {min(missing)}")
     if tokenizer.pad_token_id is None:
@@ -90,8 +92,8 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
     return model.to(target).eval(), tokenizer
 
 
-def why_not(path: str, where: str, revision: str | None, error: Exception) -> str:
-    """In one line, why the model did not load, and how to get one of the hub."""
+def load_error(path: str, where: str, revision: str | None, error: Exception) -> str:
+    """One line: why the model did not load and, for a hub model, how to get a copy."""
     text = str(error).strip()
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     line = f"model.path={path}: cannot be loaded{offline}: {text.splitlines()[0] if text else type(error).__name__}"
@@ -101,21 +103,21 @@ def why_not(path: str, where: str, revision: str | None, error: Exception) -> st
     copy = f"with a copy made by `{get}`, model.path=DIR"
     if "gated" in text:
         return (
-            f"model.path={path}: wants its licence accepted: do so at https://huggingface.co/{path}, log in with "
+            f"model.path={path}: requires accepting its licence: do so at https://huggingface.co/{path}, log in with "
             f"`hf auth login`, and start again; or, {copy}"
         )
     return f"{line}; {copy}" if "connect" in text else line
 
 
 def _from_pretrained(where: str, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any, set[str]]:
-    """(tokenizer, model, names of the weights that the files lack and that are therefore random)."""
+    """(tokenizer, model, names of weights that are missing in the files and therefore random)."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    hub_logging.set_verbosity_error()  # what it warns of on the way to an error is in the error's own line
+    hub_logging.set_verbosity_error()  # the error line includes what it warns about
     bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # a bar for each load would break a run's plain log
+    logging.disable_progress_bar()  # progress bars would clutter the log of a run
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -134,17 +136,17 @@ def _from_pretrained(where: str, revision: str | None, dtype: torch.dtype) -> tu
 
 
 def eos_ids(model, tokenizer) -> frozenset[int]:
-    """Every token that ends a completion: the tokenizer's and all that the generation config names."""
+    """Tokens that end a completion: the tokenizer's and those of the generation config."""
     return _eos_set(model.generation_config, tokenizer)
 
 
 def eos_ids_of(where: str, revision: str | None, tokenizer) -> frozenset[int]:
-    """As `eos_ids`, of a model that something else has loaded."""
+    """As `eos_ids`, for a model that is not loaded in this process."""
     from transformers import GenerationConfig
 
     try:
         config = GenerationConfig.from_pretrained(where, revision=revision)
-    except OSError:  # it has none
+    except OSError:  # the model has no generation config
         config = None
     return _eos_set(config, tokenizer)
 
@@ -156,22 +158,29 @@ def _eos_set(config, tokenizer) -> frozenset[int]:
 
 
 def require_attention(model, name: str) -> None:
-    """Refuse recurrent and hybrid models: their state cannot be shared out and compacted like a key/value cache.
+    """Check that every layer is attention. The state of recurrent layers cannot be copied and compacted like a
+    key/value cache.
 
     Raises:
-        UserError: a layer of the model is not attention.
+        UserError: a layer is not attention.
     """
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
     if getattr(model, "_is_stateful", False) or kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
-        raise UserError(f"model {name}: engine=hf decodes models with attention layers alone; use another engine")
+        raise UserError(
+            f"model {name}: engine=hf supports only models whose layers are all attention; use another engine"
+        )
 
 
 def encode_prompt(
     tokenizer, messages: Sequence[Message], name: str, template: Mapping[str, Any] | None = None
 ) -> list[int]:
-    """Prompt ids by the tokenizer's chat template (`template` are variables of it), ready for the assistant's turn.
+    """Token ids of a conversation by the tokenizer's chat template, ending where the assistant's turn starts.
 
-    A template that knows no system message gets it as the first paragraph of the user's.
+    If the template rejects system messages, the system message becomes the first paragraph of the user's message.
+
+    Args:
+        name: name of the model, for messages.
+        template: variables of the chat template.
 
     Raises:
         UserError: the tokenizer has no chat template.
@@ -179,7 +188,7 @@ def encode_prompt(
     from jinja2 import TemplateError
 
     if tokenizer.chat_template is None:
-        raise UserError(f"model {name}: its tokenizer has no chat template; an instruct model is wanted")
+        raise UserError(f"model {name}: its tokenizer has no chat template; an instruct model is required")
 
     def render(conversation: list[Message]) -> list[int]:
         return tokenizer.apply_chat_template(
@@ -195,11 +204,11 @@ def encode_prompt(
         return render([merged, *messages[2:]])
 
 
-def begun_by(tokenizer, prompt: Sequence[int]) -> str:
-    """What a chat template has begun of the answer itself.
+def template_prefix(tokenizer, prompt: Sequence[int]) -> str:
+    """Start of the answer that the chat template puts at the end of the prompt.
 
-    It is "<think>" for a model that always thinks, or an empty pair of tags where thinking is switched off. It belongs
-    to the text that is parsed, not to the tokens that are sampled.
+    It is "<think>" for a model that always thinks, or an empty pair of tags if thinking is switched off. It is part of
+    the text that is parsed, but not of the sampled tokens.
     """
     found = THOUGHTS.search(tokenizer.decode(list(prompt[-16:])))
     return found[0] if found else ""

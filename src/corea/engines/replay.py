@@ -1,35 +1,39 @@
-"""ReplayEngine: answers that were recorded elsewhere, in the place of a model."""
+"""ReplayEngine: recorded answers instead of a model."""
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
+from corea.tabular import read_rows
 from corea.types import Completion, Message, Sampling
+
+NUMBERS = ("tier", "sample", "prompt_tokens", "cached_tokens", "completion_tokens", "latency_s")
+"""Columns of a recorded answer that hold numbers."""
 
 
 class ReplayEngine:
     """Engine on recorded completions (see corea.types.Engine).
 
-    A completion may bring its recorded verdict along: `extra["recorded"]` is a dict with any of answer, correct,
-    confidence, cost_usd. Where tokens were not recorded, `extra["tokens"]` is "unknown".
+    A completion may carry its recorded verdict: `extra["recorded"]` is a dict with any of answer, correct, confidence,
+    cost_usd. If tokens were not recorded, `extra["tokens"]` is "unknown".
     """
 
     def __init__(self, completions: Mapping[str, Sequence[Completion]], *, model_name: str, texts: Mapping[str, str]):
         """
         Args:
             completions: question id -> its samples in order.
-            texts: question text -> question id, for callers that know the text alone.
+            texts: question text -> question id, for callers that know only the text.
         """
         self.completions = completions
         self.texts = texts
         self.model_name = model_name
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""
 
     def generate(
         self,
@@ -37,14 +41,14 @@ class ReplayEngine:
         sampling: Sampling,
         progress: Callable[[int], None] | None = None,
     ) -> list[list[Completion]]:
-        """The recorded samples of each prompt's question, found by the text of its last message."""
+        """The recorded completions of each prompt, found by the text of its last message."""
         answers = [self.recorded(self.texts.get(p[-1]["content"]), sampling.n) for p in prompts]
         if progress is not None:
             progress(len(answers))
         return answers
 
     def recorded(self, question_id: str | None, n: int) -> list[Completion]:
-        """The first `n` samples of a question; completions with finish_reason "error" for those not recorded."""
+        """The first `n` completions of a question; finish_reason is "error" for those that were not recorded."""
         found = list(self.completions.get(question_id or "", ()))[:n]
         return found + [self._absent() for _ in range(n - len(found))]
 
@@ -60,24 +64,24 @@ class ReplayEngine:
 
 
 class RecordedFile(ReplayEngine):
-    """The answers of one tier from a table, by the question's text.
+    """The answers of one tier from a table, found by the question's text.
 
-    The table is an answers table of `corea.collect`, or any JSONL or Parquet file with `question` and `text` and, where
-    known, the other columns of an answers table.
+    The table is an answers table of `corea.collect`, or any JSONL or Parquet file with columns `question` and `text`
+    and, if known, the other columns of an answers table.
     """
 
     def __init__(self, model: str, *, tier: int | None = None, **_: Any):
-        """Read the file `model`; a revision, number format or template says nothing of a recording.
+        """Read the file `model`; revision, dtype and template are ignored.
 
         Raises:
-            UserError: the file is missing, or lacks a column.
+            UserError: the file is missing or lacks a column, or has no such tier.
         """
         rows = _read_rows(Path(model))
         tiers = {r["tier"] for r in rows if r.get("tier") is not None}
-        wanted = tier if tier is not None else max(tiers, default=None)
+        selected = tier if tier is not None else max(tiers, default=None)
         if tier is not None and tier not in tiers:
             raise UserError(f"llm.engine.tier={tier}: {model} holds the tiers {', '.join(map(str, sorted(tiers)))}")
-        chosen = [r for r in rows if not tiers or r.get("tier") == wanted]
+        chosen = [r for r in rows if not tiers or r.get("tier") == selected]
         chosen.sort(key=lambda r: r.get("sample") or 0)
         completions: dict[str, list[Completion]] = {}
         for r in chosen:
@@ -87,20 +91,27 @@ class RecordedFile(ReplayEngine):
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
-        raise UserError(f"llm.model={path}: no such file; llm=replay wants a JSONL or Parquet file of answers")
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            rows = pq.read_table(path).to_pylist()
-        else:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (ValueError, OSError) as error:
-        raise UserError(f"llm.model={path}: cannot be read ({' '.join(str(error).split())})") from error
+        raise UserError(f"llm.model={path}: no such file; llm=replay needs a JSONL or Parquet file of answers")
+    rows = read_rows(path)
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or row.get("question") is None or "text" not in row:
-            raise UserError(f"llm.model={path}, row {number}: columns question and text are wanted")
+        if row.get("question") is None or "text" not in row:
+            raise UserError(f"llm.model={path}, row {number}: columns question and text are required")
+        for column in ("question", "text", "finish_reason"):
+            if not isinstance(row.get(column), str | None):
+                raise UserError(f"llm.model={path}, row {number}: column {column} must hold text")
+        for column in NUMBERS:
+            row[column] = _number(row.get(column), f"llm.model={path}, row {number}: column {column}")
     return rows
+
+
+def _number(value: Any, where: str) -> float | None:
+    try:
+        number = None if value in (None, "") or value != value else float(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {str(value)[:40]!r} is not a number") from error
+    if number is not None and not 0 <= number < math.inf:
+        raise UserError(f"{where}: {number:g} is not a finite number >= 0")
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _recorded(row: dict[str, Any]) -> Completion:

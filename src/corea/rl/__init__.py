@@ -1,0 +1,1 @@
+"""Reinforcement learning: the loop (trainer), and its rooms rollout/, update/ and run/."""

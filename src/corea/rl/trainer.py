@@ -1,60 +1,69 @@
-"""The RL loop: batch = f(seed, step), rollouts, rewards, one or several updates, metrics, checkpoints.
+"""The RL loop. One step:
 
-The only place in this package that composes the others. Steps are counted from 1 in metrics.jsonl and checkpoints
-("step 50" is after the 50th update) and from 0 where a batch is drawn.
+    seed, step --> questions --> completions --> groups --> rows --> micro-batches --> gradient --> weights
+                 StepQuestions     engine      parse, grade,                loss,       Policy        |
+                                             reward, advantage          KL, clipping                  |
+                |------------ Sampler.sample() ------------|------------ Updater.update() ------------|
+                                     ^                                                                |
+                                     '----------------------- engine.sync() <-------------------------'
+
+    every N steps  Validation.run()    held-out questions -> metrics, the best checkpoint
+                   Checkpoints.save()  weights, optimizer, counts
+    every step     StepReporter        metrics.jsonl, logger, samples.parquet
+
+Only this module composes the others. Steps are counted from 1 in metrics.jsonl and checkpoints ("step 50" is after the
+50th update) and from 0 where a batch is sampled.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from transformers.utils import logging as transformers_logging
 
 from corea.config import TrainConfig
-from corea.engines.build import sampling_engine
+from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
-from corea.rl import distributed
-from corea.rl.alarms import Alarms
-from corea.rl.best import Best
-from corea.rl.checkpoint import Checkpoints
-from corea.rl.display import build_display
-from corea.rl.extra import load_extras
-from corea.rl.interrupt import StopRequest
-from corea.rl.panel import Panel, answers_of, panel_figures, write_panel
-from corea.rl.policy import Policy
-from corea.rl.reward import reward_warnings
-from corea.rl.sampler import Sampler
-from corea.rl.samples import samples_frame, write_broken, write_samples
-from corea.rl.schedule import learning_rate
-from corea.rl.stats import batch_metrics, columns, joined
-from corea.rl.sync import require_parity, trained_weights
-from corea.rl.update import Updater
-from corea.runtime import MetricsWriter, atomic_folder, atomic_write
+from corea.rl.rollout.extra_rewards import load_extras
+from corea.rl.rollout.reward import reward_warnings
+from corea.rl.rollout.sampler import Batch, Sampler
+from corea.rl.rollout.user_parts import check_user_parts
+from corea.rl.run import distributed
+from corea.rl.run.best_checkpoint import BestCheckpoint
+from corea.rl.run.checkpoint import Checkpoints
+from corea.rl.run.display import build_display
+from corea.rl.run.final_model import write_final_model
+from corea.rl.run.interrupt import StopRequest
+from corea.rl.run.phase_timer import PhaseTimer
+from corea.rl.run.step_metrics import batch_metrics, columns, joined
+from corea.rl.run.step_reporter import StepReporter
+from corea.rl.update.policy import Policy
+from corea.rl.update.schedule import learning_rate
+from corea.rl.update.updater import Updater
+from corea.rl.update.weight_sync import require_parity, trained_weights
+from corea.rl.validation import Validation
 from corea.tasks.splits import SplitReport
 from corea.types import Group
 
 log = logging.getLogger(__name__)
 
-PHASES = ("rollout", "grade", "logprobs", "update", "sync", "panel", "save")
 
-
-class _Stopped(Exception):
-    """A signal arrived while completions were drawn: the step is given up, nothing has changed."""
+class _StepAbandoned(Exception):
+    """A signal arrived while completions were sampled. The step is given up; nothing has changed."""
 
 
 class Trainer:
-    """One RL run in `run_dir`. `run` goes on where the folder's newest checkpoint stands."""
+    """One RL run in `run_dir`. `run` continues from the newest checkpoint in that folder."""
 
     def __init__(self, cfg: TrainConfig, run_dir: Path, logger: Logger):
+        check_user_parts(cfg)
         if cfg.trainer.threads:
             torch.set_num_threads(cfg.trainer.threads)
         torch.manual_seed(cfg.seed)
@@ -69,187 +78,162 @@ class Trainer:
             dtype=cfg.model.dtype,
             device=getattr(cfg.engine, "device", None),
         )
-        # vLLM wants to be set up before DeepSpeed.
-        self.engine = sampling_engine(cfg.engine, cfg.model, model, self.tokenizer)
+        # vLLM must be set up before DeepSpeed.
+        self.engine = build_training_engine(cfg.engine, cfg.model, model, self.tokenizer)
+        self.timer = PhaseTimer()
         self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
-        self.updater = Updater(cfg, self.policy, self.tokenizer)
+        self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
         extras = load_extras(cfg.reward)
-        self.sampler = Sampler(cfg, self.engine, extras)
-        self.panel = Panel(cfg, self.engine, extras)
-        self.best = Best(cfg.trainer.best_by, cfg.trainer.patience)
-        self.drawn = SplitReport()
+        self.sampler = Sampler(cfg, self.engine, extras, self.timer)
+        self.validation = Validation(cfg, self.engine, extras)
+        self.best = BestCheckpoint(cfg.trainer.best_by, cfg.trainer.patience)
+        self.questions = SplitReport()
         self.skipped_in_a_row = 0
-        self.seconds: dict[str, float] = {}
 
     def run(self) -> None:
         """Train to the last step.
 
         Raises:
-            Interrupted: Ctrl-C; a checkpoint was left. SIGTERM leaves one too and returns.
-            UserError: too many steps in a row were not finite; the last batch was left.
+            Interrupted: Ctrl-C; a checkpoint was saved. SIGTERM also saves one, and returns.
+            UserError: too many steps in a row were not finite; their batches were kept.
         """
         done = self._restore()
         steps = self.cfg.trainer.steps
         if self.main:
             self._announce(done)
-        writer = MetricsWriter(self.run_dir / "metrics.jsonl", resume_step=done + 1) if self.main else None
-        alarms = Alarms()
         received = None
         saved = done
         with StopRequest() as stop, build_display(steps, done, silent=not self.main) as display:
+            reporter = StepReporter(self.cfg, self.run_dir, self.logger, display, next_step=done + 1)
             while done < steps and received is None and not self.best.exhausted:
                 try:
-                    metrics, groups = self._step(done, stop)
-                except _Stopped:
-                    received = stop.agreed()
+                    metrics, groups = self._train_step(done, stop)
+                except _StepAbandoned:
+                    received = stop.received_by_any()
                     break
                 done += 1
-                better = self._look(done, metrics)
-                if done % self.cfg.trainer.save_every == 0 or done == steps or better or self.best.exhausted:
-                    with self._timed("save"):
+                improved = self._validate(done, metrics, reporter)
+                if done % self.cfg.trainer.save_every == 0 or done == steps or improved or self.best.exhausted:
+                    with self.timer.measure("save"):
                         self._save(done)
                     saved = done
-                self._report(done, metrics, groups, writer, display, alarms)
-                self._check_finite(done, groups)
-                received = stop.agreed()
+                reporter.report_step(done, metrics, groups, self.timer.seconds)
+                self._check_finite(done, groups, reporter)
+                received = stop.received_by_any()
             if received is not None and saved != done:
                 self._save(done)
         if received is not None and done < steps and not self.best.exhausted:
-            self._stopped(received, done)
+            self._report_stop(received, done)
             return
-        self._finish()
+        self._finish(done)
 
     def _announce(self, done: int) -> None:
         for warning in reward_warnings(self.cfg.reward, self.cfg.trainer.group_size):
             log.warning(warning)
         if done:
-            log.info("going on after step %d of %d in %s", done, self.cfg.trainer.steps, self.run_dir)
+            log.info("continuing after step %d of %d in %s", done, self.cfg.trainer.steps, self.run_dir)
 
-    def _step(self, index: int, stop: StopRequest) -> tuple[dict[str, float], list[Group]]:
-        """One batch and its updates. Nothing is changed before the first update, so it can be given up until then."""
-        self.seconds = dict.fromkeys(PHASES, 0.0)
+    def _train_step(self, index: int, stop: StopRequest) -> tuple[dict[str, float], list[Group]]:
+        """Sample, update, sync. Nothing changes before the first update, so the step can be abandoned until then."""
+        self.timer.reset()
         started = time.perf_counter()
         with self.policy.gathered():
-            batch = self.sampler(index, self._timed, self._progress(stop))
-        if stop.agreed() is not None:
-            raise _Stopped
+            batch = self.sampler.sample(index, self._abandon_if_stopped(stop))
+        if stop.received_by_any() is not None:
+            raise _StepAbandoned
         lr = learning_rate(index, self.cfg.trainer.steps, self.cfg.trainer.optimizer)
-        sums = self.updater(batch.groups, lr, self._timed)
-        require_parity(sums, getattr(self.engine, "max_logprob_gap", None), step=index + 1)
-        with self._timed("sync"):
+        update_metrics = self.updater.update(batch.groups, lr)
+        require_parity(update_metrics, self.engine.max_logprob_gap, step=index + 1)
+        with self.timer.measure("sync"):
             self.engine.sync(trained_weights(self.policy))
-        self.skipped_in_a_row = self.skipped_in_a_row + 1 if sums["skipped_updates"] else 0
-        self.drawn = batch.report if index == 0 else _plus(self.drawn, batch.report)
-        table = joined(distributed.gather(columns(batch.first)))
-        metrics = {**batch_metrics(table), **sums, "lr": lr, **_counts(self.drawn)}
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if update_metrics["skipped_updates"] else 0
+        self.questions = batch.report if index == 0 else self.questions + batch.report
+        return self._step_metrics(batch, {**update_metrics, "lr": lr}, started), batch.groups
+
+    def _step_metrics(self, batch: Batch, metrics: dict[str, float], started: float) -> dict[str, float]:
+        """Metrics of all ranks' rollouts, beside those of the update."""
+        table = joined(distributed.gather(columns(batch.first_groups)))
+        metrics = {**batch_metrics(table), **metrics}
+        metrics |= {"questions/read": self.questions.read, "questions/dropped": self.questions.dropped}
         if self.cfg.trainer.resample:
             metrics["resampled_groups"] = batch.resampled
         elapsed = time.perf_counter() - started
         tokens = float(table["completion_tokens"].sum() + table["prompt_tokens"].sum())
-        metrics |= {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
-        return metrics, batch.groups
+        return metrics | {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
 
-    def _progress(self, stop: StopRequest) -> Callable[[int], None]:
-        """Between the engine's batches a single process gives the step up as soon as it is asked to stop."""
+    def _abandon_if_stopped(self, stop: StopRequest) -> Callable[[int], None]:
+        """Called between the engine's batches. A single process abandons the step as soon as it is asked to stop."""
 
         def progress(_: int) -> None:
             if stop.received is not None and distributed.world_size() == 1:
-                raise _Stopped
+                raise _StepAbandoned
 
         return progress
 
-    def _look(self, done: int, metrics: dict[str, float]) -> bool:
-        """The panel, where one is due; True where it is the best so far."""
-        every = self.cfg.trainer.panel_every
-        if not every or done % every:
+    def _validate(self, done: int, metrics: dict[str, float], reporter: StepReporter) -> bool:
+        """Run validation if scheduled and add its metrics; True if the model is the best so far."""
+        if not self.validation.is_due(done):
             return False
-        with self._timed("panel"):
+        with self.timer.measure("validation"):
             with self.policy.gathered():
-                groups = self.panel.look()
-            figures = panel_figures(*answers_of(groups))
-            better = self.best.update(done, figures)
-            metrics |= {f"panel/{name}": value for name, value in figures.items()}
-            if self.main:
-                self._show_panel(done, groups, figures, better)
-        return better
+                result = self.validation.run()
+            improved = self.best.update(done, result.metrics)
+            metrics |= {f"validation/{name}": value for name, value in result.metrics.items()}
+            reporter.report_validation(done, result.groups, result.metrics, self.best, improved)
+        return improved
 
-    def _show_panel(self, done: int, groups: list[Group], figures: dict[str, float], better: bool) -> None:
-        _, picture = write_panel(self.run_dir, done, groups, figures)
-        name = f"step-{done:06d}"  # a name of its own a look: nothing is overwritten
-        self.logger.table(f"panel/answers/{name}", samples_frame(done, groups))
-        self.logger.image(f"panel/reliability/{name}", picture)
-        if better:
-            with atomic_write(self.run_dir / "best.json") as path:
-                checkpoint = f"checkpoints/{name}"
-                path.write_text(json.dumps({**self.best.state(), "checkpoint": checkpoint}, indent=1) + "\n")
-
-    def _check_finite(self, done: int, groups: list[Group]) -> None:
+    def _check_finite(self, done: int, groups: list[Group], reporter: StepReporter) -> None:
         """Keep the batch of a step whose loss or gradient was not finite; stop after too many in a row."""
         if not self.skipped_in_a_row:
             return
-        everyone = [g for part in distributed.gather(groups) for g in part]
-        path = self.run_dir / "not_finite.parquet"
-        if self.main:
-            write_broken(path, done, everyone)
-            log.warning("step %d: loss or gradient is not finite; nothing was changed, the batch is in %s", done, path)
+        path = reporter.report_not_finite(done, groups)
         if self.skipped_in_a_row >= self.cfg.trainer.max_skipped:
             raise UserError(
                 f"stopped: loss or gradient was not finite in {self.skipped_in_a_row} steps in a row, up to step "
                 f"{done}; the batches are in {path}. Lower trainer.optimizer.lr, or look at the rewards there"
             )
 
-    def _report(self, done: int, metrics: dict[str, float], groups, writer, display, alarms: Alarms) -> None:
-        """Everything that is written down about a finished step."""
-        sampled = done % self.cfg.trainer.sample_every == 0 or done == self.cfg.trainer.steps
-        everyone = distributed.gather(groups) if sampled else []
-        if not self.main:
-            return
-        metrics |= {f"seconds/{phase}": self.seconds[phase] for phase in PHASES}
-        line = {"step": done, **{name: float(value) for name, value in metrics.items()}}
-        writer.write(line)
-        self.logger.log({k: v for k, v in line.items() if k != "step"}, step=done)
-        display.update(done, metrics)
-        for warning in alarms(metrics):
-            log.warning("step %d: %s", done, warning)
-        if sampled:
-            frame = samples_frame(done, [g for part in everyone for g in part])
-            write_samples(self.run_dir / "samples.parquet", done, frame)
-
     def _restore(self) -> int:
-        """Load the newest whole checkpoint; the number of steps done."""
+        """Load the newest intact checkpoint and return its step; 0 without one."""
         found = self.checkpoints.latest()
         if found is None:
             return 0
-        now = self._shape()
-        before = {key: found.progress[key] for key in now}
-        if before != now:
+        current = self._layout()
+        stored = {key: found.progress[key] for key in current}
+        if stored != current:
             raise UserError(
-                f"{found.path}: written with {_words(before)}, this run has {_words(now)}, and the optimizer's state "
-                f"is stored in parts to fit; go on with the same, or start anew from model.path={found.path / 'model'}"
+                f"{found.path}: written with {_words(stored)}, this run has {_words(current)}, and the optimizer state "
+                f"is stored in matching parts; continue with the same, or start a new run from model.path="
+                f"{found.path / 'model'}"
             )
         self.policy.load(found.path)
         self.engine.sync(trained_weights(self.policy))
-        self.drawn = SplitReport(**found.progress["questions"])
+        counts = found.progress["questions"]
+        self.questions = SplitReport(read=counts.get("read", counts.get("drawn", 0)), dropped=counts["dropped"])
         self.skipped_in_a_row = found.progress.get("skipped_in_a_row", 0)
         self.best.restore(found.progress.get("best", {}))
         return found.step
 
-    def _shape(self) -> dict[str, int]:
+    def _layout(self) -> dict[str, int]:
+        """What the files of the optimizer state depend on."""
         return {"processes": distributed.world_size(), "zero_stage": self.cfg.trainer.zero_stage}
 
     def _save(self, done: int) -> None:
-        questions = {"drawn": self.drawn.drawn, "dropped": self.drawn.dropped}
-
         def write(folder: Path) -> None:
             self.policy.save(folder)
             self.policy.save_model(folder / "model", self.tokenizer)
 
-        counts = {"questions": questions, "skipped_in_a_row": self.skipped_in_a_row, "best": self.best.state()}
-        self.checkpoints.save(done, {**self._shape(), **counts}, write, best=self.best.step)
+        progress = {
+            **self._layout(),
+            "questions": {"read": self.questions.read, "dropped": self.questions.dropped},
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "best": self.best.state(),
+        }
+        self.checkpoints.save(done, progress, write, best=self.best.step)
 
-    def _stopped(self, received: int, done: int) -> None:
+    def _report_stop(self, received: int, done: int) -> None:
         name = signal.Signals(received).name
         message = f"stopped by {name} after step {done}; a checkpoint was saved: resume with the same command"
         message += f" and hydra.run.dir={self.run_dir}"
@@ -257,34 +241,18 @@ class Trainer:
             raise Interrupted(message)
         log.info(message)
 
-    def _finish(self) -> None:
-        """Write model/ and the counts of the data stream."""
+    def _finish(self, done: int) -> None:
+        """Write model/ and log how the run ended."""
+        state = self.policy.model_state()  # gathered from all ranks
         if not self.main:
-            self.policy.save_model(self.run_dir / "model", self.tokenizer)
             return
-        with atomic_folder(self.run_dir / "model") as temporary:
-            self.policy.save_model(temporary, self.tokenizer)
         if self.best.exhausted:
-            log.info("stopped early: %d looks in a row were no better by %s", self.best.worse, self.best.by)
-        if self.best.step:
-            log.info("best %s: %.4f after step %d", self.best.by, self.best.value, self.best.step)
-        log.info("%s", self.drawn)
-        log.info("model: %s", self.run_dir / "model")
-
-    @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
+            log.info("stopped early: %d validations in a row without a better %s", self.best.worse, self.best.by)
+        log.info("%s", self.questions)
+        write_final_model(
+            self.run_dir, done, self.best, lambda folder: self.policy.write_model(folder, self.tokenizer, state)
+        )
 
 
-def _words(shape: dict[str, int]) -> str:
-    return f"processes={shape['processes']} trainer.zero_stage={shape['zero_stage']}"
-
-
-def _plus(one: SplitReport, other: SplitReport) -> SplitReport:
-    return SplitReport(drawn=one.drawn + other.drawn, dropped=one.dropped + other.dropped)
-
-
-def _counts(report: SplitReport) -> dict[str, float]:
-    return {"questions/drawn": report.drawn, "questions/dropped": report.dropped}
+def _words(layout: dict[str, int]) -> str:
+    return f"processes={layout['processes']} trainer.zero_stage={layout['zero_stage']}"

@@ -1,8 +1,8 @@
-"""Training questions that repeat one another, or that are known from calibration or test.
+"""Training questions that repeat each other, or that occur in a held-out split.
 
-A question counts as known if its normalised text is that of a held-out question, or if they share 13 words in a row:
-the overlap that the GPT-3 paper (arXiv 2005.14165, appendix C) looks for. Words are runs of letters and digits in
-lower case, so punctuation and LaTeX's signs do not hide an overlap.
+A training question is contaminated if its normalised text equals that of a held-out question, or if the two share 13
+words in a row, as in the GPT-3 paper (arXiv 2005.14165, appendix C). Words are lower-case runs of letters and
+digits, so punctuation and LaTeX commands do not hide an overlap.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from corea.tasks.text import normalise
+from corea.tasks.question_text import normalise
 from corea.types import Question
 
 GRAM = 13
@@ -20,16 +20,16 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(slots=True)
 class Screening:
-    """Exact counts of one source's training questions."""
+    """Exact counts of the training questions of one source."""
 
     source: str
     questions: int = 0
     duplicates: int = 0
-    """Repeat an earlier one, of this or another source."""
+    """Repeat an earlier question of this or another source."""
     same_text: int = 0
-    """Are a held-out question."""
+    """Equal a held-out question."""
     overlap: int = 0
-    """Share 13 words in a row with a held-out question, without being one."""
+    """Share 13 words in a row with a held-out question, but do not equal one."""
     kept: int = 0
 
     def __str__(self) -> str:
@@ -40,33 +40,33 @@ class Screening:
 
 
 def grams(text: str) -> Iterator[tuple[str, ...]]:
-    """Every run of 13 words."""
+    """Every run of 13 consecutive words."""
     words = _WORD.findall(text.lower())
     for start in range(len(words) - GRAM + 1):
         yield tuple(words[start : start + GRAM])
 
 
-class Known:
-    """What the held-out questions give away: their texts and their runs of 13 words."""
+class HeldOut:
+    """Texts and 13-word runs of the held-out questions."""
 
     def __init__(self) -> None:
         self.texts: set[str] = set()
         self.grams: set[tuple[str, ...]] = set()
 
     def add(self, questions: Iterable[Question]) -> None:
-        """Questions that training must not see."""
+        """Add questions that training must not contain."""
         for question in questions:
             self.texts.add(normalise(question.text))
             self.grams.update(grams(question.text))
 
 
 def screen(
-    questions: Sequence[Question], known: Known, source: str, seen: set[str]
+    questions: Sequence[Question], held_out: HeldOut, source: str, seen: set[str]
 ) -> tuple[list[tuple[Question, str]], Screening]:
-    """Each training question with "" (clean), "duplicate" or "contaminated"; and the counts.
+    """Label each training question "" (clean), "duplicate" or "contaminated", and count them.
 
     Args:
-        seen: normalised texts of the training questions before these; these are added.
+        seen: normalised texts of earlier training questions; those of `questions` are added.
     """
     screening, found = Screening(source, len(questions)), []
     for question in questions:
@@ -74,10 +74,10 @@ def screen(
         if text in seen:
             reason = "duplicate"
             screening.duplicates += 1
-        elif text in known.texts:
+        elif text in held_out.texts:
             reason = "contaminated"
             screening.same_text += 1
-        elif any(gram in known.grams for gram in grams(question.text)):
+        elif any(gram in held_out.grams for gram in grams(question.text)):
             reason = "contaminated"
             screening.overlap += 1
         seen.add(text)

@@ -1,13 +1,13 @@
-"""The mean of a stated confidence over what the model might have written in its place.
+"""Expected confidence: the mean over the confidences that the model could have written instead of the stated one.
 
-A stated confidence is one of few values; the distribution over the tokens it is written in is not. With p_j the
-distribution at token j given what was written before it,
+A stated confidence takes few values; its distribution over tokens is continuous. With p_j the distribution at token j
+given the tokens before it,
 
-    E = sum over j of P(tokens before j) * sum over v of p_j(v) * value(v in the place of token j).
+    E = sum over j of P(tokens before j) * sum over v of p_j(v) * value(v in place of token j).
 
-A number that is one token is exact. Of a longer one, "0" "." "8" "5", the rest of the written text stays where an
-earlier token is replaced ("0.75" for "7" in the place of "8"), or falls away where that is no confidence ("1" where "1"
-takes the place of the first token). What cannot be read as a confidence is left out; the weights add to 1 without it.
+The result is exact for a number of one token. For a longer one, "0" "." "8" "5", a replaced token keeps the rest of the
+written text ("7" in place of "8" gives 0.75), unless that is no confidence ("1" in place of the first token gives 1).
+Alternatives that are no confidence are left out, and the weights are normalised without them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Piece = Sequence
 
 
 def expected_confidence(tail: Sequence[Piece], percent: bool = False) -> float | None:
-    """Mean confidence of a completion that ends in the tokens `tail`; None where it states none.
+    """Expected confidence of a completion that ends with the tokens `tail`; None if it states none.
 
     Args:
         tail: see Sampling.record; the alternatives of each token are its most probable ones.
@@ -39,9 +39,9 @@ def expected_confidence(tail: Sequence[Piece], percent: bool = False) -> float |
         here, start = start - begin, start + len(token)
         if here < 0 or here > len(stated):
             continue
-        last = here == len(stated)  # the token that closes the number: others would have gone on with it
+        last = here == len(stated)  # the token after the number; alternatives would continue it
         if not last and here + len(token) > len(stated):
-            break  # number and tag in one token
+            break  # the token holds the end of the number and the tag
         for other, p in others:
             value = _read(stated[:here], other, "" if last else stated[here + len(token) :], percent)
             if value is not None:
@@ -51,13 +51,13 @@ def expected_confidence(tail: Sequence[Piece], percent: bool = False) -> float |
         if last:
             break
     value = read_confidence(stated, percent)
-    assert value is not None, "the span was chosen so that it can be read"
+    assert value is not None, "the span contains a readable confidence"
     return min(1.0, (total + reached * value) / (mass + reached)) if mass + reached > 0 else value
 
 
 def _read(before: str, other: str, after: str, percent: bool) -> float | None:
-    """The confidence with `other` in the place of a token."""
-    if other.startswith("<"):  # the number would have ended here
+    """The confidence with `other` in place of a token; None if there is none."""
+    if other.startswith("<"):  # the number would end here
         return read_confidence(before, percent)
     value = read_confidence(before + other + after, percent)
     return value if value is not None else read_confidence(before + other, percent)

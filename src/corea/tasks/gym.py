@@ -1,8 +1,9 @@
 """Questions from reasoning-gym (https://github.com/open-thought/reasoning-gym).
 
-reasoning-gym draws item i of a task from Random(seed + i): seeds that lie closer together than the number of items
-repeat each other's questions one index later. Every (seed, split, source) therefore gets a base seed of its own from a
-64-bit hash, so that splits do not overlap by construction; what small tasks repeat by chance is found by `overlap`.
+reasoning-gym generates item i of a task from Random(seed + i), so two seeds that differ by less than the number of
+items give the same questions at shifted indices. Every (seed, split, source) therefore has its own base seed, a
+64-bit hash. Questions that small tasks repeat by chance are kept apart by the hash of their text
+(question_text.partition).
 
 One raw item (chain_sum):
     {"question": "State the final answer to the following arithmetic problem: 34 + 7 =", "answer": "41",
@@ -32,11 +33,11 @@ def gym_question(
     """Question number `index` of one source of a mix.
 
     Raises:
-        ValueError: the task is unknown or refuses its parameters.
+        UserError: the task is unknown or rejects its parameters.
     """
     try:
         data = _dataset(task, tuple(sorted(params.items())), base_seed(seed, split, name))
-    except (ValueError, AssertionError, TypeError) as error:  # what reasoning-gym raises on a user's parameters
+    except (ValueError, AssertionError, TypeError) as error:  # reasoning-gym raises these for wrong parameters
         raise UserError(f"data source {name!r}: reasoning-gym task {task!r} with {params}: {error}") from error
     entry = data[index]
     return Question(

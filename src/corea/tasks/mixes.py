@@ -1,4 +1,4 @@
-"""Weighted mixes of sources, each a reasoning-gym task or a data set, and the streams that the verbs draw from.
+"""Weighted mixes of sources, each a reasoning-gym task or a data set, and the question streams of the verbs.
 
 A source is a mapping: {"name", "weight", optional "dataset"} with either {"task", "params"} or {"set": DataSet}.
 """
@@ -13,15 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from corea.config.data import DataConfig, SourceConfig
+from corea.config.data_schema import DataConfig, SourceConfig
 from corea.errors import UserError
-from corea.tasks.contamination import Known, Screening, screen
-from corea.tasks.files import KINDS
+from corea.tabular_text import ENDINGS
+from corea.tasks.contamination import HeldOut, Screening, screen
 from corea.tasks.gym import gym_question
 from corea.tasks.seeds import base_seed
 from corea.tasks.sets import DataSet
-from corea.tasks.splits import SplitReport, is_procedural, training_only
-from corea.tasks.text import normalise, partition
+from corea.tasks.splits import SplitReport, training_only
 from corea.types import Question
 
 Source = dict[str, Any]
@@ -30,14 +29,15 @@ Source = dict[str, Any]
 def mix_questions(
     sources: Sequence[Source], *, dataset: str, split: str, seed: int, start: int = 0
 ) -> Iterator[Question]:
-    """Stream of a weighted mix: item i is a function of (sources, split, seed, i) alone.
+    """Stream of a weighted mix: item i is a function of (sources, split, seed, i).
 
-    It has no end, unless all sources are data sets and the split is held out. Item i of a task is the task's item i;
-    of a data set it is the one behind that of its last item, so that its questions come in whole epochs.
+    The stream is endless, unless all sources are data sets and the split is held out. If item i comes from a task,
+    it is the task's item i; if it comes from a data set, it is that set's next question, so that a data set is read
+    in whole epochs.
 
     Args:
-        dataset: family name for sources that do not name their own.
-        start: index of the first item, so that a step can be drawn again without those before it.
+        dataset: family name of sources that do not name their own.
+        start: index of the first item; a step can be built without the ones before it.
     """
     choices = _choices(tuple(s["name"] for s in sources), tuple(_weight(s) for s in sources), split, seed)
     exhausted: set[int] = set()
@@ -70,7 +70,7 @@ def _weight(source: Source) -> float:
 
 
 class _Choices:
-    """Which source each item of a mix comes from, and how many items of that source come before it."""
+    """The source of each item of a mix, and how many earlier items have the same source."""
 
     def __init__(self, weights: Sequence[float], split: str, seed: int):
         self.weights, self.split, self.seed = weights, split, seed
@@ -97,7 +97,7 @@ def _choices(names: tuple[str, ...], weights: tuple[float, ...], split: str, see
 
 
 def family_sources(data: DataConfig, family: str) -> list[Source]:
-    """Sources of one family, for the mix functions."""
+    """Sources of one family."""
     return [_source(data, s, family) for s in data.families[family].sources]
 
 
@@ -121,15 +121,15 @@ def _source(data: DataConfig, source: SourceConfig, family: str) -> Source:
 
 
 def local_copy(data: DataConfig, name: str) -> str:
-    """Where the copy of a data set lies under `data.path`.
+    """Path of the local copy of a data set under `data.path`.
 
     Raises:
-        UserError: nowhere.
+        UserError: there is none.
     """
     assert data.path is not None
     root = Path(data.path)
     names = [s.name for f in data.families.values() for s in f.sources if s.task is None and s.path is None]
-    for candidate in (root / name, *(root / f"{name}{kind}" for kind in KINDS)):
+    for candidate in (root / name, *(root / f"{name}{kind}" for kind in ENDINGS)):
         if candidate.exists():
             return str(candidate)
     if len(set(names)) == 1 and root.exists():
@@ -139,65 +139,22 @@ def local_copy(data: DataConfig, name: str) -> str:
     )
 
 
-def family_questions(data: DataConfig, family: str, split: str, size: int | None) -> list[Question]:
-    """`size` distinct questions (None: all) of the "calibration" or "test" split of a family.
-
-    Raises:
-        UserError: its sources cannot supply them.
-    """
-    return held_out(family_sources(data, family), split, size, dataset=family, seed=data.seed)
-
-
-def held_out(
-    sources: Sequence[Source],
-    split: str,
-    size: int | None,
-    *,
-    dataset: str,
-    seed: int,
-) -> list[Question]:
-    """`size` distinct questions of the "calibration" or "test" side.
-
-    Args:
-        size: None: all that there are, which takes data sets alone.
-
-    Raises:
-        UserError: the sources cannot supply that many distinct questions.
-    """
-    if size is None and not all("set" in s for s in sources):
-        raise UserError(f"data.families.{dataset}.{split}=null: allowed is a number, since its tasks have no end")
-    chosen: dict[str, Question] = {}
-    for drawn, question in enumerate(mix_questions(sources, dataset=dataset, split=split, seed=seed)):
-        if len(chosen) == size:
-            break
-        if size is not None and drawn > 200 * size + 10_000:
-            break
-        if not is_procedural(question) or partition(question.text) == split:
-            chosen.setdefault(normalise(question.text), question)
-    if size is not None and len(chosen) < size:
-        raise UserError(
-            f"data {dataset!r}: only {len(chosen)} distinct questions for split {split!r}, {size} wanted; "
-            "widen the difficulty parameters or ask for fewer"
-        )
-    return list(chosen.values())
-
-
 class TrainingStream:
     """The training questions of each step, a function of (configuration, seed, step).
 
-    Data sets are cleaned of duplicates and of what is held out anywhere in the configuration when the stream is made;
-    `screenings` says what that found. Procedural questions are left out one by one, as they are drawn.
+    When the stream is built, duplicates and questions that are held out anywhere in the configuration are removed from
+    data sets; `screenings` holds the counts. Procedural questions of a held-out split are dropped one by one.
     """
 
     def __init__(self, data: DataConfig, *, split: str, seed: int, size: int):
         self.sources = training_sources(data)
         self.split, self.seed, self.size = split, seed, size
         self.screenings = _clean(data, self.sources)
-        # One procedural question in eight is held out on average: a step then does not reach into the next one's part.
+        # Some procedural questions are dropped; with twice the items, a step does not reach into the part of the next.
         self.stride = size if all("set" in s for s in self.sources) else 2 * size
 
-    def __call__(self, step: int) -> tuple[list[Question], SplitReport]:
-        """Questions of step `step` (from 0), and how many were drawn and left out for them."""
+    def take(self, step: int) -> tuple[list[Question], SplitReport]:
+        """Questions of step `step` (from 0), and how many were read and dropped to get them."""
         report = SplitReport()
         stream = mix_questions(self.sources, dataset="", split=self.split, seed=self.seed, start=step * self.stride)
         return list(itertools.islice(training_only(stream, report), self.size)), report
@@ -207,17 +164,19 @@ def _clean(data: DataConfig, sources: Sequence[Source]) -> list[Screening]:
     sets = [s["set"] for s in sources if "set" in s]
     if not sets:
         return []
-    known = Known()
+    held_out_texts = HeldOut()
     if data.contamination != "off":
         for name in data.families:
             for source in family_sources(data, name):
                 if "set" in source:
-                    known.add(source["set"].questions("calibration"))
-                    known.add(source["set"].questions("test"))
+                    held_out_texts.add(source["set"].questions("calibration"))
+                    held_out_texts.add(source["set"].questions("test"))
+        for each in sets:
+            held_out_texts.add(each.questions("validation"))
     screenings: list[Screening] = []
     seen: set[str] = set()
     for each in sets:
-        found, screening = screen(each.questions("train"), known, each.source.name, seen)
+        found, screening = screen(each.questions("train"), held_out_texts, each.source.name, seen)
         drop = {"duplicate": data.duplicates == "drop", "contaminated": data.contamination == "drop"}
         each.keep([q for q, reason in found if not drop.get(reason, False)])
         screening.kept = len(each.questions("train"))

@@ -1,4 +1,4 @@
-"""Named prompts: how a question is put to a model, and what the answer is expected to hold."""
+"""Prompts by name: how a model is asked, and what its answer must contain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from corea.errors import UserError
 from corea.types import Message, Question
+from corea.user_code import load_object
 
 _ANSWER = (
     "Reason step by step inside <think> and </think>. Then give only the final answer inside <answer> and </answer>."
@@ -27,11 +28,15 @@ class Prompt:
     """One way of asking."""
 
     system: str | None
-    """System message; None: the bare question."""
+    """System message; None: no system message."""
     expects_confidence: bool
-    """A completion without a confidence lacks something; False: one is read where there is one."""
+    """True: a completion without a confidence is incomplete. False: a confidence is read where there is one."""
     percent: bool = False
-    """The confidence is asked for in percent."""
+    """The prompt asks for the confidence in percent."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """(question, completion) pairs that come before the question, as turns of the conversation."""
+    question: str = "{question}"
+    """The user's turn; {question} stands for the text of the question."""
 
 
 PROMPTS: dict[str, Prompt] = {
@@ -44,25 +49,34 @@ PROMPTS: dict[str, Prompt] = {
 
 
 def get_prompt(name: str) -> Prompt:
-    """Prompt by name.
+    """Prompt by name, or the user's own by "module:name" or "file.py:name".
 
     Raises:
-        UserError: no such prompt.
+        UserError: there is no such prompt, or the object is not a Prompt.
     """
-    if name not in PROMPTS:
-        raise UserError(f"prompt={name}: allowed is {', '.join(PROMPTS)}")
-    return PROMPTS[name]
+    if name in PROMPTS:
+        return PROMPTS[name]
+    prompt = load_object("prompt", name, allowed=", ".join(PROMPTS))
+    if not isinstance(prompt, Prompt):
+        raise UserError(f"prompt={name}: is a {type(prompt).__name__}; a corea.tasks.prompts.Prompt is required")
+    return prompt
 
 
 def build_messages(name: str, question: Question) -> list[Message]:
-    """Chat messages that put the question."""
+    """Chat messages that ask the question."""
     prompt = get_prompt(name)
-    system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*system, {"role": "user", "content": question.text}]
+    messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    for asked, answered in prompt.examples:
+        messages.append({"role": "user", "content": prompt.question.replace("{question}", asked)})
+        messages.append({"role": "assistant", "content": answered})
+    return [*messages, {"role": "user", "content": prompt.question.replace("{question}", question.text)}]
 
 
 def prompt_hash(name: str) -> str:
-    """First 16 hex digits of the SHA-256 of everything a prompt adds to a question: what an operating point binds."""
+    """First 16 hex digits of the SHA-256 of everything a prompt adds to a question; an operating point is bound to
+    it."""
     prompt = get_prompt(name)
     text = f"{prompt.system!r}/{prompt.expects_confidence}/{prompt.percent}"
+    if prompt.examples or prompt.question != "{question}":
+        text += f"/{prompt.examples!r}/{prompt.question!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

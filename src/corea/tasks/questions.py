@@ -1,4 +1,4 @@
-"""Rows of a data set to questions, by a mapping of columns.
+"""Rows of a data set -> questions, by a mapping of columns.
 
 One raw row (GSM8K) with columns={question: question, gold: answer}:
     {"question": "Janet's ducks lay 16 eggs per day. ...", "answer": "Janet sells 16 - 3 - 4 = ... \\n#### 18"}
@@ -14,20 +14,21 @@ import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from corea.config.data import SourceConfig
+from corea.config.data_schema import SourceConfig
 from corea.errors import UserError
-from corea.tasks.text import normalise
+from corea.tasks.question_text import normalise
 from corea.types import Question
 
 MAPPED = ("question", "gold", "question_id", "options", "solution")
-"""Keys of `columns` with a meaning; any other goes into the question's meta."""
+"""Keys of `columns` with a meaning; any other key goes into the question's meta."""
 DEFAULTS = {"question": "question", "gold": "answer"}
 _MISSING = object()
 _NOTE = re.compile(r"<<[^<>]*>>")
 
 
 def lookup(row: dict[str, Any], column: str) -> Any:
-    """The value of "a", "a.b" or the first there is of "a|b"; `_MISSING` without one."""
+    """The value of "a", of "a.b" (nested), or of the first existing alternative in "a|b"; `_MISSING` if there is
+    none."""
     for alternative in column.split("|"):
         if alternative in row:
             return row[alternative]
@@ -40,7 +41,7 @@ def lookup(row: dict[str, Any], column: str) -> Any:
 
 
 def top_columns(source: SourceConfig) -> list[str]:
-    """Names of the outermost columns that a source reads."""
+    """Names of the top-level columns that a source reads."""
     named = [*DEFAULTS.values()] if not source.columns else []
     named += [*source.columns.values(), *source.option_columns, *source.where, *source.between]
     named += [d for k, d in DEFAULTS.items() if k not in source.columns]
@@ -49,13 +50,13 @@ def top_columns(source: SourceConfig) -> list[str]:
 
 
 def to_questions(source: SourceConfig, rows: Iterable[dict[str, Any]], *, dataset: str, where: str) -> list[Question]:
-    """Questions of the rows that the source's filters let through.
+    """Questions of the rows that pass the source's filters.
 
     Args:
-        where: of the rows, for messages: a file or a hub data set with its split.
+        where: file or hub data set, for messages.
 
     Raises:
-        UserError: a column is missing, a row lacks its question or gold, or two rows share an id.
+        UserError: a column is missing, a question or gold answer is empty, or two questions share an id.
     """
     questions: list[Question] = []
     seen: dict[str, str] = {}
@@ -64,7 +65,7 @@ def to_questions(source: SourceConfig, rows: Iterable[dict[str, Any]], *, datase
             continue
         question = _question(source, row, dataset, f"{where}, row {number}")
         if seen.setdefault(question.id, normalise(question.text)) != normalise(question.text):
-            raise UserError(f"{where}, row {number}: question id {question.id} is that of another question")
+            raise UserError(f"{where}, row {number}: question id {question.id} belongs to another question too")
         questions.append(question)
     if not questions:
         raise UserError(f"{where}: no questions" + (" that pass where and between" if source.where else ""))
@@ -113,7 +114,7 @@ def _question(source: SourceConfig, row: dict[str, Any], dataset: str, where: st
 
 
 def _solution(text: str) -> str:
-    """Without GSM8K's calculator notes and final line: "2 * 3 = <<2*3=6>>6 eggs\n#### 6" is "2 * 3 = 6 eggs"."""
+    """Remove GSM8K's calculator annotations and final line: "2 * 3 = <<2*3=6>>6 eggs\n#### 6" is "2 * 3 = 6 eggs"."""
     return _NOTE.sub("", text.rpartition("\n####")[0] or text).strip()
 
 
@@ -126,7 +127,7 @@ def _text(row: dict[str, Any], column: str, where: str) -> str:
     value = _cell(row, column, where)
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = ", ".join(map(str, value))
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None or value != value else str(value).strip()  # NaN is how tools write a missing text
     if not text:
         raise UserError(f"{where}: column {column} is empty")
     return text
@@ -135,7 +136,7 @@ def _text(row: dict[str, Any], column: str, where: str) -> str:
 def _options(
     source: SourceConfig, row: dict[str, Any], columns: dict[str, str], text: str, where: str
 ) -> tuple[dict[str, str], str]:
-    """({letter: option}, gold); no options: the gold alone."""
+    """({letter: option}, gold answer); the mapping is empty without options."""
     if source.option_columns:
         choices = [_text(row, column, where) for column in source.option_columns]
         right = choices[0]
@@ -157,4 +158,4 @@ def _labelled(value: Any, where: str) -> dict[str, str]:
         if all(isinstance(v, dict) and {"label", "text"} <= v.keys() for v in value):
             return {str(v["label"]): str(v["text"]) for v in value}
         return dict(zip(string.ascii_uppercase, map(str, value), strict=False))
-    raise UserError(f"{where}: options are {type(value).__name__}; a list or a mapping of letters to texts is wanted")
+    raise UserError(f"{where}: options are {type(value).__name__}; allowed is a list, or a mapping of letters to texts")

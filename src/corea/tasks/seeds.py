@@ -1,4 +1,4 @@
-"""Seeds that are far from one another."""
+"""Independent seeds from hashes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import hashlib
 
 
 def base_seed(seed: int, split: str, source: str) -> int:
-    """Seed of a source within a split: far from that of every other (seed, split, source)."""
+    """63-bit seed of a (seed, split, source), unrelated to that of any other."""
     digest = hashlib.sha256(f"{seed}/{split}/{source}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,7 +1,7 @@
-"""A data set as a source of a mix: which of its questions belong to which split, and in which order they come.
+"""A data set as a source of a mix: the split and the order of its questions.
 
-Training runs through the training questions in epochs, each in an order of its own; calibration and test questions
-come in the order of a hash of their text, so that a smaller test is part of a larger one, whatever the seed.
+Training reads the training questions in epochs, each in its own order. Held-out questions come in the order of a
+hash of their text, so that a smaller test set is part of a larger one, for every seed.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
-from corea.config.data import SPLITS, SourceConfig
+from corea.config.data_schema import SPLITS, SourceConfig
 from corea.errors import UserError
-from corea.tasks.files import hub_rows, local_rows
+from corea.tasks.data_files import hub_rows, local_rows, own_rows
+from corea.tasks.grading.names import is_own
+from corea.tasks.question_text import data_set_partition, fraction
 from corea.tasks.questions import to_questions, top_columns
 from corea.tasks.seeds import base_seed
-from corea.tasks.text import fraction, partition
 from corea.types import Question
 
 
 class DataSet:
-    """The questions of one source, loaded a split at a time when they are first asked for."""
+    """The questions of one source; each split is loaded on first use."""
 
     def __init__(self, source: SourceConfig, dataset: str):
         self.source = source
@@ -34,11 +36,11 @@ class DataSet:
         """All questions of a split ("pretrain" is "train"), in the order of a hash of their text.
 
         Raises:
-            UserError: the set cannot be had or read, or has no such split.
+            UserError: the data set cannot be loaded or read, or has no such split.
         """
         split = "train" if split == "pretrain" else split
         if split not in self._splits:
-            own = self.source.splits.get(split)
+            own = self._own_split(split)
             rows = [] if own is None else self._load(own)
             sides = [q for q in rows if self._side(q, own) == split]
             ordered = sorted(sides, key=lambda q: fraction(q.text, "order"))
@@ -47,13 +49,13 @@ class DataSet:
         return self._splits[split]
 
     def keep(self, questions: Sequence[Question]) -> None:
-        """Train on these alone."""
+        """Restrict training to these questions."""
         self._splits["train"] = list(questions)
 
     def question(self, position: int, split: str, seed: int) -> Question | None:
-        """Question number `position` of the split; None behind the last one of a held-out split."""
+        """Question number `position` of the split; None after the last question of a held-out split."""
         questions = self.questions(split)
-        if split in ("calibration", "test"):
+        if split != "train" and split != "pretrain":
             return questions[position] if position < len(questions) else None
         if not questions:
             raise UserError(f"data source {self.source.name}: no questions to train on; see its splits and filters")
@@ -67,26 +69,39 @@ class DataSet:
         return order
 
     def _side(self, question: Question, own: str | None) -> str:
-        """Which of the splits that share one of the set's own splits a question belongs to."""
-        sharing = [s for s in SPLITS if self.source.splits.get(s) == own]
+        """Split of a question, among those that are served by the data set's split `own`."""
+        sharing = [s for s in SPLITS if self._own_split(s) == own]
         if len(sharing) == 1:
             return sharing[0]
-        if "train" not in sharing:
-            low = fraction(question.text, "side") < self.source.calibration_share
-            return "calibration" if low else "test"
-        side = partition(question.text)
-        return side if side in sharing else "train"
+        if "train" in sharing:
+            side = data_set_partition(question.text)
+            return side if side in sharing else "train"
+        share = self.source.calibration_share
+        if "validation" in sharing and fraction(question.text, "validation") < share:
+            return "validation"
+        rest = [s for s in sharing if s != "validation"]
+        return rest[0] if len(rest) == 1 or fraction(question.text, "side") < share else rest[1]
+
+    def _own_split(self, split: str) -> str | None:
+        """The data set's split that serves `split`; None: none does."""
+        if split == "validation" and split not in self.source.splits:
+            split = "train"
+        return self.source.splits.get(split)
 
     def _load(self, own: str) -> list[Question]:
         if own not in self._rows:
-            source = self.source
-            columns = top_columns(source)
-            if source.path is not None:
-                where = source.path
-                rows = local_rows(source.path, own, source.subset, columns)
-            else:
-                assert source.hub is not None
-                where = f"{source.hub} ({own})"
-                rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
-            self._rows[own] = to_questions(source, rows, dataset=self.dataset, where=where)
+            where, rows = self._read(own)
+            self._rows[own] = to_questions(self.source, rows, dataset=self.dataset, where=where)
         return self._rows[own]
+
+    def _read(self, own: str) -> tuple[str, list[dict[str, Any]]]:
+        """(where they come from, for messages; rows) of one of the set's own splits."""
+        source = self.source
+        columns = top_columns(source)
+        if source.path is None:
+            assert source.hub is not None
+            rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
+            return f"{source.hub} ({own})", rows
+        if is_own(source.path):
+            return source.path, own_rows(source.path, own, source.name)
+        return source.path, local_rows(source.path, own, source.subset, columns)

@@ -1,34 +1,39 @@
-"""Splits that do not share a question: test first, then calibration, then everything that trains."""
+"""Splits that share no question: a hash of the text assigns every procedural question to one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from corea.tasks.text import partition
+from corea.tasks.question_text import partition
 from corea.types import Question
 
 
 @dataclass(slots=True)
 class SplitReport:
-    """Exact counts of a training stream: what was drawn, and what was left out because it is held out."""
+    """Exact counts of a training stream."""
 
-    drawn: int = 0
+    read: int = 0
+    """Questions read from the sources."""
     dropped: int = 0
+    """Of these, questions left out because they belong to a held-out split."""
+
+    def __add__(self, other: SplitReport) -> SplitReport:
+        return SplitReport(read=self.read + other.read, dropped=self.dropped + other.dropped)
 
     def __str__(self) -> str:
-        return f"{self.drawn} questions drawn, {self.dropped} dropped because they belong to calibration or test"
+        return f"{self.read} questions read, {self.dropped} dropped because they are held out"
 
 
 def is_procedural(question: Question) -> bool:
-    """Made on the spot by a task: which split it belongs to shows only once it is there. Data sets know beforehand."""
+    """True for generated questions, whose split is known only once their text is. A data set knows it beforehand."""
     return question.grader == "reasoning_gym"
 
 
 def training_only(stream: Iterable[Question], report: SplitReport) -> Iterator[Question]:
-    """Pass on the questions of the training side; count all of them in `report`."""
+    """Yield the questions of the training split; count all of them in `report`."""
     for question in stream:
-        report.drawn += 1
+        report.read += 1
         if not is_procedural(question) or partition(question.text) == "train":
             yield question
         else:

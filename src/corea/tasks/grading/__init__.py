@@ -7,6 +7,7 @@ memory (`pool`).
     answer -> normal form -> number, expression, words, list or relation -> comparing -> verdict with a note
 """
 
+from corea.tasks.grading.final_answer import final_answer
 from corea.tasks.grading.golds import Unreadable, unreadable_golds, unreadable_warning
 from corea.tasks.grading.graders import GRADERS, read_choice, read_number
 from corea.tasks.grading.names import allowed_graders, known_grader
@@ -18,6 +19,7 @@ __all__ = [
     "Unreadable",
     "allowed_graders",
     "close_pool",
+    "final_answer",
     "grade",
     "grade_many",
     "known_grader",

@@ -1,0 +1,28 @@
+"""Which calibration questions fitted signals and maps are fitted on.
+
+A fitted signal (probe, router, combined) or map (isotonic, Platt) sees the verdicts of the questions that it is fitted
+on, so its scores of them are not exchangeable with those of new questions. Half of the calibration questions fit it;
+thresholds are chosen on the other half, whose scores come from the same fit as those of new questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+FITTED_SIGNALS = ("probe", "router")
+"""Signals that are fitted while answers are collected."""
+SALT = "corea fit part"
+
+
+def is_fit_part(dataset: str, question_id: str) -> bool:
+    """True for about half of all questions, by a hash of dataset and question alone: collect and evaluate agree."""
+    digest = hashlib.blake2b(f"{SALT}\0{dataset}\0{question_id}".encode(), digest_size=8).digest()
+    return digest[0] < 128
+
+
+def fit_part(datasets: np.ndarray, question_ids: np.ndarray) -> np.ndarray:
+    """[N] bool: `is_fit_part` of each question."""
+    keys = zip(datasets, question_ids, strict=True)
+    return np.fromiter((is_fit_part(str(d), str(q)) for d, q in keys), bool, len(question_ids))

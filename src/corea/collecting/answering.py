@@ -1,0 +1,143 @@
+"""Answer all questions with all tiers; store each chunk at once and write the tables at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from corea.answers.schema import write_answers
+from corea.collecting.answer_rows import Answered, describe, table_rows
+from corea.collecting.answer_store import Store
+from corea.collecting.confidence_signals import add_signals, note, to_record
+from corea.collecting.plan import Tier, held_out_questions, question_key
+from corea.collecting.progress_line import Progress
+from corea.config import CollectConfig
+from corea.engines.build import build_engine
+from corea.errors import Interrupted, UserError
+from corea.tasks.grading import unreadable_warning
+from corea.tasks.prompts import build_messages
+from corea.types import Completion, Question, Sampling
+
+ANSWERS = "answers.parquet"
+BEFORE = "answers_before.parquet"
+LEDGER = "spending-{}.jsonl"
+"""File beside the answers with the costs of a tier's server calls."""
+
+
+def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> pd.DataFrame:
+    """Write `folder`/answers.parquet and, with a run, answers_before.parquet; resume an earlier run.
+
+    Returns:
+        All rows, with the model before RL under its own name.
+    """
+    questions = held_out_questions(cfg.data)
+    if warning := unreadable_warning(questions):
+        print(warning, flush=True)
+    answered: dict[str, list[dict[str, Any]]] = {}
+    for tier in tiers:
+        print(f"{tier.name}: {len(questions)} questions, {tier.samples} completion(s) each", flush=True)
+        answers = answer_all(tier, questions, folder / "answers", cfg.chunk)
+        rows = table_rows(tier, answers)
+        add_signals(tier, answers, rows, cfg.seed)
+        answered[tier.label] = rows
+    larger = [tier for tier in tiers if tier.tier > 0]
+    for file, label in ((ANSWERS, "slm"), (BEFORE, "slm_before")):
+        for small in (tier for tier in tiers if tier.label == label):
+            rows = [row for tier in (small, *larger) for row in answered[tier.label]]
+            write_answers(folder / file, rows, describe([small, *larger]))
+    return pd.DataFrame([r for rows in answered.values() for r in rows])
+
+
+def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: int) -> list[Answered]:
+    """The tier's completions of all questions in order; only those that `folder` lacks are generated.
+
+    Raises:
+        Interrupted: by the user; finished chunks are kept.
+    """
+    store = Store(folder, tier)
+    try:
+        open_questions = [q for q in questions if not store.has(question_key(q), tier.samples)]
+        if open_questions:
+            _ask(tier, open_questions, store, chunk, len(questions))
+        return [
+            Answered(question=q, sample=sample, completion=store.get(question_key(q), sample))
+            for q in questions
+            for sample in range(tier.samples)
+        ]
+    except KeyboardInterrupt as error:
+        kept = sum(store.has(question_key(q), tier.samples) for q in questions)
+        raise Interrupted(
+            f"{tier.name}: interrupted; {kept} of {len(questions)} questions are answered and kept; the same command "
+            "continues from there"
+        ) from error
+    finally:
+        store.close()
+
+
+def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
+    """Generate in chunks of similar length, which need little padding, and store each chunk.
+
+    The longest prompts come first, so that a prompt that does not fit fails at once.
+    """
+    engine = build_engine(
+        tier.engine,
+        model=tier.path,
+        revision=tier.revision,
+        dtype=tier.dtype,
+        template=tier.template,
+        price=tier.price,
+        budget_usd=tier.budget_usd,
+        ledger=store.path.with_name(LEDGER.format(tier.label)),
+    )
+    sampling = Sampling(
+        temperature=tier.temperature,
+        max_tokens=tier.max_tokens,
+        n=tier.samples,
+        seed=tier.seed,
+        record=to_record(tier.signals),
+    )
+    ordered = sorted(questions, key=lambda q: len(q.text), reverse=True)
+    failed: list[tuple[str, str]] = []
+    try:
+        spent = lambda: getattr(engine, "spent_usd", None)  # noqa: E731
+        with Progress(tier.name, total, done=total - len(questions), spent=spent) as progress:
+            for start in range(0, len(ordered), chunk):
+                part = ordered[start : start + chunk]
+                groups = engine.generate([build_messages(tier.prompt, q) for q in part], sampling, progress.answered)
+                _check_prompts(tier, part, groups)
+                note(tier, [completion for group in groups for completion in group])
+                stopped = getattr(engine, "stopped", None)
+                pairs = zip(part, groups, strict=True)
+                store.add((question_key(q), g) for q, g in pairs if stopped is None or not _failed(g))
+                if stopped is not None:
+                    raise stopped
+                progress.kept(len(part), tokens=sum(c.completion_tokens for g in groups for c in g))
+                failed += _errors(part, groups)
+    finally:
+        engine.close()
+    if failed:
+        named = "; ".join(f"{question}: {error}" for question, error in failed[:3])
+        print(f"{tier.name}: {len(failed)} questions failed and are asked again next time ({named})", flush=True)
+
+
+def _check_prompts(tier: Tier, questions: Sequence[Question], groups: Sequence[list[Completion]]) -> None:
+    for question, group in zip(questions, groups, strict=True):
+        tokens = group[0].prompt_tokens
+        if tier.max_prompt_tokens is not None and tokens > tier.max_prompt_tokens:
+            raise UserError(
+                f"question {question.id}: prompt of {tokens} tokens; model.max_prompt_tokens={tier.max_prompt_tokens}"
+            )
+
+
+def _errors(questions: Sequence[Question], groups: Sequence[list[Completion]]) -> list[tuple[str, str]]:
+    found = []
+    for question, group in zip(questions, groups, strict=True):
+        found += [(question.id, c.error) for c in group if c.finish_reason == "error"][:1]
+    return found
+
+
+def _failed(group: list[Completion]) -> bool:
+    return any(c.finish_reason == "error" for c in group)

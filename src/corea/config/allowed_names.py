@@ -1,0 +1,38 @@
+"""Names that a configuration may give for graders and prompts, read by the packages that implement them."""
+
+from __future__ import annotations
+
+from corea.config.checks import Allowed
+
+LIGHT = ("exact", "numeric", "choice")
+"""Graders that always run in the main process: linear in the answer, and nothing is evaluated."""
+GRADERS = (*LIGHT, "math", "reasoning_gym")
+PROMPT_NAMES = ("plain", "plain_answer", "answer", "confidence", "confidence_percent")
+
+
+def is_own(name: str) -> bool:
+    """Whether `name` has the form of the user's own function: "module:function" or "file.py:function"."""
+    module, colon, function = name.rpartition(":")
+    return bool(colon and module) and function.isidentifier()
+
+
+def known_grader(name: str) -> bool:
+    """Whether a question may name this grader."""
+    return name in GRADERS or is_own(name)
+
+
+def allowed_graders() -> str:
+    """The allowed graders, for messages."""
+    return f"{', '.join(GRADERS)}, or module:function"
+
+
+GRADER = Allowed(allowed_graders(), known_grader, GRADERS)
+
+
+def one_of_or_own(*options: str) -> Allowed:
+    """One of a list of names, or the user's own: "module:name" or "file.py:name"."""
+    words = f"{', '.join(options)}, module:name or file.py:name"
+    return Allowed(words, lambda value: value in options or is_own(value), options)
+
+
+PROMPT = one_of_or_own(*PROMPT_NAMES)

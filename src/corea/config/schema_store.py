@@ -1,0 +1,67 @@
+"""Registers the schemas with Hydra. Their names start with "_" and belong to no group: no list of choices shows them.
+
+A root file starts from its schema (`defaults: [_train, ...]`). Groups whose classes differ from choice to choice
+(engine, llm.engine, logger) start from the schema of the choice: `defaults: [/_hf_engine@_here_]`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from corea.config.checks import describing
+from corea.config.deprecated import register_renaming_source
+from corea.config.engine_schema import (
+    AutoEngineConfig,
+    HFEngineConfig,
+    OpenAIEngineConfig,
+    OwnEngineConfig,
+    RecordedEngineConfig,
+    ReplayEngineConfig,
+    VLLMEngineConfig,
+    VLLMServerEngineConfig,
+)
+from corea.config.logger_schema import NoLoggerConfig, WandbConfig
+from corea.config.roots import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
+
+SCHEMAS = {
+    "_train": TrainConfig,
+    "_sft": SftConfig,
+    "_collect": CollectConfig,
+    "_evaluate": EvaluateConfig,
+    "_hf_engine": HFEngineConfig,
+    "_auto_engine": AutoEngineConfig,
+    "_vllm_engine": VLLMEngineConfig,
+    "_vllm_server_engine": VLLMServerEngineConfig,
+    "_openai_engine": OpenAIEngineConfig,
+    "_own_engine": OwnEngineConfig,
+    "_recorded_engine": RecordedEngineConfig,
+    "_replay_engine": ReplayEngineConfig,
+    "_wandb_logger": WandbConfig,
+    "_no_logger": NoLoggerConfig,
+}
+
+
+def home(*candidates: str | None) -> str:
+    """Resolver `corea.home`: the first candidate that exists (the folder of a file), else the last one unchanged.
+
+    So collect and evaluate keep their logs beside their input, and a mistyped path creates no folder.
+    """
+    *places, fallback = candidates
+    for place in places:
+        if place and Path(place).exists():
+            return str(Path(place) if Path(place).is_dir() else Path(place).parent)
+    return str(fallback)
+
+
+def register_schemas() -> None:
+    """Register schemas, resolver and the reader of YAML files with Hydra; a second call changes nothing."""
+    OmegaConf.register_new_resolver("corea.home", home, replace=True)
+    register_renaming_source()
+    store = ConfigStore.instance()
+    with describing():
+        for name, schema in SCHEMAS.items():
+            if f"{name}.yaml" not in store.repo:
+                store.store(name=name, node=schema, provider="corea")

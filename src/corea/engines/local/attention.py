@@ -1,0 +1,54 @@
+"""Grouped-query attention of a decode step without copying keys and values for every query head.
+
+With a mask, the sdpa function of transformers repeats keys and values for each query head of a group at every token: 7
+times the cache for Qwen2.5-0.5B. Here the heads of a group take the place of query positions.
+
+Legend: R rows, H query heads, K key/value heads, D head size, L columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+NAME = "corea_grouped"
+
+
+def grouped_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
+    """Attention of query [R, H, 1, D] on key and value [R, K, L, D]; other cases are passed to transformers.
+
+    Returns:
+        ([R, 1, H, D], None)
+    """
+    rows, heads, length, size = query.shape
+    kv_heads = key.shape[1]
+    if length > 1 or heads == kv_heads or attention_mask is None or kwargs.get("position_bias") is not None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    grouped = query.view(rows, kv_heads, heads // kv_heads, size)
+    mask = attention_mask.expand(-1, -1, heads // kv_heads, -1)
+    output = torch.nn.functional.scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling)
+    return output.reshape(rows, 1, heads, -1), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, grouped_attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)
+
+
+@contextmanager
+def grouped(model) -> Iterator[None]:
+    """Inside, a model with sdpa attention uses `grouped_attention`."""
+    config = model.config.get_text_config()
+    before = config._attn_implementation
+    if before == "sdpa":
+        config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before

@@ -1,0 +1,1 @@
+"""Engines on a server that speaks the OpenAI API, with a ledger of what calls cost."""

@@ -1,0 +1,1 @@
+"""From an answers table to the results of an evaluation. Reads files, writes none."""

@@ -1,0 +1,166 @@
+"""Runs composed configurations: a single job, or the jobs of a sweep, with user errors as one line on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus, run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+
+from corea.composition import build_job, composed, is_basic, sweep_jobs, task_overrides, typed
+from corea.config.messages import one_line, user_line
+from corea.config.typed import build, require_files
+from corea.errors import Interrupted, SweepFailed
+
+log = logging.getLogger(__name__)
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """What a failed job of a sweep returns, so that the other jobs run."""
+
+    label: str
+    """Number and overrides of the job."""
+    line: str
+    """The error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What Hydra calls with the configuration of each job. Launchers may pickle it for other processes."""
+
+    name: str
+    """Name of the command."""
+    function: Callable[[Any], Any]
+    """The verb, a function of its root dataclass."""
+    note: str = ""
+    """Log line about overrides that corea adds."""
+    ready: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    """Configurations that were built and checked before the first job started, by their overrides."""
+    keep_going: bool = False
+    """Return Failed instead of raising."""
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """Run the verb; a job that is not among `ready` is built here."""
+        if self.note and os.environ.get("RANK", "0") == "0":
+            log.info(self.note)
+        if not self.keep_going:
+            return self._run(cfg)
+        try:
+            return self._run(cfg)
+        except Exception as error:  # whatever it is, the other jobs of the sweep do not depend on it
+            line = user_line(self.name, error, sys.argv[1:])
+            show = line is None or os.environ.get(FULL_ERROR) == "1"
+            line = line or f"{type(error).__name__}: {error}"
+            overrides = task_overrides(HydraConfig.instance().cfg)
+            label = f"job {HydraConfig.get().job.num} ({', '.join(overrides)})"
+            log.error("%s failed: %s", label, one_line(line), exc_info=error if show else None)
+            return Failed(label=label, line=one_line(line))
+
+    def _run(self, cfg: DictConfig) -> Any:
+        root = self.ready.get(task_overrides(HydraConfig.instance().cfg))
+        if root is None:
+            root = build(cfg)
+            require_files(root)
+        return self.function(root)
+
+
+def run_single(hydra: Hydra, config_name: str, overrides: list[str], job: Job) -> None:
+    """Compose, build and run one job."""
+    cfg = composed(hydra, config_name, overrides, RunMode.RUN)
+    root = build_job(cfg)
+    require_files(root)
+    job = replace(job, ready={task_overrides(cfg): root})
+    callbacks = Callbacks(cfg)
+    callbacks.on_run_start(config=cfg, config_name=config_name)
+    done = run_job(
+        # SystemExit passes through Hydra, which prints a line of its own about any other exception.
+        task_function=lambda cfg: guarded(job.name, lambda: job(cfg)),
+        config=cfg,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+    )
+    callbacks.on_run_end(config=cfg, config_name=config_name, job_return=done)
+    if done.status == JobStatus.FAILED:
+        raise done._return_value
+
+
+def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) -> None:
+    """Check the configurations of all jobs, then run them with Hydra's sweeper and launcher.
+
+    Other sweepers than Hydra's own choose the jobs as they go; of those, only the values that all jobs share are
+    checked beforehand, and the sweeper decides what a failed job means.
+
+    Raises:
+        SweepFailed: some jobs failed; all have run.
+    """
+    mode = "hydra.mode=MULTIRUN"
+    given = overrides if mode in overrides else [*overrides, mode]
+    cfg = composed(hydra, config_name, given, RunMode.MULTIRUN)
+    basic = is_basic(cfg)
+    ready = dict(sweep_jobs(hydra, cfg)) if basic else {}
+    if not basic:
+        typed(hydra, config_name, fixed_overrides(given))
+    for root in ready.values():
+        require_files(root)
+    callbacks = Callbacks(cfg)
+    callbacks.on_multirun_start(config=cfg, config_name=config_name)
+    sweeper = Plugins.instance().instantiate_sweeper(
+        config=cfg,
+        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+        task_function=replace(job, ready=ready, keep_going=basic),
+    )
+    batches = sweeper.sweep(arguments=list(task_overrides(cfg)))
+    callbacks.on_multirun_end(config=cfg, config_name=config_name)
+    if basic:
+        _report_failures(job.name, [done.return_value for batch in batches for done in batch])
+
+
+def fixed_overrides(overrides: list[str]) -> list[str]:
+    """The overrides that do not sweep."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [text for text, item in zip(overrides, parsed, strict=True) if not item.is_sweep_override()]
+
+
+def _report_failures(name: str, results: list[Any]) -> None:
+    failed = [result for result in results if isinstance(result, Failed)]
+    sys.stdout.flush()
+    for failure in failed:
+        print(f"{name}: {failure.label}: {failure.line}", file=sys.stderr)
+    if failed:
+        raise SweepFailed(f"{len(failed)} of {len(results)} jobs failed")
+
+
+def guarded(name: str, work: Callable[[], Any]) -> Any:
+    """The value of `work()`; a user error becomes one line on stderr and SystemExit."""
+    try:
+        return work()
+    except KeyboardInterrupt as error:
+        _exit(name, str(error) if isinstance(error, Interrupted) else "interrupted", 130)
+    except SweepFailed as error:
+        _exit(name, str(error), 1)
+    except Exception as error:
+        line = user_line(name, error, sys.argv[1:])
+        if line is None or os.environ.get(FULL_ERROR) == "1":
+            raise
+        _exit(name, line, 2)
+
+
+def _exit(name: str, message: str, code: int) -> NoReturn:
+    sys.stdout.flush()
+    print(f"{name}: {one_line(message)}", file=sys.stderr)
+    raise SystemExit(code)

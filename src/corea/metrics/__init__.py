@@ -1,0 +1,1 @@
+"""Calibration, ranking and cost metrics and their bootstrap. Pure functions of arrays; no input or output."""

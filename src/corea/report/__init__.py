@@ -1,0 +1,1 @@
+"""From results to files, plots, report.html, the terminal and the logger."""

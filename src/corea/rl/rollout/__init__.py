@@ -1,0 +1,1 @@
+"""From the questions of a step to rewarded groups of completions with advantages."""

@@ -1,0 +1,52 @@
+"""Reward components that a user adds without changing corea.
+
+    reward:
+      extra:
+        brevity:
+          _target_: my_package.rewards.brevity  # or my_rewards.py:brevity
+          weight: 0.1
+          params: {limit: 200}
+
+with
+
+    def brevity(rollouts, limit):
+        return [float(r.completion.completion_tokens <= limit) for r in rollouts]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from corea.config import RewardConfig
+from corea.rl.rollout.advantage import finite_numbers
+from corea.types import Rollout
+from corea.user_code import load_function
+
+Component = Callable[[Sequence[Rollout]], Sequence[float]]
+
+
+def load_extras(cfg: RewardConfig) -> dict[str, Component]:
+    """The user's functions by name, with their parameters bound.
+
+    Raises:
+        UserError: a `_target_` cannot be loaded or called.
+    """
+    return {
+        name: _bind(f"reward.extra.{name}._target_", extra._target_, extra.params) for name, extra in cfg.extra.items()
+    }
+
+
+def _bind(key: str, target: str, params: dict) -> Component:
+    function = load_function(key, target)
+
+    def component(rollouts: Sequence[Rollout]) -> list[float]:
+        return finite_numbers(key, target, function(list(rollouts), **params), len(rollouts))
+
+    return component
+
+
+def add_extras(rollouts: Sequence[Rollout], extras: dict[str, Component]) -> None:
+    """Add the user's components to `rewards` of the rollouts of one question."""
+    for name, component in extras.items():
+        for rollout, value in zip(rollouts, component(rollouts), strict=True):
+            rollout.rewards[name] = value

@@ -1,0 +1,158 @@
+"""Rollouts -> micro-batches of a bounded number of tokens.
+
+Completions of one question share their prompt. A tree is the prompt followed by several completions; an attention mask
+lets each completion see only the prompt and itself. A prompt is thus computed once instead of G times. The last
+token of a completion predicts nothing and is not part of the input. Trees are sorted by length and padded on the right.
+
+Legend: B trees of a micro-batch, L input tokens of the longest, N completion tokens (flat, without padding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+TREE_TOKENS = 1024
+"""Maximum length of a tree with several rows: its mask has length^2 entries, and attention computes all of them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """What the update needs of one completion."""
+
+    prompt_ids: list[int]
+    token_ids: list[int]
+    """[T] tokens of the completion, the end-of-sequence token included."""
+    rollout_logprobs: list[float]
+    """[T] log-probabilities under the engine that sampled them."""
+    advantages: list[float]
+    """[T] one per token, so that parts of a completion can be credited separately."""
+    weight: float
+    """Weight of each token in the loss (loss.aggregation_weights)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MicroBatch:
+    """The tensors of one forward and backward pass."""
+
+    input_ids: Tensor
+    """[B, L]"""
+    position_ids: Tensor | None
+    """[B, L]; None: 0..L-1 in every row."""
+    mask: Tensor | None
+    """[B, 1, L, L] bool, True where query (dim 2) sees key (dim 3); None: causal."""
+    source: Tensor
+    """[N] position in the flattened [B * L] input whose output predicts each token."""
+    targets: Tensor
+    """[N] the completion tokens."""
+    rollout_logprobs: Tensor
+    """[N]"""
+    advantages: Tensor
+    """[N]"""
+    weights: Tensor
+    """[N]"""
+    old_logprobs: Tensor | None = None
+    """[N] set before the first of several updates on the batch."""
+    ref_logprobs: Tensor | None = None
+    """[N] set if the loss has a KL term."""
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """A copy on `device`."""
+        moved = {k: getattr(self, k) for k in self.__slots__}
+        return replace(self, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+
+
+Tree = list[Row]
+"""Rows with the same prompt."""
+
+
+def tree_length(tree: Tree) -> int:
+    """Input tokens of a tree: the prompt once, each completion without its last token."""
+    return len(tree[0].prompt_ids) + sum(len(r.token_ids) - 1 for r in tree)
+
+
+def grow_trees(rows: Sequence[Row], limit: int, share_prompt: bool) -> list[Tree]:
+    """Join adjacent rows with the same prompt into trees of at most `limit` tokens (a single row may be longer)."""
+    trees: list[Tree] = []
+    for row in rows:
+        last = trees[-1] if trees else None
+        joins = share_prompt and last is not None and last[0].prompt_ids == row.prompt_ids
+        if joins and tree_length(last) + len(row.token_ids) - 1 <= limit:
+            last.append(row)
+        else:
+            trees.append([row])
+    return trees
+
+
+def micro_batches(rows: Sequence[Row], token_budget: int, *, pad: int, share_prompt: bool = True) -> list[MicroBatch]:
+    """Split rows into micro-batches of at most `token_budget` padded tokens (a single tree may exceed it).
+
+    Args:
+        rows: completions of one question are adjacent.
+        pad: any token id; padding does not influence the result.
+    """
+    trees = grow_trees(rows, min(token_budget, TREE_TOKENS), share_prompt)
+    return [build_micro_batch(part, pad) for part in _cut(sorted(trees, key=tree_length, reverse=True), token_budget)]
+
+
+def _cut(trees: list[Tree], token_budget: int) -> Iterator[list[Tree]]:
+    start = 0
+    while start < len(trees):
+        count = max(1, token_budget // tree_length(trees[start]))
+        yield trees[start : start + count]
+        start += count
+
+
+def build_micro_batch(trees: list[Tree], pad: int) -> MicroBatch:
+    """Tensors of one micro-batch; the N tokens are ordered by tree, then by row."""
+    length = max(tree_length(t) for t in trees)
+    ids: list[list[int]] = []
+    positions: list[list[int]] = []
+    segments: list[list[int]] = []  # -1 padding, 0 prompt, 1.. completions
+    source: list[int] = []
+    for b, tree in enumerate(trees):
+        prompt = tree[0].prompt_ids
+        tokens, places, parts = list(prompt), list(range(len(prompt))), [0] * len(prompt)
+        for number, row in enumerate(tree, 1):
+            first, inputs = b * length + len(tokens), len(row.token_ids) - 1
+            tokens += row.token_ids[:-1]
+            places += range(len(prompt), len(prompt) + inputs)
+            parts += [number] * inputs
+            source += [b * length + len(prompt) - 1, *range(first, first + inputs)]
+        rest = length - len(tokens)
+        ids.append(tokens + [pad] * rest)
+        positions.append(places + [0] * rest)
+        segments.append(parts + [-1] * rest)
+    rows = [row for tree in trees for row in tree]
+    shared = any(len(tree) > 1 for tree in trees)
+    return MicroBatch(
+        input_ids=torch.tensor(ids),
+        position_ids=torch.tensor(positions) if shared else None,
+        mask=_tree_mask(torch.tensor(segments)) if shared else None,
+        source=torch.tensor(source),
+        targets=torch.tensor([t for r in rows for t in r.token_ids]),
+        rollout_logprobs=torch.tensor([p for r in rows for p in r.rollout_logprobs]),
+        advantages=torch.tensor([a for r in rows for a in r.advantages], dtype=torch.float32),
+        weights=torch.tensor([r.weight for r in rows for _ in r.token_ids], dtype=torch.float32),
+    )
+
+
+def _tree_mask(segment: Tensor) -> Tensor:
+    """[B, L] segment numbers -> [B, 1, L, L] mask: a query sees earlier keys of the prompt and of its own segment.
+
+    Padding (-1) sees the prompt and earlier padding, so that no row of the softmax is empty; no completion sees
+    padding.
+    """
+    length = segment.shape[1]
+    earlier = torch.ones((length, length), dtype=torch.bool).tril()
+    query, key = segment[:, :, None], segment[:, None, :]
+    return (earlier & ((key == 0) | (key == query)))[:, None]
+
+
+def empty_micro_batch(pad: int) -> MicroBatch:
+    """One token of weight 0, which a rank computes while other ranks still have micro-batches."""
+    row = Row(prompt_ids=[pad], token_ids=[pad], rollout_logprobs=[0.0], advantages=[0.0], weight=0.0)
+    return build_micro_batch([[row]], pad)

@@ -1,0 +1,63 @@
+"""Log-probabilities of completion tokens. Every forward pass of the update goes through this module.
+
+The output layer is applied only at completion positions, in chunks (output_layer.py).
+
+Legend: B trees, L input tokens, H hidden size, N completion tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from corea.errors import UserError
+from corea.rl.update.batching import MicroBatch
+from corea.rl.update.output_layer import CHUNK_LOGITS, token_scores
+
+
+class TokenLogprobs(nn.Module):
+    """Wraps a causal language model as a module from micro-batch to log-probabilities."""
+
+    def __init__(self, model: nn.Module, temperature: float, chunk_logits: int = CHUNK_LOGITS):
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+        self.chunk = max(1, chunk_logits // model.config.vocab_size)
+
+    def forward(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """Run the model.
+
+        Returns:
+            (logprobs [N] float32, entropy [N] of the next-token distribution without gradient), at the temperature of
+            sampling.
+        """
+        hidden = self.model.get_decoder()(
+            input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids, use_cache=False
+        ).last_hidden_state  # [B, L, H]
+        chosen = hidden.flatten(0, 1)[batch.source]  # [N, H]
+        layer = self.model.get_output_embeddings()
+        return token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)
+
+
+def supports_trees(model: nn.Module) -> bool:
+    """True if a custom attention mask reaches every layer: sdpa attention without a sliding window."""
+    config = model.config
+    windows = any("sliding" in kind for kind in getattr(config, "layer_types", None) or [])
+    return config._attn_implementation == "sdpa" and not windows
+
+
+@torch.no_grad()
+def require_plain_head(model: nn.Module) -> None:
+    """Check that the model's logits are the plain output of its output layer.
+
+    Raises:
+        UserError: they are scaled or soft-capped afterwards, so the log-probabilities computed here would differ from
+            those of the sampling engine.
+    """
+    ids = torch.tensor([[0, 1]], device=next(model.parameters()).device)
+    plain = model.get_output_embeddings()(model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state)
+    if not torch.allclose(model(input_ids=ids, use_cache=False).logits, plain, rtol=1e-2, atol=1e-3):
+        raise UserError(
+            f"model.path={model.name_or_path}: its logits are scaled or capped after the output layer, which training "
+            "does not support; allowed is a model without final_logit_softcapping, logit_scale and logits_scaling"
+        )

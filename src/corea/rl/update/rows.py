@@ -1,0 +1,52 @@
+"""Groups -> rows: the tokens, advantages and weights that the update needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from corea.config import TrainConfig
+from corea.rl.rollout.credit import token_advantages
+from corea.rl.update.batching import Row
+from corea.types import Group, Rollout
+
+
+def in_loss(rollout: Rollout, mask_truncated: bool) -> bool:
+    """False for a completion that is left out of the loss and of its denominator: an empty one, and with
+    `mask_truncated` one that reached the token limit."""
+    masked = mask_truncated and rollout.completion.finish_reason == "length"
+    return bool(rollout.completion.token_ids) and not masked
+
+
+def build_rows(
+    groups: Sequence[Group],
+    weight_of: Callable[[Rollout], float],
+    cfg: TrainConfig,
+    decode: Callable[[Sequence[int]], str],
+) -> list[Row]:
+    """One row per completion that is in the loss.
+
+    A group whose advantages are all 0 is skipped unless there is a KL term, which gives it a gradient of its own. The
+    denominator inside `weight_of` counts skipped groups too.
+
+    Args:
+        weight_of: weight of each token of a rollout in the loss.
+        decode: token ids to text; finds the confidence for trainer.credit=segment.
+    """
+    loss = cfg.trainer.loss
+    rows = []
+    for group in groups:
+        by_token = token_advantages(group, decode)
+        if loss.kl == 0 and not any(any(row) for row in by_token):
+            continue
+        rows += [
+            Row(
+                prompt_ids=r.completion.prompt_ids,
+                token_ids=r.completion.token_ids,
+                rollout_logprobs=r.completion.logprobs,
+                advantages=row,
+                weight=weight_of(r),
+            )
+            for r, row in zip(group.rollouts, by_token, strict=True)
+            if in_loss(r, loss.mask_truncated)
+        ]
+    return rows

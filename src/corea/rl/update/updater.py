@@ -1,0 +1,99 @@
+"""All updates on one batch (minibatches x epochs), and their metrics.
+
+A minibatch whose completions are all left out of the loss (empty, or truncated with trainer.loss.mask_truncated) is
+skipped and counted as `empty_updates`: an optimizer step without a gradient would still move the weights by momentum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from corea.config import TrainConfig
+from corea.errors import UserError
+from corea.rl.run import distributed
+from corea.rl.run.phase_timer import PhaseTimer
+from corea.rl.update.batching import MicroBatch, micro_batches
+from corea.rl.update.forward import supports_trees
+from corea.rl.update.loss import aggregation_weights
+from corea.rl.update.policy import Policy, Sums
+from corea.rl.update.rows import build_rows, in_loss
+from corea.types import Group, Rollout
+
+
+class Updater:
+    """Updates the policy on the groups of a step."""
+
+    def __init__(self, cfg: TrainConfig, policy: Policy, tokenizer, timer: PhaseTimer):
+        self.cfg = cfg
+        self.policy = policy
+        self.tokenizer = tokenizer
+        self.timer = timer
+        self.share_prompt = cfg.trainer.share_prompt and supports_trees(policy.model)
+        most = -(-cfg.trainer.questions // distributed.world_size())
+        if cfg.trainer.minibatches > most:
+            raise UserError(
+                f"trainer.minibatches={cfg.trainer.minibatches}: allowed is at most {most}, the questions that one of "
+                f"{distributed.world_size()} processes has in a step"
+            )
+
+    def update(self, groups: list[Group], lr: float) -> dict[str, float]:
+        """Run all epochs and minibatches on one batch; metrics are averages over their optimizer steps."""
+        trainer = self.cfg.trainer
+        parts = [groups[k :: trainer.minibatches] for k in range(trainer.minibatches)]
+        built = [self._micro_batches(part) for part in parts]
+        batches = [batch for batch in built if batch is not None]
+        several = trainer.minibatches * trainer.epochs > 1
+        with self.timer.measure("logprobs"):
+            if several or self.policy.has_reference:
+                batches = [self.policy.fill_logprobs(b, old=several) for b in batches]
+        results = []
+        with self.timer.measure("update"):
+            for _ in range(trainer.epochs):
+                results += [self.policy.update(b, lr) for b in batches]
+        metrics = update_metrics([r for every in distributed.gather(results) for r in every])
+        return metrics | {"empty_updates": float(trainer.epochs * (len(built) - len(batches)))}
+
+    def _micro_batches(self, groups: list[Group]) -> list[MicroBatch] | None:
+        """This rank's micro-batches of one optimizer step; the denominator of the loss is that of all ranks.
+
+        None, on every rank, if no rank has a completion that is in the loss.
+        """
+        loss = self.cfg.trainer.loss
+        counted = [r for g in groups for r in g.rollouts if in_loss(r, loss.mask_truncated)]
+        lengths = distributed.gather([len(r.completion.token_ids) for r in counted])
+        if not any(lengths):
+            return None
+        weights = aggregation_weights(
+            [n for part in lengths for n in part], loss.aggregation, self.cfg.model.max_tokens
+        )
+        first = sum(len(part) for part in lengths[: distributed.rank()])
+        weight_by_id = {id(r): w for r, w in zip(counted, weights[first:], strict=False)}
+
+        def weight_of(rollout: Rollout) -> float:
+            return weight_by_id[id(rollout)]
+
+        rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
+        budget = self.cfg.trainer.token_budget
+        return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt)
+
+
+def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
+    """Sums over tokens, of all updates of a step and all ranks -> averages per token; loss is NaN without an update."""
+    tokens = max(1.0, sum(r.get("tokens", 0.0) for r in results))
+    total: dict[str, Any] = {}
+    for result in results:
+        for name, value in result.items():
+            total[name] = max(total.get(name, 0.0), value) if name == "gap_max" else total.get(name, 0.0) + value
+    return {
+        "loss": total["loss"] / len(results) if results else math.nan,
+        "grad_norm": total["grad_norm"] / len(results) if results else math.nan,
+        "skipped_updates": total.get("skipped", 0.0),
+        "entropy": total.get("entropy", 0.0) / tokens,
+        "clip_share": total.get("clipped", 0.0) / tokens,
+        "importance_capped_share": total.get("capped", 0.0) / tokens,
+        "kl": total.get("kl", 0.0) / tokens,
+        "logprob_gap/mean": total.get("gap", 0.0) / tokens,
+        "logprob_gap/max": total.get("gap_max", 0.0),
+    }

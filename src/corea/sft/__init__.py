@@ -1,0 +1,26 @@
+"""python -m corea.sft: the cold start. Teaches a model the completion format, or trains the tiny pair from scratch."""
+
+from __future__ import annotations
+
+from corea.app import command
+from corea.config import SftConfig
+
+
+@command("sft")
+def main(cfg: SftConfig) -> None:
+    """Train on prompt/completion pairs and write `model/` to the run folder."""
+    from corea.logger import build_logger
+    from corea.run_folder import lock_folder, prepare_run_dir, run_dir
+    from corea.sft.cold_start import ColdStart
+    from corea.tasks.grading import set_limits
+
+    set_limits(**vars(cfg.data.grading))
+    folder = run_dir()
+    with lock_folder(folder):
+        prepare_run_dir(folder, cfg, "auto")
+        logger = build_logger(cfg.logger, folder, cfg)
+        try:
+            ColdStart(cfg, folder, logger).run()
+        finally:
+            logger.close()
+    print(f"model: {folder / 'model'}")

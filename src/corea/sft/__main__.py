@@ -1,0 +1,5 @@
+"""Runs `python -m corea.sft`."""
+
+from corea.sft import main
+
+main()

@@ -1,0 +1,112 @@
+"""Supervised training on prompt/completion pairs, for the cold start before RL and the tiny pair from scratch.
+
+The loss is the mean cross-entropy over the completion tokens of the whole batch (one global denominator), so it does
+not depend on the split into micro-batches.
+
+Legend: B rows, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from corea.config import SupervisedConfig
+from corea.rl.update.schedule import learning_rate
+
+Example = tuple[list[int], list[int]]
+"""(prompt ids, completion ids with the end-of-sequence token)."""
+
+
+def micro_batches(examples: list[Example], token_budget: int, pad: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Examples sorted by length, in micro-batches of B x T <= `token_budget` tokens (a longer example is alone).
+
+    Yields:
+        ids [B, T] right-padded, completion_mask [B, T] (True where the token belongs to a completion).
+    """
+    rows = sorted(examples, key=lambda e: len(e[0]) + len(e[1]), reverse=True)
+    start = 0
+    while start < len(rows):
+        width = len(rows[start][0]) + len(rows[start][1])
+        count = max(1, token_budget // width)
+        part = rows[start : start + count]
+        ids = torch.full((len(part), width), pad)
+        mask = torch.zeros((len(part), width), dtype=torch.bool)
+        for row, (prompt, completion) in enumerate(part):
+            ids[row, : len(prompt) + len(completion)] = torch.tensor(prompt + completion)
+            mask[row, len(prompt) : len(prompt) + len(completion)] = True
+        yield ids, mask
+        start += count
+
+
+def completion_loss_sum(model, ids: Tensor, mask: Tensor) -> Tensor:
+    """Sum of the cross-entropy of completion tokens; logits are computed only at completion positions."""
+    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, H]
+    target = mask[:, 1:]  # [B, T-1]
+    logits = model.lm_head(hidden[:, :-1][target])  # [N, V]
+    return F.cross_entropy(logits.float(), ids[:, 1:][target], reduction="sum")
+
+
+def build_optimizer(model, cfg: SupervisedConfig) -> torch.optim.Optimizer:
+    """AdamW without weight decay on vectors (norms, biases)."""
+    decay = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decay, "weight_decay": cfg.optimizer.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=cfg.optimizer.lr, betas=(cfg.optimizer.betas[0], cfg.optimizer.betas[1]))
+
+
+def last_step(cfg: SupervisedConfig) -> int:
+    """Number of steps to run."""
+    return min(cfg.steps, cfg.stop_after or cfg.steps)
+
+
+def train_supervised(
+    model,
+    optimizer: torch.optim.Optimizer,
+    examples_of: Callable[[int], list[Example]],
+    cfg: SupervisedConfig,
+    *,
+    pad: int,
+    start: int = 0,
+    log: Callable[[dict[str, float]], None],
+    after_step: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Run steps `start` to `last_step(cfg)` - 1, updating `model` and `optimizer` in place.
+
+    Args:
+        examples_of: step number -> examples; depends on nothing else, so that a run can be repeated and resumed.
+        log: receives step, loss (nats per token), lr, grad_norm, tokens, tokens_per_s.
+    """
+    model.train()
+    for step in range(start, last_step(cfg)):
+        started = time.perf_counter()
+        lr = learning_rate(step, cfg.steps, cfg.optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        examples = examples_of(step)
+        loss, norm = _update(model, optimizer, examples, cfg, pad)
+        tokens = sum(len(p) + len(c) for p, c in examples)
+        rate = tokens / (time.perf_counter() - started)
+        log({"step": step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": tokens, "tokens_per_s": rate})
+        after_step(step)
+
+
+def _update(
+    model, optimizer: torch.optim.Optimizer, examples: list[Example], cfg: SupervisedConfig, pad: int
+) -> tuple[float, float]:
+    """One optimizer step: (mean loss of the completion tokens, gradient norm before clipping)."""
+    device = next(model.parameters()).device
+    denominator = sum(len(completion) for _, completion in examples)
+    total = 0.0
+    optimizer.zero_grad()
+    for ids, mask in micro_batches(examples, cfg.token_budget, pad):
+        loss = completion_loss_sum(model, ids.to(device), mask.to(device)) / denominator
+        loss.backward()
+        total += loss.item()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.optimizer.max_grad_norm)
+    optimizer.step()
+    return total, float(norm)

@@ -1,0 +1,108 @@
+"""Two real processes over gloo, at every ZeRO stage: the same gradients as one process without DeepSpeed."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from corea.config import LossConfig
+from corea.rl.run.distributed import NEEDED
+from rl_models import plain_update, random_llama, random_rows, trainer_config
+
+HERE = Path(__file__).parent
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    port = str(free_port())
+    base = {k: v for k, v in os.environ.items() if k not in NEEDED} | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+    }
+    processes = []
+    for rank in range(2):
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        environment = {**base, **place, "MASTER_PORT": port}
+        command = [sys.executable, str(HERE / "two_processes.py"), str(folder)]
+        processes.append(
+            subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        )
+    outputs = [p.communicate(timeout=300)[0] for p in processes]
+    assert [p.returncode for p in processes] == [0, 0], "\n".join(outputs)
+    return folder, torch.load(folder / "results.pt", weights_only=True)
+
+
+STAGES = [0, 1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Gradients of one process in plain torch."""
+    return plain_update(random_llama(), random_rows(), trainer_config(loss=LossConfig()), steps=1)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_gradients_are_those_of_one_process(results, expected, stage):
+    scale = max(g.abs().max() for g in expected).item()
+    for found in results[1][stage]:  # both ranks hold the whole gradient
+        for one, other in zip(found["gradients"], expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_updates_agree_between_the_ranks_and_the_stages(results, stage):
+    first, second = (found["updates"] for found in results[1][stage])
+    tokens = sum(len(r.token_ids) for r in random_rows())
+    for one, two, base in zip(first, second, results[1][1][0]["updates"], strict=True):
+        assert one["tokens"] + two["tokens"] == tokens
+        assert one["grad_norm"] == pytest.approx(two["grad_norm"], rel=1e-6)
+        if stage:  # stage 0 was run with a KL term
+            assert one["grad_norm"] == pytest.approx(base["grad_norm"], rel=1e-4)
+            assert one["loss"] == pytest.approx(base["loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_not_finite_on_one_rank_is_skipped_on_both(results, stage):
+    assert [found["skipped"] for found in results[1][stage]] == [1.0, 1.0]
+    assert [found["unchanged"] for found in results[1][stage]] == [True, True]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ranks_sample_by_themselves_from_the_weights_that_are_saved(results, stage):
+    folder, found = results
+    short, long = (f["sampled"] for f in found[stage])
+    assert (len(short), len(long)) == (3, 7)
+    assert long[:3] == short
+    saved = load_file(folder / f"model-{stage}" / "model.safetensors")
+    assert saved.keys() == load_file(folder / "model-1" / "model.safetensors").keys()
+    model = random_llama()
+    model.load_state_dict(saved, strict=False)
+    ids = [5, 6, 7]
+    for token in long:
+        assert model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item() == token
+        ids.append(token)
+    assert [f["after"] for f in found[stage]] != [0.0, 0.0]  # the update after sampling ran
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_rank_hands_an_engine_the_weights_that_are_saved(results, stage):
+    folder, found = results
+    saved = load_file(folder / f"model-{stage}" / "model.safetensors")
+    for rank in found[stage]:
+        handed = rank["handed"]
+        assert saved.keys() <= handed.keys() == random_llama().state_dict().keys()
+        assert all(torch.equal(handed[name], saved[name]) for name in saved)
+        assert torch.equal(handed["lm_head.weight"], handed["model.embed_tokens.weight"])  # tied
+        assert sum(value.numel() for value in handed.values()) > 3 * 4000

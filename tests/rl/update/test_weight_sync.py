@@ -1,0 +1,48 @@
+"""Weights for an engine that keeps a copy of its own, and the check that both agree."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from corea.config.trainer_schema import LoraConfig
+from corea.errors import UserError
+from corea.rl.update.lora import add_adapters
+from corea.rl.update.weight_sync import require_parity, trained_weights
+from rl_models import random_llama
+
+
+def policy(model, adapters=None):
+    return SimpleNamespace(model=model, adapters=adapters, gathered=nullcontext, cfg=SimpleNamespace(zero_stage=1))
+
+
+def test_weights_go_by_the_names_of_the_model():
+    model = random_llama()
+    weights = dict(trained_weights(policy(model)))
+    assert weights.keys() == model.state_dict().keys()
+    assert {"lm_head.weight", "model.embed_tokens.weight"} <= weights.keys()  # tied, and under both names
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+
+
+def test_adapters_are_handed_on_merged():
+    model = random_llama()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    wrapper = add_adapters(model, LoraConfig(rank=2, alpha=4, targets=["q_proj"]))
+    layer = model.model.layers[0].self_attn.q_proj
+    torch.nn.init.normal_(layer.lora_B["default"].weight)
+    expected = layer.base_layer.weight + 2 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+    merged = dict(trained_weights(policy(model, wrapper)))
+    query, key = (f"model.layers.0.self_attn.{part}_proj.weight" for part in "qk")
+    assert merged.keys() == set(before)
+    assert torch.allclose(merged[query], expected, atol=1e-6)
+    assert torch.equal(merged[key], before[key])
+    assert torch.equal(layer.base_layer.weight, before[query])
+
+
+def test_a_gap_beyond_the_limit_stops_the_run():
+    figures = {"logprob_gap/mean": 0.06, "logprob_gap/max": 0.5}
+    require_parity(figures, None, step=3)
+    require_parity(figures, 0.06, step=3)
+    with pytest.raises(UserError, match=r"step 3: the engine's log-probabilities .* by 0\.0600 on average"):
+        require_parity(figures, 0.05, step=3)
