@@ -232,9 +232,7 @@ class _Parser(Cursor):
             self.next == "{" and self.ahead(1) == "\\partial"
         ):
             raise Unevaluated(BIG["partial"])
-        above = self.group()
-        below = self.group()
-        return ("div", above, below)
+        return ("div", self.group(), self.group())
 
     def root(self) -> Tree:
         """`√12` is read as the root of 12; LaTeX takes one digit, which nobody means."""

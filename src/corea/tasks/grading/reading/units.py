@@ -58,6 +58,10 @@ _DEGREES = {"celsius": "degree_Celsius", "c": "degree_Celsius", "centigrade": "d
     "fahrenheit": "degree_Fahrenheit", "f": "degree_Fahrenheit", "kelvin": "kelvin", "k": "kelvin"}  # fmt: skip
 
 
+Measure = tuple[tuple[tuple[str, int], ...], float]
+"""Base dimensions, or names of things that nothing converts, each with its exponent; size in base units."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What stands behind a number."""
@@ -94,7 +98,7 @@ def _named(word: str) -> str | None:
 
 
 @lru_cache(maxsize=2048)
-def _size(name: str) -> tuple[tuple[tuple[str, int], ...], float] | None:
+def _size(name: str) -> Measure | None:
     """Base dimensions and factor of a pint expression."""
     import pint
 
@@ -110,7 +114,7 @@ def _size(name: str) -> tuple[tuple[tuple[str, int], ...], float] | None:
     return tuple(sorted(units.items())), float(quantity.magnitude)
 
 
-def _single(word: str, spaced: bool) -> tuple[tuple[tuple[str, int], ...], float] | None:
+def _single(word: str, spaced: bool) -> Measure | None:
     """Dimension and size of one word."""
     folded = word.casefold().removesuffix("'s")
     stem = folded.removesuffix("s")
@@ -124,6 +128,41 @@ def _single(word: str, spaced: bool) -> tuple[tuple[tuple[str, int], ...], float
     return _size(name) if name else None
 
 
+class _Product:
+    """A unit while its words are read."""
+
+    def __init__(self):
+        self.dimension: dict[str, int] = {}
+        self.size = 1.0
+        self.sign = 1
+        """-1 behind "per" and "/"."""
+        self.pending = 0
+        """Exponent that "square" or "cubic" announces."""
+        self.last: tuple[tuple[tuple[str, int], ...], float, int] | None = None
+        """Dimension, size and sign of the word before, which "squared" or "^2" may raise."""
+
+    def times(self, dimension: tuple[tuple[str, int], ...], size: float, power: int, sign: int) -> None:
+        for key, exponent in dimension:
+            self.dimension[key] = self.dimension.get(key, 0) + sign * exponent * power
+        self.size *= size ** (sign * power)
+
+    def add(self, found: Measure) -> None:
+        self.times(*found, self.pending or 1, self.sign)
+        self.pending, self.last = 0, (*found, self.sign)
+
+    def raise_last(self, power: int) -> bool:
+        if self.last is None:
+            return False
+        self.times(self.last[0], self.last[1], power - 1, self.last[2])
+        self.last = None
+        return True
+
+    def unit(self, text: str) -> Unit | None:
+        if self.pending or (not self.dimension and self.last is None):
+            return None
+        return Unit(tuple(sorted((k, v) for k, v in self.dimension.items() if v)), self.size, text)
+
+
 @lru_cache(maxsize=4096)
 def read_unit(text: str, spaced: bool = True) -> Unit | None:
     """The unit that the whole text is ("square feet", "km/h", "cm^2", "^{\\circ}"), or None.
@@ -134,60 +173,51 @@ def read_unit(text: str, spaced: bool = True) -> Unit | None:
     text = text.strip()
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip()
-    if not text or len(text) > 80:
+    tokens = _WORDS.findall(text) if len(text) <= 80 else []
+    if not tokens or "".join(tokens).replace(" ", "") != "".join(text.split()):
         return None
-    tokens = _WORDS.findall(text)
-    if "".join(tokens).replace(" ", "") != "".join(text.split()):
-        return None
-    dimension: dict[str, int] = {}
-    size, sign, pending, last = 1.0, 1, 0, None
-    place = 0
+    product, place = _Product(), 0
     while place < len(tokens):
-        token = tokens[place]
+        token, lower = tokens[place], tokens[place].casefold()
         place += 1
-        lower = token.casefold()
-        if token in (".", "-", "*", "\\cdot", "\\times"):
+        if token in (".", "-", "*", "\\cdot", "\\times") or (lower in _NATIONS and place < len(tokens)):
             continue
-        if token == "/" or (lower in ("per", "an", "a") and last is not None):
-            sign = -1
-            continue
-        if (
-            lower in _MODIFIERS
-            or (token.startswith("^") and token[1:2] != "{")
-            or re.fullmatch(r"\^\s*\{\s*-?[0-9]\s*\}", token)
-        ):
-            power = _MODIFIERS.get(lower) or int(re.sub(r"[^0-9-]", "", token) or 1)
-            if lower in ("square", "sq", "cubic", "cu"):
-                pending = power
-                continue
-            if last is None:
+        if token == "/" or (lower in ("per", "an", "a") and product.last is not None):
+            product.sign = -1
+        elif lower in ("square", "sq", "cubic", "cu"):
+            product.pending = _MODIFIERS[lower]
+        elif (power := _exponent(token)) is not None:
+            if not product.raise_last(power):
                 return None
-            part, part_size, part_sign = last
-            for key, exponent in part:
-                dimension[key] = dimension.get(key, 0) + part_sign * exponent * (power - 1)
-            size *= part_size ** (part_sign * (power - 1))
-            last = None
+        elif lower in ("old", "long", "tall", "wide") and product.last is not None and place == len(tokens):
             continue
-        if lower in ("us", "american", "canadian", "australian") and place < len(tokens):
-            continue
-        if lower in ("old", "long", "tall", "wide") and last is not None and place == len(tokens):
-            continue
-        if lower in ("degree", "degrees", "deg") or token == "^{\\circ}":
-            following = tokens[place].casefold() if place < len(tokens) else ""
-            place += following in _DEGREES
-            found = _size(_DEGREES.get(following, "degree"))
         else:
-            found = _single(token, spaced or place > 1)
-        if found is None:
-            return None
-        power, pending = pending or 1, 0
-        for key, exponent in found[0]:
-            dimension[key] = dimension.get(key, 0) + sign * exponent * power
-        size *= found[1] ** (sign * power)
-        last = (found[0], found[1], sign)
-    if pending or (not dimension and last is None):
-        return None
-    return Unit(tuple(sorted((k, v) for k, v in dimension.items() if v)), size, text)
+            found, taken = _word(token, tokens[place : place + 1], spaced or place > 1)
+            if found is None:
+                return None
+            product.add(found)
+            place += taken
+    return product.unit(text)
+
+
+_NATIONS = ("us", "american", "canadian", "australian")
+
+
+def _exponent(token: str) -> int | None:
+    """2 of `^2`, `^{2}` and "squared"."""
+    if token.casefold() in _MODIFIERS:
+        return _MODIFIERS[token.casefold()]
+    if token.startswith("^") and token != "^{\\circ}":
+        return int(re.sub(r"[^0-9-]", "", token) or 1)
+    return None
+
+
+def _word(token: str, following: list[str], spaced: bool) -> tuple[Measure | None, int]:
+    """(dimension and size of one word, how many of the following words belong to it): "degrees Celsius" takes one."""
+    if token.casefold() not in ("degree", "degrees", "deg") and token != "^{\\circ}":
+        return _single(token, spaced), 0
+    scale = _DEGREES.get(following[0].casefold()) if following else None
+    return _size(scale or "degree"), int(scale is not None)
 
 
 def same_kind(one: Unit, other: Unit) -> bool:
