@@ -29,7 +29,7 @@ _CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|Rs\.?|R|A|C|HK)\s*$")
 _FUNCTION = re.compile(
     r"(?:\b|\\)(?:log|ln|sin|cos|tan|exp|sqrt|gcd|lcm|max|min|mod|bmod)\s*(?:_\s*\S+\s*)?[({\[]*\s*$"
 )
-_OPERATOR = re.compile(r"(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div|[x×](?=\s*$))\s*$")
+_OPERATOR = re.compile(r"(?:(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div)|[0-9)}\]]\s*[x×])\s*$")
 _REJECTED = re.compile(
     r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|"
     r"not\b(?!\s+(?:sure|certain))|"
@@ -43,9 +43,8 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _BOUND_BEFORE = re.compile(
-    r"(?:[<>~]|\\le|\\ge|\\approx|\\sim|at least|at most|more than|less than|fewer than|over|under|"
-    r"about|around|approximately|"
-    r"roughly|nearly|almost|maybe|perhaps|probably|possibly|between|up to|ca\.?)\s*[$(]*$",
+    r"(?:[<>~]|\\le|\\ge|\\approx|\\sim|\b(?:at least|at most|more than|less than|fewer than|over|under|about|around|"
+    r"approximately|roughly|nearly|almost|maybe|perhaps|probably|possibly|between|up to|ca\.?))\s*[$(]*$",
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(

@@ -39,9 +39,9 @@ _MONEY = {
     **dict.fromkeys(("euro", "eur"), "euro"), **dict.fromkeys(("gbp", "quid"), "gbp"),
     **dict.fromkeys(("yen", "jpy"), "yen"),
     **dict.fromkeys(("rupee", "inr", "rs", "rupie"), "rupee"), **dict.fromkeys(("ruble", "rub", "rouble"), "ruble"),
-    **dict.fromkeys(("won", "krw"), "won"), **dict.fromkeys(("lira", "try"), "lira"),
+    **dict.fromkeys(("krw",), "won"), **dict.fromkeys(("lira",), "lira"),
     **dict.fromkeys(("yuan", "rmb", "cny", "元"), "yuan"), **dict.fromkeys(("franc", "chf"), "franc"),
-    **dict.fromkeys(("peso", "mxn"), "peso"), "cad": "cad", "aud": "aud", "円": "yen", "원": "won",
+    **dict.fromkeys(("peso", "mxn"), "peso"), "円": "yen", "원": "won",
 }  # fmt: skip
 _OTHER = {"unit": "unit", "个": "count", "個": "count", "개": "count"}
 _NOT_UNITS = frozenset(words(
@@ -49,7 +49,7 @@ _NOT_UNITS = frozenset(words(
         "section point pole perch pond "
     "link mas fermi particle candle tex toe rem fifth quarter percent permille ppm bps thou mil "
         "score dozen strain turn hand "
-    "didot cicero oct octet kip poise barn shed slug stone scruple reyn pel bit bar")
+    "didot cicero oct octet kip poise nit galileo gilbert darcy maxwell molar gill barn shed slug stone scruple reyn pel bit bar")
 ) - {"bar", "stone", "bit"}  # fmt: skip
 _PREFIXES = ("", "kilo", "mega", "giga", "tera", "hecto", "deca", "deci", "centi", "milli", "micro", "nano", "pico")
 _WORDS = re.compile(r"\^\{\\circ\}|[^\W\d_]+(?:'s)?|\^\s*\{?\s*-?[0-9]\s*\}?|/|\\cdot|\\times|\*|-|\.|\(|\)")
