@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "text.parquet": (b"question_id,tier\n", "not a readable Parquet file"),
     "other_names.csv": (
         b"id,level,is_right,prob\na,0,1,0.5\n",
-        "required column missing: question_id, tier, correct; .* the file has id, level, is_right, prob; perhaps "
+        "required column missing: question_id, tier, correct; the file has id, level, is_right, prob; perhaps "
         "columns.question_id=id columns.tier=level columns.correct=is_right",
     ),
     "no_column_alike.csv": (b"x,y\n1,2\n", "the file has x, y; map one with columns.NAME="),

@@ -77,10 +77,13 @@ def read_answers(
     missing = [name for name in REQUIRED if name not in columns.data]
     if missing:
         hint = mapping_hint(missing, columns.found)
-        wide = "; one row per question is read with tiers=[...]" if "tier" in missing else ""
-        raise refuse(
-            path, f"required column missing: {', '.join(missing)}; required are {', '.join(REQUIRED)}; {hint}{wide}"
+        others = f"; required are {', '.join(REQUIRED)}" if len(missing) < len(REQUIRED) else ""
+        wide = (
+            " (one row per question is read with tiers=[...])"
+            if "tier" in missing and "columns.tier=" not in hint
+            else ""
         )
+        raise refuse(path, f"required column missing: {', '.join(missing)}{others}{wide}; {hint}")
     return checked_answers(path, columns, typed_frame(columns, confidence_scale), [], tiers)
 
 
