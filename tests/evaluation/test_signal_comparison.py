@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from answer_tables import config
+from corea.answers.fit_part import FITTED, fit_part
 from corea.answers.pairs import Pairs
 from corea.cascade.recalibration import FIT, recalibrated
 from corea.config import CascadeConfig
 from corea.errors import UserError
 from corea.evaluation.pipeline import run_evaluation
+from corea.evaluation.question_sets import with_splits
 from corea.metrics.calibration import measure
 from corea.report.result_files import write_files
 
@@ -91,3 +93,19 @@ def test_recalibrating_the_signal_that_is_operated(run_folder: Path, tmp_path: P
     frame[frame["split"] == "test"].to_parquet(tmp_path / "test.parquet", index=False)
     with pytest.raises(UserError, match=r"cascade.recalibrate=platt: needs 40 calibration questions"):
         run_evaluation(config(tmp_path / "test.parquet", recalibrate="platt"))
+
+
+@pytest.mark.parametrize("signal", ["probe", "router"])
+def test_thresholds_are_not_chosen_on_the_questions_that_fitted_the_signal(signal: str) -> None:
+    pairs, notes = overconfident(), []
+    divided = with_splits(pairs, CascadeConfig(name="test"), "answers", notes, signal)
+    known = pairs.split == "calibration"
+    seen = fit_part(pairs.dataset, pairs.question_id)
+    assert ((divided.split == FITTED) == (known & seen)).all()
+    assert ((divided.split == "calibration") == (known & ~seen)).all()
+    assert (divided.split[~known] == "test").all()
+    assert notes == [
+        f"the signal is fitted: thresholds are not chosen on the {(known & seen).sum()} questions of the fit"
+    ]
+    plain = with_splits(overconfident(), CascadeConfig(name="test"), "answers", [], "verbalized")
+    assert (plain.split == pairs.split).all()

@@ -13,6 +13,8 @@ import numpy as np
 
 FITTED_SIGNALS = ("probe", "router")
 """Signals that are fitted while answers are collected."""
+FITTED = "signal fit"
+"""Split of the calibration questions that a fitted signal has seen."""
 SALT = "corea fit part"
 
 

@@ -11,20 +11,19 @@ from dataclasses import replace
 import numpy as np
 
 from corea.answers.pairs import Pairs, split_by_hash
+from corea.cascade.fitted_maps import apply, fit_isotonic, fit_platt
 from corea.config.cascade_schema import CascadeConfig
 
 FIT = "recalibration"
 """Split of the questions that a recalibration was fitted on."""
 LEAST = 20
 """Fewest questions that a recalibration is fitted on."""
-EDGE = 1e-3
-"""Platt scaling sees the logit of the confidence clipped to [EDGE, 1 - EDGE]."""
 
 
 def recalibrated(pairs: Pairs, method: str, cfg: CascadeConfig) -> Pairs | None:
     """The same questions with confidences mapped to probabilities, dataset by dataset; None where too few to fit on.
 
-    `method` is isotonic (a monotone step function) or platt (a logistic curve over the logit).
+    `method` is isotonic or platt (fitted_maps.py).
     """
     known = pairs.split == cfg.calibration_split
     half = split_by_hash(pairs, 0.5, cfg.seed + 1, FIT, "").split == FIT
@@ -35,28 +34,9 @@ def recalibrated(pairs: Pairs, method: str, cfg: CascadeConfig) -> Pairs | None:
         rows = inside & fit
         if rows.sum() < LEAST or len(np.unique(pairs.slm_correct[rows])) < 2:
             return None
-        use = inside & ~np.isnan(pairs.confidence)
-        model = _isotonic if method == "isotonic" else _platt
-        values = model(pairs.confidence[rows], pairs.slm_correct[rows], pairs.confidence[use])
-        confidence[use] = np.round(np.clip(values, 0, 1), 12)
+        fit_map = fit_isotonic if method == "isotonic" else fit_platt
+        fitted = fit_map(cfg.signal, pairs.confidence[rows], pairs.slm_correct[rows])
+        confidence[inside] = apply(fitted, {cfg.signal: pairs.confidence[inside]})
     split = pairs.split.copy()
     split[known & half] = FIT
     return replace(pairs, confidence=confidence, split=split)
-
-
-def _isotonic(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-    from sklearn.isotonic import IsotonicRegression
-
-    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(x, y.astype(float)).predict(new)
-
-
-def _platt(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-    from sklearn.linear_model import LogisticRegression
-
-    def logit(c: np.ndarray) -> np.ndarray:
-        c = np.clip(c, EDGE, 1 - EDGE)
-        return np.log(c / (1 - c))[:, None]
-
-    if len(np.unique(x)) < 2:
-        return np.full(len(new), y.mean())
-    return LogisticRegression(C=1e6).fit(logit(x), y).predict_proba(logit(new))[:, 1]

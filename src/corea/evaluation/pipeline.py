@@ -72,7 +72,7 @@ def _compare(answers: Answers, questions: QuestionSets, cfg: CascadeConfig) -> d
     raw = {cfg.signal: questions.raw}
     for signal in answers.signals:
         if signal != cfg.signal:
-            raw[signal] = with_splits(pair(answers, signal, cfg.large), cfg, answers.path, [])
+            raw[signal] = with_splits(pair(answers, signal, cfg.large), cfg, answers.path, [], signal)
     found = variants(raw, cfg)
     if len(found) < 2:
         return {}

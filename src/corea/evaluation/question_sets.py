@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from corea.answers.column_hints import no_confidence
+from corea.answers.fit_part import FITTED, FITTED_SIGNALS, fit_part
 from corea.answers.pairs import Pairs, cost_unit, pair, split_by_hash
 from corea.answers.table import Answers
 from corea.cascade.recalibration import LEAST, recalibrated
@@ -64,11 +65,21 @@ def question_sets(answers: Answers, before: Answers | None, cfg: CascadeConfig) 
     return QuestionSets(now=now, raw=raw, before=old, names=_names(now, answers, cfg, notes), notes=notes)
 
 
-def with_splits(pairs: Pairs, cfg: CascadeConfig, path: str, notes: list[str]) -> Pairs:
+def with_splits(pairs: Pairs, cfg: CascadeConfig, path: str, notes: list[str], signal: str | None = None) -> Pairs:
     """Ensure that there are test questions; take calibration questions by hash if `cfg.split_fraction` is set.
 
-    Remarks are appended to `notes`.
+    Calibration questions that `signal` (default: the configured one) was fitted on get the split FITTED: thresholds are
+    not chosen on them. Remarks are appended to `notes`.
     """
+    pairs = _divided(pairs, cfg, path, notes)
+    if (signal or cfg.signal) in FITTED_SIGNALS:
+        seen = (pairs.split == cfg.calibration_split) & fit_part(pairs.dataset, pairs.question_id)
+        pairs = replace(pairs, split=np.where(seen, FITTED, pairs.split).astype(object))
+        notes.append(f"the signal is fitted: thresholds are not chosen on the {int(seen.sum())} questions of the fit")
+    return pairs
+
+
+def _divided(pairs: Pairs, cfg: CascadeConfig, path: str, notes: list[str]) -> Pairs:
     found = sorted(set(pairs.split))
     if found == [""]:
         if cfg.split_fraction is None:
