@@ -13,7 +13,7 @@ import numpy as np
 
 from corea.errors import UserError
 
-SCHEMA = 2
+SCHEMA = 1
 """Version of the layout of operating_point.json."""
 QUANTILES = 101
 

@@ -72,7 +72,7 @@ def chosen_thresholds(rule: str, levels: Levels, tally: Tally, cfg: CascadeConfi
     if rule == "fixed":
         return np.full(tally.size.shape[:-1], cfg.threshold)
     if rule == "llm_accuracy":
-        return curve(tally).llm_accuracy
+        return tally.llm_right.sum(-1) / tally.size.sum(-1)
     promise = promise_of(rule, cfg)
     if promise is not None:
         return thresholds_that_hold(levels, tally, promise, cfg.thresholds)
