@@ -86,10 +86,12 @@ def _name_signals_that_pass(evaluations: dict[str, Evaluation], signals: dict[st
     for name, rows in signals.items():
         for kind in ("point", "safe"):
             own, *others = (getattr(row, kind) for row in rows)
-            passing = [row.name for row, p in zip(rows[1:], others, strict=True) if p.choice.threshold is not None]
+            passing = {row.name: p for row, p in zip(rows[1:], others, strict=True) if p.choice.threshold is not None}
             choice = evaluations[name].point(own.choice.rule).choice
             if choice.threshold is None and passing and FINDS not in choice.note:
-                choice.note += f"{FINDS}{' | '.join(passing)}"
+                best = min(passing, key=lambda signal: passing[signal].pick.cost_change)
+                more = f" and {len(passing) - 1} others" if len(passing) > 1 else ""
+                choice.note += f"{FINDS}{best}{more}"
 
 
 def _describe(answers: Answers) -> AnswersFile:
