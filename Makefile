@@ -19,8 +19,8 @@ VLLM_READY := $(VLLM_VENV)/.ready
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 TRAIN = $(BIN)/python -m corea.train seed=$(SEED) $(if $(STEPS),trainer.steps=$(STEPS)) hydra.run.dir=$(RUN) $(ARGS)
-COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) $(ARGS)
-EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet $(ARGS)
+COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verbalized,expected,avg_prob]' $(ARGS)
+EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo pareto sweep test test-slow test-vllm smollm2 lint format bench docs clean
@@ -46,7 +46,7 @@ demo: $(READY) ## Train the tiny model, collect answers of both models, write cu
 
 pareto: $(READY) ## Evaluate the demo run again; train and collect only if that is missing
 	@test -d $(RUN)/model || { echo '$(TRAIN)'; $(TRAIN); }
-	@test -f $(RUN)/answers.parquet || { echo '$(COLLECT)'; $(COLLECT); }
+	@test -f $(RUN)/answers.parquet || { echo "$(COLLECT)"; $(COLLECT); }
 	$(EVALUATE)
 
 sweep: $(READY) ## Train every job of sweeps/SWEEP.yaml; resumes
