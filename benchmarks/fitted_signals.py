@@ -3,7 +3,7 @@
     python benchmarks/fitted_signals.py [draws]
 
 Each draw makes 300 calibration questions with hidden states of 128 dimensions, one of which tells how likely the answer
-is right; fits the probe; chooses the threshold of `guarantee` (loss, delta .05, alpha .1); and measures the true loss on
+is right; fits the probe; chooses the threshold of `guarantee` (loss, delta .05, alpha .1); and measures the loss on
 20,000 new questions. Before: thresholds are chosen on all calibration questions by their out-of-fold scores, but new
 questions are scored by one fit on all of them. After: the probe is fitted on one half, the threshold is chosen on the
 other half. The LLM is always right, so that each wrong answer that is kept is a loss.

@@ -17,6 +17,7 @@ from pathlib import Path
 from corea.cascade.chain_results import BestChain
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import sentence as audit_sentence
+from corea.evaluation.operation import includes
 from corea.evaluation.results import Results
 from corea.prices import USD
 from corea.report import html_tables, sentences
@@ -52,6 +53,7 @@ def render(results: Results) -> str:
         tiles=_tiles(results),
         warnings=sentences.warnings(results),
         advice=advice(results),
+        includes=includes(results.cfg, chain is not None),
         datasets=[
             {
                 "name": name,
