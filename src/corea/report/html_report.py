@@ -134,7 +134,7 @@ def _tiles(results: Results) -> list[dict[str, str]]:
         sent = sentences.percent(f["deferral_rate"].value, signed=False)
         note = f"confidence below {point.choice.threshold:.3g}"
         tiles.append({"label": "questions sent to the LLM", "value": sent, "note": note})
-    for label, key in (("ECE of the small model", "ece"), ("AUROC of its confidence", "auroc")):
+    for label, key in (("ECE of the confidence", "ece"), ("AUROC of the confidence", "auroc")):
         earlier = f"before RL {e.before.figures[key].value:.3f}" if e.before else e.name
         tiles.append({"label": label, "value": _short(e.small.figures[key].value), "note": earlier})
     return tiles
