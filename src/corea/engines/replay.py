@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
 from corea.tabular import read_rows
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Progress, Prompts, Sampling
 
 NUMBERS = ("tier", "sample", "prompt_tokens", "cached_tokens", "completion_tokens", "latency_s")
 """Columns of a recorded answer that hold numbers."""
@@ -35,12 +35,7 @@ class ReplayEngine:
     def close(self) -> None:
         """Nothing to release."""
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """The recorded completions of each prompt, found by the text of its last message."""
         answers = [self.recorded(self.texts.get(p[-1]["content"]), sampling.n) for p in prompts]
         if progress is not None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from corea.engines.local.decode import Decoded, Decoder, finished_row
+from corea.engines.local.decode import Decoded, DecodeOptions, Decoder, finished_row
 from corea.engines.local.token_sampling import sample_token
 
 
@@ -117,33 +117,23 @@ class StaticStep:
 
 
 @torch.no_grad()
-def decode_static(
-    model,
-    prompts: Sequence[Sequence[int]],
-    *,
-    copies: int,
-    limits: Sequence[int],
-    stop_ids: Sequence[int],
-    temperature: float,
-    noise: Tensor | None,
-    pad: int,
-) -> list[Decoded]:
+def decode_static(model, prompts: Sequence[Sequence[int]], options: DecodeOptions) -> list[Decoded]:
     """As corea.engines.local.decode.decode without a recorder, for models with full attention in every layer."""
     started = time.perf_counter()
-    room, rows = max(limits), len(prompts) * copies
-    decoder = Decoder(model, prompts, copies, pad=pad, room=room)
-    limit = torch.tensor(limits).repeat_interleave(copies)  # [B]
+    copies, noise = options.copies, options.noise
+    room, rows = max(options.limits), len(prompts) * copies
+    decoder = Decoder(model, prompts, copies, pad=options.pad, room=room)
+    limit = torch.tensor(options.limits).repeat_interleave(copies)  # [B]
     lengths = torch.tensor([len(p) for p in prompts]).repeat_interleave(copies)
-    stops = torch.tensor(sorted(stop_ids), dtype=torch.long)
+    stops = torch.tensor(sorted(options.stop_ids), dtype=torch.long)
     tokens, logprobs = torch.zeros((rows, room), dtype=torch.long), torch.zeros((rows, room))
     running = torch.ones(rows, dtype=torch.bool)
     results = [Decoded() for _ in range(rows)]
     logits = decoder.prefill()
     static = StaticStep(decoder, room, last=int((lengths + limit).max()) - 1)
     for number in range(room):
-        token, logprob = sample_token(
-            logits, temperature, None if noise is None else noise[:, number].to(logits.device)
-        )
+        numbers = None if noise is None else noise[:, number].to(logits.device)
+        token, logprob = sample_token(logits, options.temperature, numbers)
         tokens[:, number], logprobs[:, number] = token.cpu(), logprob.cpu()
         stopped = torch.isin(tokens[:, number], stops)
         ended = running & (stopped | (limit <= number + 1))

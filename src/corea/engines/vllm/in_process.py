@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids_of, load_error, model_location, pick_device, pick_dtype
 from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.errors import UserError
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Progress, Prompts, Sampling
 
 
 class VLLMEngine:
@@ -85,12 +85,7 @@ class VLLMEngine:
         if not self.llm.reset_prefix_cache():
             raise RuntimeError("vLLM did not reset its prefix cache")
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times.
 
         A completion is a function of (seed, prompt, weights), except for the rounding of sums, which may decide a

@@ -14,7 +14,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from corea.engines.remote.openai_chat import OpenAIEngine, read_key
 from corea.errors import UserError
 from corea.run_folder import run_dir
 from corea.runtime import atomic_write
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Progress, Prompts, Sampling
 
 
 class VLLMServer(OpenAIEngine):
@@ -118,12 +118,7 @@ class ServedRollouts:
             reason = getattr(error, "reason", error)
             raise UserError(f"{where}: {url} does not answer ({reason}); start it with `vllm serve`") from None
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times, with at most cfg.concurrency prompts at a time.
 
         A prompt that fills the model's context gets completions with finish_reason "error".

@@ -31,7 +31,12 @@ class MovingMean:
 
 
 class Alarm:
-    """Watches one metric; subclasses define which, its limit and the message."""
+    """Watches one metric and warns while its mean exceeds a limit; subclasses define both and the message."""
+
+    metric: str
+    """Key of the watched metric."""
+    limit: float
+    """Largest healthy mean, unless a subclass compares otherwise."""
 
     def __init__(self) -> None:
         self.mean = MovingMean()
@@ -45,12 +50,12 @@ class Alarm:
         return self.message(mean, metrics)
 
     def watched(self, metrics: Mapping[str, float]) -> float:
-        """The watched metric of a step."""
-        raise NotImplementedError
+        """The watched metric of a step; NaN if the step has none."""
+        return metrics.get(self.metric, MISSING)
 
     def exceeded(self, mean: float) -> bool:
         """Whether the mean calls for a warning; False for NaN."""
-        raise NotImplementedError
+        return mean > self.limit
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         """What has happened, and the remedy."""
@@ -64,11 +69,9 @@ class NarrowBand(Alarm):
     difficulties helps.
     """
 
+    metric = "confidence/std"
     limit = 0.05
     """Smallest healthy standard deviation."""
-
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("confidence/std", MISSING)
 
     def exceeded(self, mean: float) -> bool:
         return mean < self.limit
@@ -88,12 +91,12 @@ class NarrowBand(Alarm):
 class OneValue(Alarm):
     """Nearly all answers state the same confidence; a few others keep the standard deviation up."""
 
+    metric = "confidence/top_share"
+    limit = 0.95
+
     def watched(self, metrics: Mapping[str, float]) -> float:
         narrow = metrics.get("confidence/std", MISSING) < NarrowBand.limit  # NarrowBand warns already
-        return 0.0 if narrow else metrics.get("confidence/top_share", MISSING)
-
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.95
+        return 0.0 if narrow else super().watched(metrics)
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
@@ -105,11 +108,10 @@ class OneValue(Alarm):
 class Extremes(Alarm):
     """Nearly all confidences are 0 or 1."""
 
+    limit = 0.95
+
     def watched(self, metrics: Mapping[str, float]) -> float:
         return metrics.get("confidence/share_0", MISSING) + metrics.get("confidence/share_1", MISSING)
-
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.95
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
@@ -121,15 +123,13 @@ class Extremes(Alarm):
 class LowEntropy(Alarm):
     """The policy is nearly deterministic: the rollouts of a group agree, and there is nothing to learn from."""
 
+    metric = "entropy"
     limit = 0.05
     """Smallest healthy share of the entropy at the start."""
 
     def __init__(self) -> None:
         super().__init__()
         self.start: float | None = None
-
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("entropy", MISSING)
 
     def exceeded(self, mean: float) -> bool:
         if self.start is None and mean == mean:
@@ -146,11 +146,8 @@ class LowEntropy(Alarm):
 class Truncated(Alarm):
     """Most completions reach the token limit."""
 
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("truncated_share", MISSING)
-
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.5
+    metric = "truncated_share"
+    limit = 0.5
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
@@ -162,11 +159,8 @@ class Truncated(Alarm):
 class NoConfidence(Alarm):
     """Most completions have no readable confidence."""
 
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("missing_confidence_share", MISSING)
-
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.5
+    metric = "missing_confidence_share"
+    limit = 0.5
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from math import comb, factorial
 
@@ -35,7 +36,45 @@ def _context(digits: int):
 FINE, FINEST = _context(50), _context(400)
 
 
-class _Exact:
+class _Evaluator:
+    """Evaluates the operations that both kinds of numbers share.
+
+    A subclass defines the arithmetic: `number`, `total`, `is_zero`, `power` and `root`, and `other` for the remaining
+    operations.
+    """
+
+    point: dict[str, Fraction]
+
+    def node(self, tree: Tree):
+        kind = tree[0]
+        if kind == "num":
+            return self.number(tree[1])
+        if kind == "sym":
+            return self.number(self.point[tree[1]])
+        if kind == "neg":
+            return -self(tree[1])
+        if kind == "add":
+            return self.total(self(t) for t in tree[1:])
+        if kind == "mul":
+            value = self(tree[1])
+            for t in tree[2:]:
+                value = value * self(t)
+            return value
+        if kind == "div":
+            below = self(tree[2])
+            if self.is_zero(below):
+                raise Undefined
+            return self(tree[1]) / below
+        if kind == "pow":
+            return self.power(tree)
+        if kind == "root":
+            return self.root(self(tree[1]), self(tree[2]))
+        if kind == "abs":
+            return abs(self(tree[1]))
+        return self.other(tree)
+
+
+class _Exact(_Evaluator):
     """Evaluates with fractions."""
 
     def __init__(self, point: dict[str, Fraction]):
@@ -50,32 +89,17 @@ class _Exact:
             raise NotRational
         return value
 
-    def node(self, tree: Tree) -> Fraction:
+    def number(self, value: Fraction) -> Fraction:
+        return value
+
+    def total(self, values: Iterable[Fraction]) -> Fraction:
+        return sum(values, start=Fraction(0))
+
+    def is_zero(self, value: Fraction) -> bool:
+        return value == 0
+
+    def other(self, tree: Tree) -> Fraction:
         kind = tree[0]
-        if kind == "num":
-            return tree[1]
-        if kind == "sym":
-            return self.point[tree[1]]
-        if kind == "neg":
-            return -self(tree[1])
-        if kind == "add":
-            return sum((self(t) for t in tree[2:]), start=self(tree[1]))
-        if kind == "mul":
-            value = self(tree[1])
-            for t in tree[2:]:
-                value = value * self(t)
-            return value
-        if kind == "div":
-            below = self(tree[2])
-            if below == 0:
-                raise Undefined
-            return self(tree[1]) / below
-        if kind == "pow":
-            return self.power(self(tree[1]), self(tree[2]))
-        if kind == "root":
-            return self.root(self(tree[1]), self(tree[2]))
-        if kind == "abs":
-            return abs(self(tree[1]))
         if kind in ("floor", "ceil"):
             value = self(tree[1])
             return Fraction(value.__floor__() if kind == "floor" else value.__ceil__())
@@ -93,7 +117,8 @@ class _Exact:
         self.budget -= int(value)
         return int(value)
 
-    def power(self, base: Fraction, exponent: Fraction) -> Fraction:
+    def power(self, tree: Tree) -> Fraction:
+        base, exponent = self(tree[1]), self(tree[2])
         if exponent.denominator != 1:
             raise NotRational
         if base == 0:
@@ -131,7 +156,7 @@ def _integer_root(value: int, n: int) -> int | None:
     return low if low**n == value else None
 
 
-class _Approximate:
+class _Approximate(_Evaluator):
     """Evaluates with mpmath; over the reals unless `complex_values`."""
 
     def __init__(self, point: dict[str, Fraction], context, complex_values: bool):
@@ -149,41 +174,23 @@ class _Approximate:
             raise Undefined
         return value
 
-    def fraction(self, value: Fraction):
+    def number(self, value: Fraction):
         return self.mp.mpf(value.numerator) / value.denominator
 
-    def node(self, tree: Tree):
+    def total(self, values: Iterable):
+        return self.mp.fsum(values)
+
+    def is_zero(self, value) -> bool:
+        return abs(value) < ZERO
+
+    def other(self, tree: Tree):
         mp, kind = self.mp, tree[0]
-        if kind == "num":
-            return self.fraction(tree[1])
-        if kind == "sym":
-            return self.fraction(self.point[tree[1]])
         if kind == "const":
             if tree[1] == "i":
                 return mp.mpc(0, 1)
             if tree[1] == "inf":
                 raise Undefined
             return +mp.pi if tree[1] == "pi" else +mp.e
-        if kind == "neg":
-            return -self(tree[1])
-        if kind == "add":
-            return mp.fsum(self(t) for t in tree[1:])
-        if kind == "mul":
-            value = self(tree[1])
-            for t in tree[2:]:
-                value = value * self(t)
-            return value
-        if kind == "div":
-            below = self(tree[2])
-            if abs(below) < ZERO:
-                raise Undefined
-            return self(tree[1]) / below
-        if kind == "pow":
-            return self.power(tree)
-        if kind == "root":
-            return self.root(self(tree[1]), self(tree[2]))
-        if kind == "abs":
-            return abs(self(tree[1]))
         if kind in ("floor", "ceil"):
             return mp.floor(self(tree[1])) if kind == "floor" else mp.ceil(self(tree[1]))
         if kind == "fact":
