@@ -45,11 +45,10 @@ _MONEY = {
 }  # fmt: skip
 _OTHER = {"unit": "unit", "个": "count", "個": "count", "개": "count"}
 _NOT_UNITS = frozenset(words(
-    "alpha beta gamma lambda sigma zeta are dot den jig shot shake bag circle gravity gray count "
-        "section point pole perch pond "
-    "link mas fermi particle candle tex toe rem fifth quarter percent permille ppm bps thou mil "
-        "score dozen strain turn hand "
-    "didot cicero oct octet kip poise nit galileo gilbert darcy maxwell molar gill barn shed slug stone scruple reyn pel bit bar")
+    "alpha beta gamma lambda sigma zeta are dot den jig shot shake bag circle gravity gray count section point pole "
+    "perch pond link mas fermi particle candle tex toe rem fifth quarter percent permille ppm bps thou mil score dozen "
+    "strain turn hand didot cicero oct octet kip poise nit galileo gilbert darcy maxwell molar gill barn shed slug "
+    "stone scruple reyn pel bit bar")
 ) - {"bar", "stone", "bit"}  # fmt: skip
 _PREFIXES = ("", "kilo", "mega", "giga", "tera", "hecto", "deca", "deci", "centi", "milli", "micro", "nano", "pico")
 _WORDS = re.compile(r"\^\{\\circ\}|[^\W\d_]+(?:'s)?|\^\s*\{?\s*-?[0-9]\s*\}?|/|\\cdot|\\times|\*|-|\.|\(|\)")
