@@ -37,7 +37,7 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
     rows = [{"question": f"{n}?", "answer": "1", "id": "same"} for n in range(2)]
     path = write(tmp_path / "ids.jsonl", rows)
     columns = {"question_id": "id"}
-    assert "row 2: question id same belongs to another question too" in fail(
+    assert "row 2: question id same also belongs to another question" in fail(
         mix(SourceConfig(name="s", path=str(path), columns=columns))
     )
     data = compose("collect", "data=ood_math", f"data.path={tmp_path}").data

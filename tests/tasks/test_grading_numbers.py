@@ -1,4 +1,4 @@
-"""Numbers under `math`: spellings, units, words that change the value, what is not worked out, exactness."""
+"""Numbers under `math`: spellings, units, words that change the value, what is not evaluated, exactness."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The value of an expression tree: exactly as a fraction, or with a number of digits. Both within bounds."""
+"""The value of an expression tree, as an exact fraction or to a number of digits; both with bounded work."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ZERO = mpmath.mpf(10) ** -40
 
 
 class NotRational(ArithmeticError):
-    """The value is no fraction, or not found as one."""
+    """The value is not a fraction, or is not found to be one."""
 
 
 class Undefined(ArithmeticError):
-    """There is no value here (over the reals)."""
+    """The expression has no value (over the reals)."""
 
 
 class TooLarge(ArithmeticError):
-    """The value is beyond what is computed."""
+    """The value exceeds the bounds of what is computed."""
 
 
 def _context(digits: int):
@@ -143,7 +143,7 @@ class _Exact(_Evaluator):
 
 
 def _integer_root(value: int, n: int) -> int | None:
-    """The n-th root of a non-negative integer where it is an integer."""
+    """The n-th root of a non-negative integer if it is an integer, else None."""
     if value.bit_length() > 4000:
         return None
     low, high = 0, 1 << (value.bit_length() // n + 1)
@@ -166,7 +166,7 @@ class _Approximate(_Evaluator):
         value = self.node(tree)
         if isinstance(value, self.mp.mpf):
             _, mantissa, exponent, _ = value._mpf_
-            if not mantissa and exponent:  # infinite, or no number
+            if not mantissa and exponent:  # infinite or NaN
                 raise Undefined
             if not -(10**6) < exponent < 10**6:
                 raise TooLarge
@@ -199,7 +199,7 @@ class _Approximate(_Evaluator):
             return mp.binomial(self.modest(self(tree[1])), self.modest(self(tree[2])))
         if kind == "deg":
             return self(tree[1]) * mp.pi / 180
-        if kind == "app":  # some function of its own: no identity but the arguments' makes two of them equal
+        if kind == "app":  # an arbitrary fixed function: two values agree only if the arguments do
             value = self(tree[2])
             return mp.sin(value * 7 / 5 + ord(tree[1])) + value / (ord(tree[1]) - 90)
         return self.function(tree)
@@ -289,10 +289,10 @@ def exact_or_none(tree: Tree, point: dict[str, Fraction]) -> Fraction | None:
 
 
 def evaluate(tree: Tree, point: dict[str, Fraction], context, complex_values: bool):
-    """The value with the digits of the context; over the reals unless `complex_values`.
+    """The value to the digits of the context; over the reals unless `complex_values`.
 
     Raises:
-        ArithmeticError: there is none, or none that is computed.
+        ArithmeticError: it has no value, or one outside the bounds.
     """
     try:
         return _Approximate(point, context, complex_values)(tree)
