@@ -1,7 +1,7 @@
 """Warnings about a run that is going wrong, each with a remedy. Pure; imports no torch.
 
 An alarm compares the mean of a metric over the last WINDOW steps with a limit. After a warning it is silent for WINDOW
-steps. A resumed run starts with empty windows: alarms only print, nothing is computed from them.
+steps. A resumed run starts with empty windows: alarms only print messages and change nothing.
 """
 
 from __future__ import annotations
@@ -95,13 +95,13 @@ class OneValue(Alarm):
     limit = 0.95
 
     def watched(self, metrics: Mapping[str, float]) -> float:
-        narrow = metrics.get("confidence/std", MISSING) < NarrowBand.limit  # NarrowBand warns already
+        narrow = metrics.get("confidence/std", MISSING) < NarrowBand.limit  # NarrowBand already warns
         return 0.0 if narrow else super().watched(metrics)
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
-            f"{mean:.0%} of the confidences of {WINDOW} steps are one value; raise trainer.temperature, take a longer "
-            "cold start with varied confidences, or trainer.credit=segment"
+            f"{mean:.0%} of the confidences of {WINDOW} steps are the same value; raise trainer.temperature, take a "
+            "longer cold start with varied confidences, or trainer.credit=segment"
         )
 
 
@@ -121,7 +121,7 @@ class Extremes(Alarm):
 
 
 class LowEntropy(Alarm):
-    """The policy is nearly deterministic: the rollouts of a group agree, and there is nothing to learn from."""
+    """The policy is nearly deterministic: the rollouts of a group agree, so that there is no learning signal."""
 
     metric = "entropy"
     limit = 0.05
@@ -138,7 +138,7 @@ class LowEntropy(Alarm):
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
-            f"entropy has fallen to {mean:.4f} nats a token from {self.start:.4f}; lower trainer.optimizer.lr, raise "
+            f"entropy has fallen to {mean:.4f} nats per token from {self.start:.4f}; lower trainer.optimizer.lr, raise "
             "trainer.temperature, raise trainer.loss.eps_high, or add trainer.loss.kl"
         )
 
@@ -164,7 +164,7 @@ class NoConfidence(Alarm):
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
-            f"{mean:.0%} of the completions of {WINDOW} steps state no confidence that can be read; run a cold start "
+            f"{mean:.0%} of the completions of {WINDOW} steps state no readable confidence; run a cold start "
             "(corea.sft), take model.prompt=confidence, or raise reward.format"
         )
 
