@@ -101,7 +101,7 @@ def test_an_own_folder_adds_choices(start, tmp_path):
         (FileNotFoundError(errno.ENOENT, "?", "a.parquet"), 2, "a.parquet: no such file or directory"),
         (PermissionError(errno.EACCES, "?", "a.parquet"), 2, "a.parquet: permission denied"),
         (OSError(errno.ENOSPC, "?", "a.parquet"), 2, "no space left on the disk while writing a.parquet; "
-         "what was there before still stands"),
+         "existing files are unchanged"),
         (ModuleNotFoundError("?", name="torch.nn"), 2, "corea.train needs the training extras: "
          "pip install 'corea[train]' (torch.nn is not installed)"),
         (Interrupted("stopped at step 3"), 130, "stopped at step 3"),

@@ -33,11 +33,13 @@ class TestMistakes:
         self.fails(replay, "slm.jsonl: no row for 1 of 3 questions: c", self.tiers(write), questions)
 
     def test_duplicates(self, write, replay):
-        self.fails(replay, "slm.jsonl: 1 question ids more than once: b", self.tiers(write, slm=[*SLM, SLM[0]]))
+        self.fails(replay, "slm.jsonl: 1 question ids occur more than once: b", self.tiers(write, slm=[*SLM, SLM[0]]))
         questions = f"engine.questions={write('q.jsonl', [*QUESTIONS, QUESTIONS[1]])}"
-        self.fails(replay, "q.jsonl: 1 question ids more than once: b", self.tiers(write), questions)
+        self.fails(replay, "q.jsonl: 1 question ids occur more than once: b", self.tiers(write), questions)
         twice = [row | {"sample": 1} for row in (*SLM, *SLM)]
-        self.fails(replay, "2 question ids more than once: b (sample 1), a (sample 1)", self.tiers(write, slm=twice))
+        self.fails(
+            replay, "2 question ids occur more than once: b (sample 1), a (sample 1)", self.tiers(write, slm=twice)
+        )
 
     def test_columns(self, write, replay):
         self.fails(

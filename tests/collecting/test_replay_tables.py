@@ -112,7 +112,7 @@ def test_one_line_says_that_most_texts_cannot_be_read(write, replay, capsys):
     replay(f"engine.tiers=[{write('slm.jsonl', SLM)},{write('llm.jsonl', llm)}]", questions)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 1
-    assert "llm.jsonl: 2 of 2 texts hold no answer that can be read and count as wrong; check" in printed[0]
+    assert "llm.jsonl: 2 of 2 texts have no readable answer and count as wrong; check" in printed[0]
 
 
 def test_one_line_says_that_no_confidence_is_there_as_in_evaluate(write, replay, capsys):

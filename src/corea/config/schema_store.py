@@ -1,4 +1,4 @@
-"""Registers the schemas with Hydra. Their names start with "_" and belong to no group: no list of choices shows them.
+"""Registers the schemas with Hydra. Their names start with "_" and belong to no group, so that no list shows them.
 
 A root file starts from its schema (`defaults: [_train, ...]`). Groups whose classes differ from choice to choice
 (engine, llm.engine, logger) start from the schema of the choice: `defaults: [/_hf_engine@_here_]`.
@@ -36,7 +36,7 @@ SCHEMAS = {
 def home(*candidates: str | None) -> str:
     """Resolver `corea.home`: the first candidate that exists (the folder of a file), else the last one unchanged.
 
-    So collect and evaluate keep their logs beside their input, and a mistyped path creates no folder.
+    Collect and evaluate thus keep their logs beside their input, and a mistyped path creates no folder.
     """
     *places, fallback = candidates
     for place in places:
