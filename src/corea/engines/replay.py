@@ -12,7 +12,7 @@ from corea.tabular import read_rows
 from corea.types import Completion, Progress, Prompts, Sampling
 
 NUMBERS = ("tier", "sample", "prompt_tokens", "cached_tokens", "completion_tokens", "latency_s")
-"""Columns of a recorded answer that hold numbers."""
+"""Numeric columns of a recorded answer."""
 
 
 class ReplayEngine:
@@ -75,7 +75,7 @@ class RecordedFile(ReplayEngine):
         tiers = {r["tier"] for r in rows if r.get("tier") is not None}
         selected = tier if tier is not None else max(tiers, default=None)
         if tier is not None and tier not in tiers:
-            raise UserError(f"llm.engine.tier={tier}: {model} holds the tiers {', '.join(map(str, sorted(tiers)))}")
+            raise UserError(f"llm.engine.tier={tier}: {model} has the tiers {', '.join(map(str, sorted(tiers)))}")
         chosen = [r for r in rows if not tiers or r.get("tier") == selected]
         chosen.sort(key=lambda r: r.get("sample") or 0)
         completions: dict[str, list[Completion]] = {}

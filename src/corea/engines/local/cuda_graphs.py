@@ -1,7 +1,7 @@
 """The decode loop with a cache of fixed size, so that a CUDA GPU can replay one captured step (`engine.graphs=true`).
 
 A step of a small model consists of dozens of short kernels, and launching them takes longer than running them. A
-replayed graph launches them all at once. The price: no row leaves the batch before the last one ends, and every step
+replayed graph launches them all at once. In return, all rows stay in the batch until the last one ends, and every step
 attends to all columns of the final cache. On a CPU the same steps run without capture; tests compare them with the
 ordinary loop. The capture itself has not been run on a GPU.
 
@@ -32,7 +32,7 @@ class StaticLayer(CacheLayerMixin):
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing to do: the buffers hold the prompts already."""
+        """Nothing to do: the buffers already hold the prompts."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         """Write [B, H, 1, D]; returns all columns, of which the mask hides the unfilled ones."""
@@ -89,7 +89,7 @@ class StaticStep:
         self.positions.clamp_(max=self.last)  # finished rows continue and must stay within the model's context
 
     def _capture(self):
-        """Capture `_forward` as a graph; the first real step overwrites what the warm-up steps have written."""
+        """Capture `_forward` as a graph; the first real step overwrites the values written by the warm-up steps."""
         state = self.column.clone(), self.positions.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())

@@ -1,7 +1,7 @@
 """The decode loop: completes prompts with any transformers decoder whose layers are attention.
 
 Each prompt is prefilled once, and its cache is copied to its G completions. Prompts of similar length are prefilled
-together, so that little is computed on padding. Finished rows leave the batch.
+together, so that little computation is spent on padding. Finished rows leave the batch.
 
 Legend: P prompts, G completions per prompt, B = P x G rows at the start, R unfinished rows, V vocabulary.
 """

@@ -1,4 +1,4 @@
-"""HFEngine: our own decode loop on a transformers model (see corea.engines.local.decode)."""
+"""HFEngine: corea's own decode loop on a transformers model (see corea.engines.local.decode)."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class VLLMEngine:
                     temperature=sampling.temperature,
                     max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
                     seed=completion_seed(keys[row], copy) if sampling.temperature else None,
-                    logprobs=0,  # of the sampled token only
+                    logprobs=0,  # only of the sampled token
                     stop_token_ids=sorted(self.stop_ids),
                     detokenize=False,
                 )
@@ -149,9 +149,9 @@ class VLLMEngine:
 
 
 def set_vllm_environment(cfg: VLLMEngineConfig) -> None:
-    """Set what vLLM reads only from the environment; variables that are already set are kept."""
+    """Set options that vLLM reads only from the environment; variables that are already set are kept."""
     settings = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, where weights can be passed on
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that weights can be passed on
         "VLLM_CPU_KVCACHE_SPACE": str(cfg.cpu_cache_gib),
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
