@@ -12,8 +12,8 @@ import hashlib
 
 import numpy as np
 
-FITTED_SIGNALS = ("probe", "router")
-"""Signals that are fitted while answers are collected."""
+FITTED_SIGNALS = ("probe", "router", "combined")
+"""Signals that are fitted on verdicts: probe and router while answers are collected, combined by the evaluation."""
 FITTED = "signal fit"
 """Split of the calibration questions that a signal was fitted on."""
 SALT = "corea fit part"

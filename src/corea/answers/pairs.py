@@ -18,8 +18,6 @@ from corea.errors import UserError
 from corea.prices import LLM_CALLS, USD
 from corea.types import Status
 
-SAMPLED = ("vote",)
-"""Signals computed from all samples of a question; all samples are then paid for every question."""
 IN_CALLS = "cost is counted in LLM calls, without the unknown cost of the small model"
 
 
@@ -104,7 +102,7 @@ def pair(answers: Answers, signal: str, large: int | None = None, slm: Answers |
         status=_strings(slm_rows, "status"),
         slm_correct=slm_rows["correct"].to_numpy() == 1,
         llm_correct=llm_rows["correct"].to_numpy() == 1,
-        slm_cost=_costs(slm_rows, unit, 0.0, small.frame if signal in SAMPLED else None),
+        slm_cost=_costs(slm_rows, unit, 0.0, small.frame if signal in small.sampled else None),
         llm_cost=_costs(llm_rows, unit, 1.0),
         unit=unit,
     )

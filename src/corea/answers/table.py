@@ -45,6 +45,8 @@ class Answers:
     """What the collector wrote beside the rows: models, revisions, prompt hashes, prices."""
     notes: list[str] = field(default_factory=list)
     """Remarks on the table that every report shows."""
+    sampled: tuple[str, ...] = ("vote",)
+    """Signals computed from all samples of a question; all samples are then paid for every question."""
 
     @property
     def signals(self) -> list[str]:

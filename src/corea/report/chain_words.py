@@ -75,20 +75,20 @@ def change_figures(row: pd.Series | object) -> tuple[Figure, Figure]:
     )
 
 
-def chain_warnings(name: str, results: Results, best: BestChain) -> list[str]:
-    """Warnings about the chosen chain: a drop that is significantly larger than delta, and a higher cost."""
-    found = []
+def chain_warnings(name: str, results: Results, best: BestChain) -> tuple[list[str], list[str]]:
+    """Warnings about the chosen chain: drops beyond `delta` (the interval included), and higher costs."""
+    drops, costs = [], []
     drop, delta = best.figures["accuracy_change"], results.cfg.delta
     reference = model_names(results)[best.reference]
     if drop.high < -delta:
-        found.append(
-            f"{name}: the chosen chain loses {-100 * drop.value:.1f} points of pass@1 against {reference} alone on the "
-            f"test questions, more than the {100 * delta:g} of cascade.delta"
+        drops.append(
+            f"{name}: the chosen chain LOSES {-100 * drop.value:.1f} points of pass@1 against {reference} alone on the "
+            f"test questions; cascade.delta allows {100 * delta:g}"
         )
     if best.costs_more:
         cost = best.figures["cost_change"].value
-        found.append(f"{name}: the chosen chain costs {100 * cost:.1f} % more than {reference} alone")
-    return found
+        costs.append(f"{name}: the chosen chain costs {100 * cost:.1f} % more than {reference} alone")
+    return drops, costs
 
 
 def cost_title(unit: str) -> str:

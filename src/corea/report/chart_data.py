@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from corea.evaluation import price_sensitivity
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.evaluation.signal_comparison import SignalRow
 from corea.report import plot_tables

@@ -20,6 +20,7 @@ from corea.evaluation.audit import sentence as audit_sentence
 from corea.evaluation.results import Results
 from corea.prices import USD
 from corea.report import html_tables, sentences
+from corea.report.advice import advice
 from corea.report.chain_words import model_names
 from corea.report.chart_data import page_data
 from corea.runtime import atomic_write
@@ -50,6 +51,7 @@ def render(results: Results) -> str:
         costs_more=point.costs_more if chain is None else chain.costs_more,
         tiles=_tiles(results),
         warnings=sentences.warnings(results),
+        advice=advice(results),
         datasets=[
             {
                 "name": name,

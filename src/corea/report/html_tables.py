@@ -9,7 +9,8 @@ from typing import Any
 from corea.cascade.chain_results import TierResults
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import Audit
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.evaluation.signal_comparison import SignalRow
 from corea.metrics.figures import Figure
 from corea.prices import USD

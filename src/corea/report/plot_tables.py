@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.prices import USD
 from corea.report.chain_words import shown_chains
