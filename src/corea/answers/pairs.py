@@ -18,7 +18,7 @@ from corea.errors import UserError
 from corea.prices import LLM_CALLS, USD
 from corea.types import Status
 
-IN_CALLS = "cost is counted in LLM calls, without the small model's, which is not known"
+IN_CALLS = "cost is counted in LLM calls, without the unknown cost of the small model"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Pairs:
         return len(self.confidence)
 
     def where(self, mask: np.ndarray) -> Pairs:
-        """The questions where `mask` [N] holds."""
+        """The questions where `mask` [N] is true."""
         names = [f.name for f in fields(self) if f.name != "unit"]
         return replace(self, **{name: getattr(self, name)[mask] for name in names})
 
@@ -64,7 +64,7 @@ class Pairs:
 
 
 def cost_unit(answers: Answers) -> tuple[str, list[str]]:
-    """("usd" or "llm_calls", remarks): dollars require a cost on every answer except errors; no cost is made up."""
+    """("usd" or "llm_calls", remarks): dollars require a cost on every answer except errors; no cost is invented."""
     if "cost_usd" not in answers.frame:
         return LLM_CALLS, [f"the table has no cost_usd: {IN_CALLS}"]
     lacking = answers.frame["cost_usd"].isna()
@@ -76,7 +76,7 @@ def cost_unit(answers: Answers) -> tuple[str, list[str]]:
 
 
 def pair(answers: Answers, signal: str, large: int | None = None, slm: Answers | None = None) -> Pairs:
-    """Put tier 0 and tier `large` (None: the largest of each dataset) side by side.
+    """Pair tier 0 with tier `large` (None: the largest of each dataset).
 
     `slm` is a second table whose tier 0 replaces that of `answers`, e.g. the model before RL. Raises UserError if
     the table has no such signal, or `slm` does not hold the same questions.

@@ -141,7 +141,7 @@ def _tiles(results: Results) -> list[dict[str, str]]:
 
 
 def _chain_tiles(results: Results, chain: BestChain) -> list[dict[str, str]]:
-    """The same of the best chain, and who answers how much."""
+    """The figures of the best chain, and the share that each model answers."""
     names, level = model_names(results), f"{100 * results.cfg.level:g} %"
     against = f"against {names[chain.reference]} alone"
     tiles = []

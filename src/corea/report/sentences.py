@@ -1,4 +1,4 @@
-"""Sentences on the results, shared by terminal and report."""
+"""Sentences about the results, shared by terminal and report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def span(figure: Figure, digits: int = 1) -> str:
 
 
 def headline(results: Results) -> str:
-    """The primary dataset at the configured rule: its best chain where it has more than two tiers."""
+    """The primary dataset at the configured rule: with more than two tiers, its best chain."""
     return story(results, results.primary)
 
 
@@ -67,7 +67,7 @@ def _cost_words(evaluation: Evaluation, change: Figure) -> str:
         return "has no cost to compare, since the LLM is free in this table"
     size, ends = percent(abs(change.value), signed=False), f" ({span(change)})" if span(change) else ""
     if evaluation.unit != USD:
-        return f"needs {size} fewer LLM calls{ends}, without the small model's cost, which the table does not hold"
+        return f"needs {size} fewer LLM calls{ends}, without the small model's cost, which the table does not have"
     if change.value > 0:
         return f"COSTS {size} MORE than the LLM alone{ends}"
     return f"costs {size} less than the LLM alone{ends}"
@@ -144,7 +144,7 @@ def _cost_warnings(evaluation: Evaluation) -> list[str]:
 
 
 def settings(results: Results) -> str:
-    """One line on the settings behind the figures."""
+    """The settings of the evaluation in one line."""
     cfg, first = results.cfg, results.first
     known = f"{first.calibration_questions:,} calibration and " if first.calibration_questions else ""
     return (

@@ -28,7 +28,7 @@ WIDTH = 118
 
 
 def print_summary(results: Results, console: Console | None = None) -> None:
-    """Headline, models, rules (of more than two tiers: chains), and what must not be overlooked."""
+    """Headline, models, rules (of more than two tiers: chains), and warnings."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
