@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from corea.errors import UserError
+from corea.surrogates import without_surrogates
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 """Ending behind the kind of a file -> Arrow's name of the codec."""
@@ -171,18 +172,7 @@ def _parse(path: Path, where: str, text: bytes) -> Any:
         raise refuse(path, f"{where} is not JSON that can be read: nested too deeply") from error
     except ValueError as error:  # a whole number with more digits than Python reads
         raise refuse(path, f"{where} is not JSON that can be read: {str(error)[:80]}") from error
-    return _without_surrogates(value) if b"\\ud" in text or b"\\uD" in text else value
-
-
-def _without_surrogates(value: Any) -> Any:
-    """The same with half of a surrogate pair, which is no character, replaced by U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(v) for v in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
-    return value
+    return without_surrogates(value) if b"\\ud" in text or b"\\uD" in text else value
 
 
 def _object(path: Path, where: str, row: Any) -> dict[str, Any]:
