@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from corea.answers.column_hints import no_confidence
 from corea.answers.fit_part import FITTED, FITTED_SIGNALS, fit_part
 from corea.answers.pairs import Pairs, cost_unit, pair, split_by_hash
 from corea.answers.table import Answers
 from corea.cascade.recalibration import LEAST, recalibrated
+from corea.column_hints import no_confidence
 from corea.config.cascade_schema import CascadeConfig
 from corea.errors import UserError
 
