@@ -1,4 +1,4 @@
-"""Failures of one call of a server, and the wait before the next attempt."""
+"""Failures of one call of a server, and the wait before the next attempt. openai_chat.py runs the attempts."""
 
 from __future__ import annotations
 
