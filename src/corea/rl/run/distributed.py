@@ -16,6 +16,8 @@ import torch.distributed as dist
 from corea.errors import Interrupted, UserError
 
 NEEDED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_set_here: set[str] = set()
+"""Variables of NEEDED that this process has set for itself."""
 
 
 def set_environment() -> None:
@@ -27,6 +29,7 @@ def set_environment() -> None:
             port = probe.getsockname()[1]
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         os.environ.update({key: str(value) for key, value in alone.items()})
+        _set_here.update(alone)
     missing = [key for key in NEEDED if key not in os.environ]
     if missing:
         raise UserError(f"WORLD_SIZE is set, but {', '.join(missing)} is not: start several processes with torchrun")
@@ -100,6 +103,9 @@ def _destroy_process_group() -> None:
         import deepspeed
 
         deepspeed.comm.destroy_process_group()
+    for key in _set_here:  # commands that this process starts later are no ranks of this run
+        os.environ.pop(key, None)
+    _set_here.clear()
 
 
 def barrier() -> None:
