@@ -34,6 +34,8 @@ class DatasetPoint:
     """Figures on the test questions with their intervals."""
     chain: list[int] | None = None
     """Tiers that a question passes, in this order; None: tier 0 and the largest."""
+    deciders: list[int] | None = None
+    """Tier whose confidence is compared with each threshold: an earlier one where a tier states none; None: its own."""
 
 
 @dataclass(slots=True, kw_only=True)
