@@ -12,15 +12,24 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from corea.composition import compose, composed, composer, conf_dir, jobs, sweep_jobs, with_trainer
-from corea.config import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
+from corea.config import AnswerConfig, CollectConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.messages import hydra_line
 from corea.config.model_schema import revision_of
 from corea.config.schema_store import home
 from corea.config.typed import require_files
 from corea.errors import UserError
 
-VERBS = {"train": TrainConfig, "sft": SftConfig, "collect": CollectConfig, "evaluate": EvaluateConfig}
-NEEDED = {"evaluate": ["answers=answers.parquet"]}
+VERBS = {
+    "train": TrainConfig,
+    "sft": SftConfig,
+    "collect": CollectConfig,
+    "evaluate": EvaluateConfig,
+    "answer": AnswerConfig,
+}
+NEEDED = {
+    "evaluate": ["answers=answers.parquet"],
+    "answer": ["questions=questions.jsonl", "operating_point=operating_point.json"],
+}
 GIVEN = {
     "engine=own": ["engine._target_=my_engine.py:MyEngine"],
     "llm=hf": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],

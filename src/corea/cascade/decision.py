@@ -1,8 +1,8 @@
 """The decision of a cascade: keep an answer, or defer the question to the next tier.
 
 A question is deferred when its confidence is below the threshold. A missing confidence (NaN) is always deferred; that
-of a truncated or failed answer counts as missing (answers/pairs.py). The sweep over all thresholds, the rules and a live
-cascade share this one definition.
+of a truncated or failed answer counts as missing (answers/table.py). The sweep over all thresholds, the rules and a
+live cascade share this one definition.
 """
 
 from __future__ import annotations
