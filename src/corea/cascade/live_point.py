@@ -38,7 +38,7 @@ class LivePoint:
     deciders: tuple[int, ...]
     """[k - 1] position of the tier whose confidence is compared with each threshold: its own, or an earlier one."""
     maps: tuple[FittedMap | None, ...] = ()
-    """[k - 1] map from the raw signals of a tier to its confidence; None: the signal is compared as it is."""
+    """[k - 1] map from the raw signals of a tier to its confidence; None: the signal as it is. Empty: no maps."""
     rule: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
     """Figures on the test questions, without their intervals."""
@@ -49,7 +49,7 @@ class LivePoint:
         """Names of the raw signals that the confidence of the tier at `position` is computed from."""
         if position >= len(self.thresholds) or self.deciders[position] != position:
             return ()
-        fitted = self.maps[position]
+        fitted = self.maps[position] if self.maps else None
         if fitted is None:
             return (self.signal,)
         return (fitted.signal,) if isinstance(fitted, Isotonic | Platt) else fitted.features
@@ -61,7 +61,7 @@ class LivePoint:
             return None
         values = {n: np.array([np.nan if (v := raw.get(n)) is None else v], np.float64) for n in names}
         values = {n: v if n == LENGTH else np.round(v, DIGITS) + 0.0 for n, v in values.items()}
-        fitted = self.maps[position]
+        fitted = self.maps[position] if self.maps else None
         found = float((values[self.signal] if fitted is None else apply(fitted, values))[0])
         return None if np.isnan(found) else found
 
@@ -128,6 +128,8 @@ def _live_point(file: PointFile, name: str, given: Mapping[str, Any]) -> LivePoi
     chain = given.get("chain") or _two_ends(file)
     if len(thresholds) != len(chain) - 1:
         raise UserError(f"{file.path}: dataset {name}: {len(thresholds)} thresholds for {len(chain)} tiers")
+    if sorted(set(chain)) != list(chain):
+        raise UserError(f"{file.path}: dataset {name}: chain {chain}: tiers must ascend")
     places = {int(tier): place for place, tier in enumerate(chain)}
     deciders = [places[int(tier)] for tier in given.get("deciders") or chain[:-1]]
     expected = {key: value["value"] for key, value in (given.get("expected") or {}).items() if isinstance(value, dict)}
