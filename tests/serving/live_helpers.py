@@ -27,6 +27,8 @@ CALLS: list[tuple[str, int, float, float]] = []
 INTERRUPT_AFTER: list[int] = []
 """Calls until a KeyboardInterrupt; empty: never."""
 LOCK = threading.Lock()
+COUNT = 30
+"""Questions of the fixture."""
 COUNTING = "live_helpers.CountingEngine"
 PRICES = (PriceConfig(input=1, output=2), PriceConfig(input=10, output=20), PriceConfig(input=100, output=200))
 

@@ -52,7 +52,6 @@ def answered_rows(routes: Sequence[Route], unbound: bool, fall_back: bool) -> li
 
 
 def _row(route: Route, unbound: bool, fall_back: bool) -> dict[str, Any]:
-    asked = list(route.answers.values())
     error = route.result.error if route.result is not None else ""
     fallen = fall_back and (route.result is None or route.result.failed) and route.fall_back()
     result, point = route.result, route.point
@@ -73,7 +72,7 @@ def _row(route: Route, unbound: bool, fall_back: bool) -> dict[str, Any]:
         "error": error or None,
         "fallback": fallen,
         "unbound": unbound,
-        **{name: _sum([a.tokens[name] for a in asked]) for name in TOKENS},
+        **{name: route.tokens(name) for name in TOKENS},
         "cost_usd": route.cost_usd,
         **{k: v for place, answer in route.answers.items() for k, v in _of_a_tier(route, place, answer).items()},
     }
@@ -89,10 +88,6 @@ def _of_a_tier(route: Route, place: int, answer: TierAnswer) -> dict[str, Any]:
         "status": answer.parsed.status.value,
     }
     return {f"tier{answer.tier}_{name}": value for name, value in values.items()}
-
-
-def _sum(values: Sequence[int | None]) -> int | None:
-    return None if any(v is None for v in values) else sum(values)  # type: ignore[arg-type]
 
 
 def add_verdicts(rows: Sequence[dict[str, Any]], questions: Sequence[Question], routes: Sequence[Route]) -> None:

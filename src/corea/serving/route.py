@@ -107,8 +107,13 @@ class Route:
 
     @property
     def cost_usd(self) -> float | None:
-        """Dollars of all tiers that answered; None: unknown."""
-        return _total([a.cost_usd for a in self.answers.values()])
+        """Dollars of all tiers that answered; None: unknown. A failure of unknown cost is free, as in the sweep."""
+        return _total([a.cost_usd for a in self.answers.values() if not (a.failed and a.cost_usd is None)])
+
+    def tokens(self, name: str) -> int | None:
+        """Tokens of all tiers that answered, by the name of the count; None: unknown. Failures may not count any."""
+        counts = [(a.tokens[name], a.failed) for a in self.answers.values()]
+        return _total([count for count, failed in counts if not (failed and count is None)])
 
     def take(self, answer: TierAnswer) -> None:
         """Add the answer of the tier that was asked, and decide."""

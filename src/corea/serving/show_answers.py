@@ -63,7 +63,7 @@ def show_summary(summary: Summary, tiers: Mapping[int, Tier]) -> None:
 
 def _cost_line(summary: Summary) -> str:
     if summary.cost_usd is None:
-        return "cost: unknown; the price of a tier is not known"
+        return "cost: unknown; a tier has no price, or its server counts no tokens"
     line = f"cost: ${summary.cost_usd:.6f}"
     if summary.llm_alone_usd is None or summary.saved_usd is None:
         return line
