@@ -182,6 +182,11 @@ def test_a_bracket_left_open_is_named():
     assert mistake("train", "model=[a").startswith("'model=[a' is not a valid override")
 
 
+def test_a_key_below_one_that_is_null_is_named():
+    line = mistake("answer", *NEEDED["answer"], "tiers.1.engine.device=cuda")
+    assert line.startswith("tiers.1.engine.device=cuda: a key below one that is null; choose what stands there first")
+
+
 def test_missing_value_and_missing_file(tmp_path):
     assert mistake("evaluate") == "answers: a value is required; give answers=..."
     assert mistake("collect", "llm=hf") == "llm.model: a value is required; give llm.model=..."

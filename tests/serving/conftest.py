@@ -8,7 +8,6 @@ import live_helpers as live
 import pytest
 
 
-
 @pytest.fixture(autouse=True)
 def fresh_engines():
     live.CALLS.clear()

@@ -120,15 +120,16 @@ def test_an_interrupted_run_goes_on(tmp_path, questions, pair_point, answered):
 def test_a_killed_run_goes_on(tmp_path, questions, pair_point, answered, after):
     """SIGKILL between calls, in a process of its own; every answer that was stored is not asked for again."""
     command = (
-        "import sys; from corea.app import command; from corea.answer import main\n"
-        "sys.argv[0] = 'corea.answer'; main()"
+        "import sys; from corea.app import command; from corea.answer import main\nsys.argv[0] = 'corea.answer'; main()"
     )
     arguments = [f"questions={questions}", f"operating_point={pair_point}", f"hydra.run.dir={tmp_path}", "chunk=4"]
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "KILL_AFTER": str(after), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run([sys.executable, "-c", command, *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
-    stored = {p.name.split("-")[0]: len(p.read_text().splitlines()) - 1 for p in (tmp_path / "answers").glob("t*.jsonl")}
+    stored = {
+        p.name.split("-")[0]: len(p.read_text().splitlines()) - 1 for p in (tmp_path / "answers").glob("t*.jsonl")
+    }
     assert sum(stored.values()) > 0
     table = live.answer(tmp_path, questions, pair_point, "chunk=4")
     assert live.asked(SLM) == live.COUNT - stored["tier0"]
@@ -142,7 +143,9 @@ def test_one_process_at_a_time(tmp_path, questions, pair_point):
     assert live.CALLS == []
 
 
-def test_standard_input_shows_who_answered_how_sure_and_at_what_cost(tmp_path, questions, pair_point, monkeypatch, capsys):
+def test_standard_input_shows_who_answered_how_sure_and_at_what_cost(
+    tmp_path, questions, pair_point, monkeypatch, capsys
+):
     texts = [json.loads(line)["question"] for line in questions.read_text().splitlines()]
     table = live.answer(tmp_path / "all", questions, pair_point)
     kept, passed = (table.question[table.tier == tier].iloc[0] for tier in (0, 1))

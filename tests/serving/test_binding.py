@@ -63,7 +63,10 @@ def test_other_weights_are_refused(own_model, questions):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("tiers.0.temperature=1", "tier 0 (model0) is not what its thresholds were chosen for: temperature: 0.0, now 1.0"),
+        (
+            "tiers.0.temperature=1",
+            "tier 0 (model0) is not what its thresholds were chosen for: temperature: 0.0, now 1.0",
+        ),
         ("tiers.1.max_tokens=50", "token limit: 160, now 50"),
         ("tiers.1.prompt=answer", "prompt: 836f5324b5b2ffba, now "),
         ("tiers.0.model=package:tiny_llm", "weights: sha256:"),
@@ -148,7 +151,11 @@ def test_questions_of_an_unknown_dataset_are_refused_or_go_to_the_last_tier(tmp_
     [
         ('{"text": "1+1"}\n', (), "question_column=question: "),
         ('{"question": " "}\n', (), "row 1: column question is empty"),
-        ('{"question": "a", "question_id": 1}\n{"question": "b", "question_id": 1}\n', (), "row 2: question_id 1 belongs"),
+        (
+            '{"question": "a", "question_id": 1}\n{"question": "b", "question_id": 1}\n',
+            (),
+            "row 2: question_id 1 belongs",
+        ),
         ('{"question": "a"}\n', ("gold_column=target",), "gold_column=target: "),
         ('{"question": "a"}\n', ("dataset=other",), "dataset other: the operating point knows sums"),
         ('{"question": "a"}\n', ("tiers.3.model=x",), "tiers.3: allowed is a tier of the chain: 0, 1"),

@@ -67,8 +67,6 @@ def _cost_line(summary: Summary) -> str:
     line = f"cost: ${summary.cost_usd:.6f}"
     if summary.llm_alone_usd is None or summary.saved_usd is None:
         return line
-    share = f" ({100 * summary.saved_usd / summary.llm_alone_usd:+.1f} %)" if summary.llm_alone_usd else ""
-    return (
-        f"{line}; the last tier alone ${summary.llm_alone_usd:.6f} ({summary.llm_alone_basis}); saved "
-        f"${summary.saved_usd:.6f}{share}"
-    )
+    share = f" ({100 * abs(summary.saved_usd) / summary.llm_alone_usd:.1f} %)" if summary.llm_alone_usd else ""
+    change = f"{'saved' if summary.saved_usd >= 0 else 'costs more:'} ${abs(summary.saved_usd):.6f}{share}"
+    return f"{line}; the last tier alone ${summary.llm_alone_usd:.6f} ({summary.llm_alone_basis}); {change}"
