@@ -7,11 +7,11 @@ from pathlib import Path
 import live_helpers as live
 import pandas as pd
 import pytest
-from fault_server import FaultServer
 
 from corea.config import OpenAIEngineConfig
 from corea.engines.remote.ledger import BudgetReached, Ledger
 from corea.errors import UserError
+from fault_server import FaultServer
 
 CALL = (20 * 10 + 10 * 20) / 1e6
 """Dollars of a call of the server at the price of tier 1: 20 prompt tokens and 10 of the answer."""
