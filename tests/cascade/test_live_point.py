@@ -63,12 +63,11 @@ def test_the_confidence_is_the_raw_signal_or_what_its_map_makes_of_it(tmp_path: 
     assert raw.confidence(0, {"verbalized": 0.30000000000000004}) == 0.3  # as in an answers table
     assert raw.confidence(0, {"verbalized": None}) is None
     assert raw.confidence(0, {}) is None
-    for maps in ({"map": PLATT}, {"maps": [PLATT]}, {"fitted_map": {"0": PLATT}}):
-        mapped = read(tmp_path, document(signal="avg_prob", recalibrate="platt", **maps))
-        assert mapped.features(0) == ("avg_prob",)
-        assert mapped.confidence(0, {"avg_prob": 0.9}) == 0.5  # slope 0
-        assert mapped.confidence(0, {"verbalized": 0.9}) is None
-    stack = read(tmp_path, document(signal="combined", map=STACK))
+    mapped = read(tmp_path, document(signal="avg_prob", recalibrate="platt", maps={"0": PLATT}))
+    assert mapped.features(0) == ("avg_prob",)
+    assert mapped.confidence(0, {"avg_prob": 0.9}) == 0.5  # slope 0
+    assert mapped.confidence(0, {"verbalized": 0.9}) is None
+    stack = read(tmp_path, document(signal="combined", maps={"0": STACK}))
     assert stack.features(0) == ("verbalized", "length")
     assert stack.confidence(0, {"verbalized": 0.8, "length": 12}) == pytest.approx(0.8)
     assert stack.confidence(0, {"verbalized": None, "length": 12}) is None
@@ -98,7 +97,11 @@ def test_the_cost_of_the_last_tier_alone_is_that_of_the_chains_or_follows_from_t
         (document(chain=[1, 0]), "chain [1, 0]: tiers must ascend"),
         (document(recalibrate="platt"), "the fitted map of its signal (verbalized, platt) is not in the file"),
         (document(signal="combined"), "the fitted map of its signal (combined, None) is not in the file"),
-        (document(map={"kind": "spline"}), "kind='spline': allowed is isotonic, platt, stack"),
+        (
+            document(signal="combined", recalibrate="platt", maps={"0": STACK}),
+            "a recalibration of the signal combined is not in the file",
+        ),
+        (document(maps={"0": {"kind": "spline"}}), "kind='spline': allowed is isotonic, platt, stack"),
         ({**document(), "models": {}}, "names no models, so its tiers are unknown"),
     ],
 )

@@ -76,8 +76,8 @@ def test_answers_costs_and_a_second_start(collect, tmp_path):
         (tmp_path / "run" / "answers").rename(tmp_path / "elsewhere")
         collect(server, 12)  # the run's answers are gone, the responses are not
         assert len(server.requests) == asked
-        assert "big: 2 calls to make, 12 answers kept" in (out := collect(server, 14, "llm.dry_run=true"))
-        assert "20 of the prompt, 10 of the answer (as the answers so far)" in out
+        assert "big: 2 calls to make, 12 answers stored" in (out := collect(server, 14, "llm.dry_run=true"))
+        assert "20 of the prompt, 10 of the answer (measured on the stored answers)" in out
     table = pd.read_parquet(tmp_path / "run" / "answers.parquet")
     large = table[table.tier == 1]
     assert large.model.unique().tolist() == ["big"]
@@ -101,7 +101,7 @@ def test_a_dry_run_calls_nobody_and_writes_nothing(collect, tmp_path, monkeypatc
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         out = collect(server, 12, "llm.dry_run=true", "llm.budget_usd=1")
         assert server.requests == []
-    assert "big: 12 calls to make, 0 answers kept" in out
+    assert "big: 12 calls to make, 0 answers stored" in out
     assert "within llm.budget_usd=1" in out
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "cache").exists()

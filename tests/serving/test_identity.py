@@ -12,12 +12,11 @@ import pytest
 from answer_tables import config
 from corea.answers.table import read_answers
 from corea.cascade.chains import answering, run_chain, stack
-from corea.cascade.fitted_maps import apply, fit_isotonic, fit_platt, fit_stack, to_json
 from corea.cascade.live_point import read_point
-from corea.cascade.recalibration import FIT
 from corea.collecting.answering import answer_all
+from corea.errors import UserError
 from corea.evaluation.pipeline import run_evaluation
-from corea.evaluation.question_sets import question_sets
+from corea.evaluation.question_sets import add_combined, question_sets
 from corea.report.result_files import write_files
 from corea.types import Question
 
@@ -67,9 +66,9 @@ def recordings(folder: Path, tiers: int, n: int = 480, silent: tuple[int, ...] =
     return path, questions
 
 
-def evaluated(folder: Path, tiers: int, signal: str, silent: tuple[int, ...] = (), **cascade):
+def evaluated(folder: Path, tiers: int, signal: str, silent: tuple[int, ...] = (), n: int = 480, **cascade):
     """(answers, results, operating point file) of recorded tiers."""
-    file, questions = recordings(folder, tiers, silent=silent)
+    file, questions = recordings(folder, tiers, n, silent=silent)
     signals = () if signal == "verbalized" else ("avg_prob",)
     chain = [
         live.recorded_tier(t, file, signals=signals if t not in silent else (), expects_confidence=t < tiers - 1)
@@ -156,41 +155,36 @@ def test_three_tiers(tmp_path, silent):
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
 def test_a_recalibrated_signal(tmp_path, method):
     answers, results, point = evaluated(tmp_path, 2, "avg_prob", recalibrate=method, rule="fixed", threshold=0.6)
-    cfg = results.cfg
-    pairs = question_sets(answers, None, cfg)
-    document, confidence = json.loads(point.read_text()), {}
-    fit = {"isotonic": fit_isotonic, "platt": fit_platt}[method]
-    for name in document["datasets"]:
-        inside = pairs.raw.dataset == name
-        rows = inside & (pairs.now.split == FIT) & ~np.isnan(pairs.raw.confidence)
-        fitted = fit("avg_prob", pairs.raw.confidence[rows], pairs.raw.slm_correct[rows])
-        document["datasets"][name]["map"] = to_json(fitted)
-        confidence[name] = pairs.now.confidence[inside]
-    with pytest.raises(Exception, match="the fitted map of its signal"):
-        read_point(point).point("sums")
-    point.write_text(json.dumps(document))
+    now = question_sets(answers, None, results.cfg).now
+    confidence = {name: now.confidence[now.dataset == name] for name in ("sums", "words")}
     table = assert_same(tmp_path, point, answers, "avg_prob", confidence)
     assert set(table.tier) == {0, 1}
+    document = json.loads(point.read_text())
+    del document["datasets"]["sums"]["maps"]
+    point.write_text(json.dumps(document))
+    with pytest.raises(UserError, match="the fitted map of its signal"):
+        read_point(point).point("sums")
 
 
 def test_a_stack_of_signals(tmp_path):
-    answers, _, point = evaluated(tmp_path, 2, "avg_prob", rule="fixed", threshold=0.6)
-    document, confidence = json.loads(point.read_text()), {}
-    frame = answers.frame[answers.frame.tier == 0]
-    for name in document["datasets"]:
-        part = frame[frame.dataset == name]
-        features = {
-            "verbalized": part.confidence.to_numpy(),
-            "avg_prob": part.confidence_avg_prob.to_numpy(),
-            "length": part.completion_tokens.to_numpy(float),
-        }
-        fitted = fit_stack(features, part.correct.to_numpy() == 1)
-        document["datasets"][name] |= {"signal": "combined", "maps": [to_json(fitted)]}
-        confidence[name] = np.where(part.status.isin(["truncated", "error"]), np.nan, apply(fitted, features))
-    point.write_text(json.dumps(document))
-    table = assert_same(tmp_path, point, answers, "avg_prob", confidence)
-    assert {"kept", "low", "truncated", "slm_error"} <= set(table.reason)
+    answers, results, point = evaluated(tmp_path, 2, "combined", n=800, rule="fixed", threshold=0.6)
+    combined, stacks = add_combined(answers, None, results.cfg)
+    assert read_point(point).point("sums").features(0) == stacks["sums"][0].features
+    assert set(stacks["sums"][0].features) == {"verbalized", "avg_prob", "length"}
+    table = assert_same(tmp_path, point, combined, "combined")
+    assert {"kept", "low", "truncated", "slm_error"} == set(table.reason)
     assert table.reason.isin(["kept", "low"]).mean() > 0.5
+
+
+def test_a_stack_at_every_tier_of_a_chain(tmp_path):
+    answers, results, point = evaluated(tmp_path, 3, "combined", n=1200, rule="max_drop", delta=0.3, confidence=None)
+    document = json.loads(point.read_text())
+    for name in document["datasets"]:
+        document["datasets"][name] |= {"chain": [0, 1, 2], "thresholds": [0.7, 0.5], "deciders": [0, 1]}
+    point.write_text(json.dumps(document))
+    combined, _ = add_combined(answers, None, results.cfg)
+    table = assert_same(tmp_path, point, combined, "combined")
+    assert set(table.tier) == {0, 1, 2}
 
 
 def test_the_same_replies_give_the_same_answers_whatever_the_batches(tmp_path):

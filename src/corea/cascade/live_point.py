@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from corea.cascade.combined import COMBINED
 from corea.cascade.fitted_maps import LENGTH, FittedMap, Isotonic, Platt, apply, from_json
 from corea.cascade.operating_point import SCHEMA
 from corea.errors import UserError
 
-MAPS = ("maps", "map", "fitted_maps", "fitted_map", "fitted")
-"""Names under which the fitted maps of a signal may stand: one map, a list by position, or a mapping by tier."""
 DIGITS = 12
 """Decimals of a raw confidence, as in the answers table that thresholds are chosen from."""
 
@@ -154,21 +153,20 @@ def _two_ends(file: PointFile) -> list[int]:
 
 
 def _maps(file: PointFile, name: str, given: Mapping[str, Any], chain: Sequence[int]) -> tuple[FittedMap | None, ...]:
-    found = next((given[key] for key in MAPS if given.get(key)), None)
-    fitted: list[Any] = [None] * (len(chain) - 1)
-    if isinstance(found, dict) and "kind" in found:
-        fitted = [found] * len(fitted)
-    elif isinstance(found, dict):
-        fitted = [found.get(str(tier)) for tier in chain[:-1]]
-    elif found is not None:
-        fitted = list(found)
-    needed = given.get("recalibrate", "none") != "none" or given["signal"] == "combined"
-    if needed and fitted and all(document is None for document in fitted):
+    found = given.get("maps") or {}
+    recalibrated, combined = given.get("recalibrate", "none") != "none", given["signal"] == COMBINED
+    if recalibrated and combined:
+        raise UserError(
+            f"{file.path}: dataset {name}: a recalibration of the signal combined is not in the file; write it again "
+            "with cascade.recalibrate=none"
+        )
+    needed = recalibrated or combined
+    if needed and len(chain) > 1 and not found:
         raise UserError(
             f"{file.path}: dataset {name}: the fitted map of its signal ({given['signal']}, "
             f"{given.get('recalibrate')}) is not in the file; write it again with corea.evaluate"
         )
-    return tuple(None if document is None else from_json(document) for document in fitted)
+    return tuple(from_json(found[str(tier)]) if str(tier) in found else None for tier in chain[:-1])
 
 
 def _llm_cost(chains: Mapping[str, Any], chain: Sequence[int], expected: Mapping[str, float]) -> float | None:

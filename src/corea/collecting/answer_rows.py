@@ -29,7 +29,7 @@ class Answered:
 
 
 class Answerer(Protocol):
-    """What the rows need to know about a tier."""
+    """The properties of a tier that its rows depend on."""
 
     tier: int
     name: str
@@ -116,7 +116,7 @@ def answer_cost(price: PriceConfig, completion: Completion) -> float | None:
 
 
 def parsed_answer(tier: Answerer, question: Question, completion: Completion) -> Parsed:
-    """The parser's result; recorded values replace what it finds.
+    """The parser's result; recorded values replace its values.
 
     If the recording has no answers (`extra["free_text"]`), the text is read as in the audit, with or without tags.
     """

@@ -65,7 +65,7 @@ def to_questions(source: SourceConfig, rows: Iterable[dict[str, Any]], *, datase
             continue
         question = _question(source, row, dataset, f"{where}, row {number}")
         if seen.setdefault(question.id, normalise(question.text)) != normalise(question.text):
-            raise UserError(f"{where}, row {number}: question id {question.id} belongs to another question too")
+            raise UserError(f"{where}, row {number}: question id {question.id} also belongs to another question")
         questions.append(question)
     if not questions:
         raise UserError(f"{where}: no questions" + (" that pass where and between" if source.where else ""))
@@ -127,7 +127,7 @@ def _text(row: dict[str, Any], column: str, where: str) -> str:
     value = _cell(row, column, where)
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = ", ".join(map(str, value))
-    text = "" if value is None or value != value else str(value).strip()  # NaN is how tools write a missing text
+    text = "" if value is None or value != value else str(value).strip()  # tools write a missing text as NaN
     if not text:
         raise UserError(f"{where}: column {column} is empty")
     return text
