@@ -20,7 +20,7 @@ USAGE = {
 FAULTS = ("429", "429_after", "500", "hang", "cut", "not_json", "html", "drip")
 COUNTED = ("no_choices", "not_text", "500_usage")
 """Useless as an answer, with the tokens that they have cost."""
-NOT_BILLED = ("429", "429_after", "500", "401", "404", "quota", "400")
+NOT_BILLED = ("429", "429_after", "500", "401", "404", "quota", "400", "422")
 
 
 def response(body: dict, usage: dict | None = USAGE) -> dict:
@@ -117,6 +117,9 @@ class FaultServer:
             self.send(handler, 401, b'{"error": {"message": "wrong key ' + echo + b'"}}')
         elif fault in ("400", "404", "500"):
             self.send(handler, int(fault), b'{"error": {"message": "as asked"}}')
+        elif fault == "422":
+            detail = [{"type": "extra", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 7}]
+            self.send(handler, 422, json.dumps({"detail": detail}).encode())
         elif fault == "hang":
             self.stopping.wait(60)
             handler.close_connection = True

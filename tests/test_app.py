@@ -25,7 +25,7 @@ def test_several_processes_need_a_folder_that_they_name_alike(start, tmp_path):
     assert start(work, f"hydra.run.dir={tmp_path}/named") == (0, f"{tmp_path}/named\n", "")
 
 
-def test_the_flag_of_the_deepspeed_launcher_is_let_pass(start):
+def test_the_flag_of_the_deepspeed_launcher_is_accepted(start):
     assert start(lambda cfg: print(cfg.seed), "--local_rank=1", "seed=7")[:2] == (0, "7\n")
     assert "unrecognized arguments: --local=1" in start(never, "--local=1")[2]
 

@@ -32,7 +32,7 @@ def test_other_flags_of_hydra(start):
     assert "== Flags ==" in start(never, "--hydra-help")[1]
 
 
-def test_a_trainer_that_the_model_brings_along_is_said_once(start):
+def test_a_trainer_set_by_the_model_is_logged_once(start):
     code, out, err = start(lambda cfg: print(cfg.trainer.name), "model=qwen0.5b")
     assert (code, err) == (0, "")
     assert out.splitlines() == [

@@ -81,6 +81,9 @@ READ = {
     "tab.csv": table("\t"),
     "tab.tsv": table("\t"),
     "pipe.csv": table("|"),
+    "commas.tsv": table(),
+    "UPPER.CSV": table(),
+    "Upper.Jsonl.GZ": gzip.compress(jsonl(ROWS)),
     "spaces.csv": table().replace(b"question_id,tier", b"question_id, tier "),
     "long_cell.csv": table(rows=[{**r, "note": "line\n" * 300_000} for r in ROWS]),
     "plain.parquet": parquet(),
@@ -146,13 +149,25 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         table(rows=[{**r, "confidence": 85} for r in ROWS]),
         r"column confidence: outside \[0, 1\] \(percentages are read with confidence_scale=100\): 4 rows",
     ),
+    "percent_signs.csv": (
+        table(rows=[{**r, "confidence": "85%"} for r in ROWS]),
+        r"column confidence: not a number \(percentages are read with confidence_scale=100\): 4 rows .*, first '85%'",
+    ),
+    "huge_cost.jsonl": (jsonl(changed(0, cost_usd=1e30)), r"column cost_usd: allowed is .* >= 0, at most 2\^53: row 1"),
+    "utf32.csv": (table(encoding="utf-32"), "not UTF-8 text .it begins as UTF-32 does"),
+    "blank.csv": (b"\n\n", "the table holds no rows"),
+    "empty_object.json": (b"{}", "required column missing: .*; the file has no columns"),
+    "long_header.csv": (
+        (",".join(f"{'c' * 300}{i}" for i in range(400)) + "\n" + ",".join("1" * 400) + "\n").encode(),
+        "required column missing",
+    ),
     "decimal_comma.csv": (
         table(";", changed(0, confidence="0,9")),
         "column confidence: not a number: row 1, first '0,9'",
     ),
     "grade_words.csv": (
         table(rows=worded("good", "bad")),
-        "column correct: allowed is true, false, 1, 0 or null: 4 rows",
+        "column correct: allowed is true, false, 1, 0 or null .or yes/no, pass/fail, correct/incorrect, C/I.: 4 rows",
     ),
     "binary.parquet": (
         parquet(question_id=pa.array([b"a", b"a", b"\xff", b"b"])),
@@ -199,7 +214,7 @@ def test_these_files_are_refused_in_one_line(tmp_path: Path, name: str) -> None:
     text = str(error.value)
     assert text.startswith(str(tmp_path / name))
     assert "\n" not in text
-    assert len(text) <= 300
+    assert len(f"corea.evaluate: {text}") <= 300
 
 
 def test_a_lone_surrogate_is_replaced(tmp_path: Path) -> None:

@@ -188,7 +188,9 @@ class WandbLogger(Logger):
 
     def _report(self, what: str, error: Exception) -> None:
         if not self._failed:
-            log.warning("W&B failed (%s: %s) and is off for the rest of this run; local files go on", what, error)
+            log.warning(
+                "W&B failed (%s: %s) and is off for the rest of this run; local files are still written", what, error
+            )
         self._failed = True
 
     def _read_state(self) -> dict[str, Any]:

@@ -81,15 +81,16 @@ class _Loaded:
 
 def table_kind(path: Path) -> str | None:
     """The one of KINDS that a file's name ends in, COMPRESSED left out; None for another kind of file."""
-    suffixes = [s for s in path.suffixes[-2:] if s not in COMPRESSED]
-    plain = path.suffix if path.suffix not in COMPRESSED else (suffixes[-1] if suffixes else "")
+    suffixes = [s.lower() for s in path.suffixes[-2:]]
+    suffixes = suffixes[:-1] if suffixes and suffixes[-1] in COMPRESSED else suffixes
+    plain = suffixes[-1] if suffixes else ""
     return plain if plain in KINDS else None
 
 
 def table_stem(path: Path) -> str:
     """Name of a table's file without its endings: "train" of train.jsonl.gz."""
-    name = path.name.removesuffix(path.suffix) if path.suffix in COMPRESSED else path.name
-    return name.removesuffix(table_kind(path) or "")
+    name = path.name.removesuffix(path.suffix) if path.suffix.lower() in COMPRESSED else path.name
+    return name[: len(name) - len(table_kind(path) or "")]
 
 
 def read_columns(

@@ -20,7 +20,7 @@ def parquet_table(path: Path, wanted: Wanted) -> tuple[pa.Table, list[str], dict
     """Wanted columns, names of all, and what the collector wrote into the schema."""
     import pyarrow.parquet as pq
 
-    source = pa.BufferReader(read_bytes(path)) if path.suffix in COMPRESSED else path
+    source = pa.BufferReader(read_bytes(path)) if path.suffix.lower() in COMPRESSED else path
     try:
         file = pq.ParquetFile(source)
         found = file.schema_arrow.names

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from corea.errors import UserError
+from corea.surrogates import without_surrogates
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 """Ending behind the kind of a file -> Arrow's name of the codec."""
@@ -23,9 +24,9 @@ KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Endings of files that hold a table; COMPRESSED may stand behind each."""
 ENDINGS = tuple(kind + packed for packed in ("", *COMPRESSED) for kind in KINDS)
 DELIMITERS = ",;\t|"
-MOST = 300
-"""Characters of a message."""
-HEAD = 1 << 16
+MOST = 280
+"""Characters of a message; with the name of the command in front of it a line has at most 300."""
+HEAD = 1 << 20
 """Bytes of a CSV file in which its header must end."""
 
 
@@ -38,16 +39,18 @@ def refuse(path: Path | str, text: str) -> UserError:
 def read_bytes(path: Path) -> bytes:
     """The contents of a file, decompressed where its name says so."""
     try:
-        with pa.input_stream(str(path), compression=COMPRESSED.get(path.suffix)) as stream:
+        with pa.input_stream(str(path), compression=COMPRESSED.get(path.suffix.lower())) as stream:
             return stream.read()
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        what = "a readable compressed file" if path.suffix in COMPRESSED else "readable"
+        what = "a readable compressed file" if path.suffix.lower() in COMPRESSED else "readable"
         raise refuse(path, f"not {what}: {reason}") from error
 
 
 def utf8(path: Path, data: bytes) -> bytes:
     """Text as UTF-8 without a byte-order mark. UTF-16 with its mark is converted, anything else is refused."""
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise refuse(path, "not UTF-8 text (it begins as UTF-32 does); save the file as UTF-8")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return data.decode("utf-16").encode()
@@ -67,11 +70,14 @@ def utf8(path: Path, data: bytes) -> bytes:
 def csv_table(path: Path, data: bytes, tabs: bool) -> pa.Table:
     """All columns of a CSV file as text; an empty cell is null.
 
-    The delimiter is the one of DELIMITERS that divides the header into most columns; `tabs`: it is the tab.
+    The delimiter is the one of DELIMITERS that divides the header into most columns; `tabs`: it is the tab if there is
+    one in the header.
     """
     import pyarrow.csv as pacsv
 
-    header, delimiter = _header(path, data, "\t" if tabs else DELIMITERS)
+    header, delimiter = _header(path, data, tabs)
+    if not any(header) and not data.strip():
+        return pa.table({})
     convert = pacsv.ConvertOptions(
         column_types={name: pa.string() for name in header},
         null_values=[""],
@@ -98,18 +104,19 @@ def _ragged_row(data: bytes, delimiter: str, width: int) -> int | None:
         return None
 
 
-def _header(path: Path, data: bytes, delimiters: str) -> tuple[list[str], str]:
+def _header(path: Path, data: bytes, tabs: bool) -> tuple[list[str], str]:
     """Names of the columns, and the delimiter."""
     start = io.StringIO(data[:HEAD].decode(errors="ignore"), newline="")
     found: list[tuple[list[str], str]] = []
-    for delimiter in delimiters:
+    for delimiter in DELIMITERS:
         start.seek(0)
         try:
             names = next(csv.reader(start, delimiter=delimiter), [])
         except csv.Error as error:
             raise refuse(path, f"not a readable CSV file: {error}") from error
         found.append(([name.strip() for name in names], delimiter))
-    header, delimiter = max(found, key=lambda item: len(item[0]))  # the first of the longest
+    preferred = [item for item in found if tabs and item[1] == "\t" and len(item[0]) > 1] or found
+    header, delimiter = max(preferred, key=lambda item: len(item[0]))  # the first of the longest
     no_duplicates(path, header)
     return header, delimiter
 
@@ -171,18 +178,7 @@ def _parse(path: Path, where: str, text: bytes) -> Any:
         raise refuse(path, f"{where} is not JSON that can be read: nested too deeply") from error
     except ValueError as error:  # a whole number with more digits than Python reads
         raise refuse(path, f"{where} is not JSON that can be read: {str(error)[:80]}") from error
-    return _without_surrogates(value) if b"\\ud" in text or b"\\uD" in text else value
-
-
-def _without_surrogates(value: Any) -> Any:
-    """The same with half of a surrogate pair, which is no character, replaced by U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(v) for v in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
-    return value
+    return without_surrogates(value) if b"\\ud" in text or b"\\uD" in text else value
 
 
 def _object(path: Path, where: str, row: Any) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+from corea.surrogates import without_surrogates
+
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
 Prompts = Sequence[Sequence[Message]]
@@ -130,6 +132,10 @@ class Completion:
     """The reason for finish_reason "error", in one line."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further signals of the engine, e.g. {"confidence_expected": 0.71}."""
+
+    def __post_init__(self) -> None:
+        self.text = without_surrogates(self.text)  # else the answers table could not be written
+        self.error = without_surrogates(self.error)
 
 
 @dataclass(slots=True, kw_only=True)

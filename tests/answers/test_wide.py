@@ -72,7 +72,11 @@ def test_rows_without_a_name_are_numbered_and_a_note_says_so(table: Path) -> Non
     [
         ({"correct": "s_okay"}, {}, "tiers.0.correct=s_okay: no such column; perhaps s_ok; the file has id, set, s_ok"),
         ({"cost_usd": "cost"}, {}, "tiers.0.cost_usd=cost: no such column; perhaps s_cost"),
-        ({"correct": "s_p"}, {}, "column s_p: allowed is true, false, 1, 0 or null: 2 rows (1, 3), first '0.5'"),
+        (
+            {"correct": "s_p"},
+            {},
+            "correct/incorrect, C/I): 2 rows (1, 3), first '0.5'",
+        ),
         ({"confidence": "set"}, {}, "column set: not a number"),
         ({}, {"question_id": "name"}, "columns.question_id=name: no such column"),
         ({}, {"question_id": "set"}, "column set: duplicate key"),

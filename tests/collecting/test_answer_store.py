@@ -58,6 +58,17 @@ def test_errors_are_kept_for_the_table_but_asked_again(tmp_path, tier):
     store.close()
 
 
+def test_half_of_a_surrogate_pair_is_replaced(tmp_path, tier):
+    store = Store(tmp_path, tier)
+    store.add([("a", [completion("1 \ud83d.")])])
+    assert store.get("a", 0).text == "1 \ufffd."
+    store.close()
+    store.path.write_bytes(store.path.read_bytes().replace(b"ufffd", b"udc00"))  # as an earlier release wrote it
+    store = Store(tmp_path, tier)
+    assert store.get("a", 0).text == "1 \ufffd."
+    store.close()
+
+
 @pytest.mark.parametrize("torn", [b'{"question": "b", "sam', b"\x00\x00", b'{"question": "b"}'])
 def test_a_torn_line_is_cut_off(tmp_path, tier, torn):
     store = Store(tmp_path, tier)

@@ -86,6 +86,61 @@ def test_answers_costs_and_a_second_start(collect, tmp_path):
     assert (large.answer == large.question).all()
 
 
+class OddServer(FaultServer):
+    """Half of a surrogate pair behind each answer, an unknown reason to finish, and counts that are none."""
+
+    def send(self, handler, status, payload, **more):
+        odd = payload.replace(b"</answer>", b"</answer> \\ud83d").replace(b'"stop"', b'"eos_token"')
+        super().send(handler, status, odd.replace(b'"completion_tokens": 10', b'"completion_tokens": "many"'), **more)
+
+
+def test_odd_replies_become_rows(collect, tmp_path):
+    with OddServer(lambda key, attempt: None) as server:
+        collect(server, 2)
+        assert len(server.requests) == 2
+    large = pd.read_parquet(tmp_path / "run" / "answers.parquet").query("tier == 1")
+    assert [text.split("</answer>")[1] for text in large.text] == [" \ufffd"] * 2
+    assert (large.status == "ok").all()
+    assert (large.answer == large.question).all()
+    assert large.cost_usd.isna().all()
+
+
+def test_what_a_server_says_is_in_the_table_and_on_the_screen(collect, tmp_path):
+    with FaultServer(lambda key, attempt: "422" if len(server.attempts) == 1 else None) as server:
+        out = collect(server, 2, "llm.engine.concurrency=1")
+    assert "big: 1 questions failed" in out
+    assert "HTTP 422: body.seed: Extra inputs are not permitted (after 1 tries)" in out
+    large = pd.read_parquet(tmp_path / "run" / "answers.parquet").query("tier == 1")
+    assert sorted(large.status) == ["error", "ok"]
+    assert large.error.dropna().tolist() == ["HTTP 422: body.seed: Extra inputs are not permitted (after 1 tries)"]
+
+
+def served(server, tmp_path, *more) -> list[str]:
+    """Overrides for a small model behind the server as well."""
+    return [
+        "engine=openai", f"engine.base_url={server.url}", f"engine.cache={tmp_path / 'cache'}", "model.path=small",
+        *more,
+    ]  # fmt: skip
+
+
+def test_a_signal_that_servers_do_not_give_is_refused_before_a_call(collect, tmp_path):
+    with FaultServer(lambda key, attempt: None) as server:
+        with pytest.raises(UserError, match="engine=openai does not give avg_prob; engine=hf does"):
+            collect(server, 2, *served(server, tmp_path, "signals=[verbalized,avg_prob]"))
+        assert server.requests == []
+
+
+def test_answers_to_prompts_that_are_too_long_are_kept_when_they_are_paid_for(collect, tmp_path):
+    with FaultServer(lambda key, attempt: None) as server:
+        short = served(server, tmp_path, "engine.cache=null", "model.max_prompt_tokens=9")
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"prompt of 20 tokens; model\.max_prompt_tokens=9"):
+                collect(server, 2, *short)
+            assert len(server.requests) == 2
+        collect(server, 2, *served(server, tmp_path, "engine.cache=null"))
+        assert len(server.requests) == 4  # the large model's
+
+
 def test_failed_attempts_are_paid_for(collect, tmp_path):
     with FaultServer(lambda key, attempt: "no_choices" if attempt == 1 else None) as server:
         collect(server, 2)

@@ -47,6 +47,14 @@ class TestMistakes:
         )
         typo = "engine.columns.confidence=confidance"
         self.fails(replay, "engine.columns.confidence=confidance: no tier has this column", self.tiers(write), typo)
+        part = "engine.columns.text=response.txt"
+        nested = [{"question_id": i, "response": {"text": "5"}} for i in "ab"]
+        self.fails(
+            replay,
+            "no column for text, answer or correct (no response.txt)",
+            self.tiers(write, llm=nested, slm=nested),
+            part,
+        )
         bare = [{"question_id": "a"}, {"question_id": "b"}]
         self.fails(replay, "no column for text, answer or correct", self.tiers(write, llm=bare))
         self.fails(replay, "engine.columns", self.tiers(write), "+engine.columns.colour=red")
@@ -59,6 +67,7 @@ class TestMistakes:
                 "recorded_confidence: outside [0, 1]: row 1, first 1.7 of question b",
             ),
             ({"recorded_confidence": "high"}, "column recorded_confidence: not a number"),
+            ({"completion_tokens": 10**30}, "column completion_tokens: allowed is a finite number >= 0, at most 2^53"),
             ({"recorded_correct": 2}, "column recorded_correct: allowed is true, false, 1, 0 or null"),
             ({"question_id": None}, "column question_id: a value is required: row 1"),
         ],
@@ -68,7 +77,10 @@ class TestMistakes:
 
     def test_neither_verdict_nor_gold(self, write, replay):
         slm = [SLM[0] | {"recorded_correct": None}, SLM[1]]
-        self.fails(replay, "question b: neither a recorded verdict nor a gold answer", self.tiers(write, slm=slm))
+        said = (
+            "slm.jsonl: question b: neither a recorded verdict nor a gold answer to grade by: engine.columns.correct; "
+        )
+        self.fails(replay, f"{said}engine.questions is not set", self.tiers(write, slm=slm))
 
     def test_lists_of_another_length(self, write, replay):
         self.fails(replay, "engine.names", self.tiers(write), "engine.names=[a]")

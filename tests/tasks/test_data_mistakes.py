@@ -1,17 +1,34 @@
 """Mistakes in the files and the configuration of a data set are one line."""
 
+import json
+
 import pytest
 
 from corea.composition import compose
 from corea.config.data_schema import SourceConfig
 from corea.errors import UserError
+from corea.tasks.questions import to_questions
 from data_sets import fail, mix, questions, write
 
 
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ('{"question": "a?"}\n', "q.jsonl, row 1: no column answer; there is question"),
+        (
+            '{"question": "a?"}\n',
+            "q.jsonl, row 1: no column answer; the file has question; map one with data.families.",
+        ),
+        (
+            '{"question": "a?", "target": "1"}\n',
+            "the file has question, target; perhaps data.families.FAMILY.sources.N.columns.gold=target",
+        ),
+        ('{"question": ["a?"], "answer": "1"}\n', "q.jsonl, row 1: column question holds a list"),
+        (
+            '{"question": "a?", "answer": {"value": 1}}\n',
+            "row 1: column answer holds an object; a part of it is named like",
+        ),
+        ('{"question": "a?", "answer": [["1"]]}\n', "q.jsonl, row 1: column answer holds a list"),
+        ("\n\n", "q.jsonl: the table holds no rows"),
         ('{"question": "a?", "answer": "1"}\n{oops\n', "q.jsonl: line 2 is not JSON: "),
         ('{"question": " ", "answer": "1"}\n', "q.jsonl, row 1: column question is empty"),
         ('{"question": "a?", "answer": null}\n', "q.jsonl, row 1: column answer is empty"),
@@ -22,6 +39,36 @@ from data_sets import fail, mix, questions, write
 def test_mistakes_in_a_file_are_one_line(tmp_path, content, line):
     (tmp_path / "q.jsonl").write_text(content)
     assert line in fail(mix(SourceConfig(name="s", path=str(tmp_path / "q.jsonl"))))
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "line"),
+    [
+        ({"columns": {"question_id": "id"}}, {"id": [1]}, "q.jsonl, row 1: column id holds a list"),
+        ({"columns": {"options": "o"}}, {"o": 7}, "q.jsonl, row 1: options are int; allowed is a list, or a mapping"),
+        (
+            {"columns": {"options": "o"}},
+            {"o": {"label": ["A"], "text": ["x", "y"]}},
+            "row 1: options: label and text are no two lists of the same length",
+        ),
+        (
+            {"between": {"level": [1.0, 2.0]}},
+            {"level": "hard"},
+            "between: column level holds 'hard', which is no number",
+        ),
+    ],
+)
+def test_mistakes_in_mapped_columns_are_one_line(tmp_path, change, row, line):
+    (tmp_path / "q.jsonl").write_text(json.dumps({"question": "a?", "answer": "1", **row}) + "\n")
+    assert line in fail(mix(SourceConfig(name="s", path=str(tmp_path / "q.jsonl"), **change)))
+
+
+def test_a_gold_answer_may_be_a_list_and_an_id_may_be_missing():
+    rows = [{"question": f"a{n}?", "answer": ["1", 2]} for n in range(40)]
+    source = SourceConfig(name="s", path="q.jsonl", columns={"question_id": "id"})
+    questions = to_questions(source, rows, dataset="d", where="q.jsonl")
+    assert {q.gold for q in questions} == {"1, 2"}
+    assert len({q.id for q in questions}) == 40
 
 
 def test_mistakes_in_a_path_are_one_line(tmp_path):
@@ -41,7 +88,7 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
         mix(SourceConfig(name="s", path=str(path), columns=columns))
     )
     data = compose("collect", "data=ood_math", f"data.path={tmp_path}").data
-    with pytest.raises(UserError, match="holds no math500; allowed is a folder with a file or folder for math500"):
+    with pytest.raises(UserError, match="contains no math500; allowed is a folder with a file or folder for math500"):
         questions(data, "test", "math500")
 
 

@@ -68,6 +68,8 @@ def test_under_numeric(text, found):
         ("Therefore, the correct answer is (D) 1/2.", "(D) 1/2."),
         ("I ran out of tokens before answering D", "I ran out of tokens before answering D"),
         ("Therefore \\boxed{\\text{D}}", "\\text{D}"),
+        ("A: 1\nB: 2\nC: 3\nD: 4", "C: 3\nD: 4"),
+        ("A: 1\nB: 2\n\nSo it is\nB", "B"),
     ],
 )
 def test_under_choice(text, found):

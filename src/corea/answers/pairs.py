@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
-from corea.answers.column_hints import no_confidence
 from corea.answers.table import Answers, signal_column
+from corea.column_hints import no_confidence
 from corea.errors import UserError
 from corea.prices import LLM_CALLS, USD
 from corea.types import Status

@@ -22,9 +22,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corea.answers.column_hints import mapping_hint
 from corea.answers.schema import REQUIRED
 from corea.answers.typed_columns import TEXT, typed_frame
+from corea.column_hints import mapping_hint
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.tabular import Columns, read_columns
 from corea.tabular_text import refuse

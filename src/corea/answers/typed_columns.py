@@ -120,7 +120,10 @@ def _from_text(columns: Columns, name: str, array: pa.Array, percent: bool) -> n
     parsed = [number(v) for v in array.to_pylist()]
     bad = np.array([v is None for v in parsed])
     if bad.any():
-        raise columns.fail(name, bad, "not a number")
+        values = [v for v, is_bad in zip(array.to_pylist(), bad, strict=True) if is_bad]
+        signs = all(v.rstrip().endswith("%") for v in values)
+        hint = " (percentages are read with confidence_scale=100)" if signs and name.startswith("confidence") else ""
+        raise columns.fail(name, bad, f"not a number{hint}")
     return np.array(parsed, dtype=np.float64)
 
 
@@ -147,7 +150,8 @@ def verdicts(columns: Columns, name: str) -> np.ndarray:
         values = floats(columns, name)
     bad = ~null & (values != 0) & (values != 1)
     if bad.any():
-        raise columns.fail(name, bad, "allowed is true, false, 1, 0 or null")
+        words = " (or yes/no, pass/fail, correct/incorrect, C/I)" if pa.types.is_string(array.type) else ""
+        raise columns.fail(name, bad, f"allowed is true, false, 1, 0 or null{words}")
     return values
 
 
@@ -245,7 +249,8 @@ def confidences(columns: Columns, name: str, scale: float = 1.0) -> np.ndarray:
 def amounts(columns: Columns, name: str) -> np.ndarray:
     """Column as finite float64 [N] >= 0, NaN missing."""
     values = floats(columns, name)
-    bad = (values < 0) | np.isinf(values)
+    bad = (values < 0) | (values > LARGEST)
     if bad.any():
-        raise columns.fail(name, bad, "allowed is a finite number >= 0")
+        most = ", at most 2^53" if np.isfinite(values[bad]).all() and (values[bad] > 0).all() else ""
+        raise columns.fail(name, bad, f"allowed is a finite number >= 0{most}")
     return values

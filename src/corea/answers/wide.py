@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from corea.answers.column_hints import nearest
 from corea.answers.table import Answers, checked_answers, keyed
 from corea.answers.typed_columns import TEXT, typed_frame
+from corea.column_hints import nearest
 from corea.config.wide_schema import WideTierConfig
 from corea.tabular import Columns, read_columns
 from corea.tabular_text import refuse

@@ -11,7 +11,7 @@ import pandas as pd
 from corea.answers.schema import write_answers
 from corea.collecting.answer_rows import Answered, describe, table_rows
 from corea.collecting.answer_store import Store
-from corea.collecting.confidence_signals import add_signals, note, to_record
+from corea.collecting.confidence_signals import add_signals, check_signals, note, to_record
 from corea.collecting.plan import Tier, held_out_questions, question_key
 from corea.collecting.progress_line import Progress
 from corea.config import CollectConfig
@@ -59,7 +59,10 @@ def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: i
     """
     store = Store(folder, tier)
     try:
-        open_questions = [q for q in questions if not store.has(question_key(q), tier.samples)]
+        done = [q for q in questions if store.has(question_key(q), tier.samples)]
+        _check_prompts(tier, done, [[store.get(question_key(q), 0)] for q in done])
+        known = {question_key(q) for q in done}
+        open_questions = [q for q in questions if question_key(q) not in known]
         if open_questions:
             _ask(tier, open_questions, store, chunk, len(questions))
         return [
@@ -82,6 +85,7 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
 
     The longest prompts come first, so that a prompt that does not fit fails at once.
     """
+    check_signals(tier)
     engine = build_engine(
         tier.engine,
         model=tier.path,
@@ -107,11 +111,11 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
             for start in range(0, len(ordered), chunk):
                 part = ordered[start : start + chunk]
                 groups = engine.generate([build_messages(tier.prompt, q) for q in part], sampling, progress.answered)
-                _check_prompts(tier, part, groups)
                 note(tier, [completion for group in groups for completion in group])
                 stopped = getattr(engine, "stopped", None)
                 pairs = zip(part, groups, strict=True)
                 store.add((question_key(q), g) for q, g in pairs if stopped is None or not _failed(g))
+                _check_prompts(tier, part, groups)  # after they are stored: they may be paid for
                 if stopped is not None:
                     raise stopped
                 progress.kept(len(part), tokens=sum(c.completion_tokens for g in groups for c in g))

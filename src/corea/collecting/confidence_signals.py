@@ -24,6 +24,7 @@ import numpy as np
 from corea.answers.fit_part import is_fit_part
 from corea.collecting.answer_rows import Answered
 from corea.collecting.plan import CALIBRATION, Tier
+from corea.config import OpenAIEngineConfig
 from corea.errors import UserError
 from corea.tasks.expectation import expected_confidence
 from corea.types import DISTRIBUTIONS, STATES, Completion
@@ -42,6 +43,22 @@ def to_record(signals: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({NEEDS[s][1] for s in signals if s in NEEDS}))
 
 
+def check_signals(tier: Tier) -> None:
+    """Check, before a call is paid for, that no signal is asked for that servers do not give.
+
+    Raises:
+        UserError: one is.
+    """
+    if isinstance(tier.engine, OpenAIEngineConfig):
+        for signal in tier.signals:
+            if signal in ("avg_prob", *NEEDS):
+                raise _not_given(tier, signal)
+
+
+def _not_given(tier: Tier, signal: str) -> UserError:
+    return UserError(f"signals: engine={tier.engine.name} does not give {signal}; engine=hf does")
+
+
 def note(tier: Tier, completions: Sequence[Completion]) -> None:
     """Compute signals from the data that the engine recorded, in place, before the answers are stored.
 
@@ -54,7 +71,7 @@ def note(tier: Tier, completions: Sequence[Completion]) -> None:
         given = {s for s in tier.signals if f"confidence_{s}" in completion.extra}  # by a recording
         for signal in set(tier.signals) - given:
             if signal in NEEDS and NEEDS[signal][0] not in completion.extra:
-                raise UserError(f"signals: engine={tier.engine.name} does not provide {signal}; engine=hf does")
+                raise _not_given(tier, signal)
         tail = completion.extra.pop("tail", None)
         if "expected" in tier.signals and "expected" not in given:
             completion.extra["confidence_expected"] = expected_confidence(tail, tier.percent)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from corea.answers.column_hints import mapping_hint, no_confidence
 from corea.answers.schema import write_answers
 from corea.answers.typed_columns import amounts, confidences, integers, texts, verdicts
 from corea.collecting.answer_rows import Answered, table_rows
+from corea.column_hints import mapping_hint, no_confidence
 from corea.config import PriceConfig
 from corea.config.answer_columns import RECORDED_COLUMNS
 from corea.config.engine_schema import QUESTION_COLUMNS, ReplayEngineConfig
@@ -74,9 +74,21 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
         for question in questions:
             for sample, completion in enumerate(engine.recorded(question.id, len(tier.samples[question.id]))):
                 answered.append(Answered(question=question, sample=sample, completion=completion))
+        _check_gradable(cfg, tier, answered)
         rows += _checked(tier, table_rows(tier, answered))
     write_answers(folder / "answers.parquet", rows, _describe(tiers))
     return pd.DataFrame(rows)
+
+
+def _check_gradable(cfg: ReplayEngineConfig, tier: RecordedTier, answers: list[Answered]) -> None:
+    """Raise UserError for an answer that has neither a verdict nor a gold answer."""
+    for answer in answers:
+        recorded = answer.completion.extra["recorded"]
+        if answer.question.gold or "correct" in recorded or not (answer.completion.text or recorded.get("answer")):
+            continue
+        where = f"{cfg.questions} (engine.question_columns.gold)" if cfg.questions else "engine.questions is not set"
+        what = "neither a recorded verdict nor a gold answer to grade by"
+        raise refuse(tier.path, f"question {answer.question.id}: {what}: engine.columns.correct; {where}")
 
 
 def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -99,7 +111,8 @@ def _read_tier(path: str, names: dict[str, str]) -> Columns:
         raise refuse(path, f"no column {names['question_id']}: set engine.columns.question_id; {hint}")
     if not table.data.keys() & set(JUDGED):
         hint = mapping_hint(JUDGED, table.found, "engine.columns")
-        raise refuse(path, f"no column for text, answer or correct: set engine.columns; {hint}")
+        given = [f" (no {names[key]})" for key in JUDGED if names[key] != RECORDED_COLUMNS[key]]
+        raise refuse(path, f"no column for text, answer or correct{''.join(given)}: set engine.columns; {hint}")
     return table
 
 

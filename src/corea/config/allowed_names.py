@@ -1,4 +1,4 @@
-"""Names that a configuration may give for graders and prompts, read by the packages that implement them."""
+"""Names that a configuration may give for graders, prompts and signals, read by the packages that implement them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from corea.config.checks import Allowed
 LIGHT = ("exact", "numeric", "choice")
 """Graders that always run in the main process: linear in the answer, and nothing is evaluated."""
 GRADERS = (*LIGHT, "math", "reasoning_gym")
+SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
+"""Confidence signals that corea.collect computes (collecting/confidence_signals.py); the last two are fitted."""
 PROMPT_NAMES = ("plain", "plain_answer", "answer", "confidence", "confidence_percent")
 
 

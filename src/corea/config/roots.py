@@ -8,7 +8,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.allowed_names import GRADER
+from corea.config.allowed_names import GRADER, SIGNALS
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require
@@ -21,7 +21,6 @@ from corea.config.reward_schema import RewardConfig
 from corea.config.trainer_schema import SupervisedConfig, TrainerConfig
 from corea.config.wide_schema import WideTierConfig
 
-SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
 AUDITORS = ("math", "numeric", "choice", "exact")
 TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps", "steps_unsure", "solution")
 
@@ -103,7 +102,7 @@ class CollectConfig:
     """Sampling temperature of the small model."""
     signals: list[str] = checked(factory=lambda: ["verbalized"], allowed=one_of(*SIGNALS), each=True)
     """Confidence signals of the small model; vote needs samples > 1. A larger tier that defers to another one gets the
-    first four, if its engine supports them."""
+    signals other than probe and router, if its engine supports them."""
     chunk: int = checked(256, at_least(1))
     """Questions answered between two saves."""
     logger: LoggerConfig = nested(LoggerConfig)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from corea.answers.column_hints import no_confidence
 from corea.answers.fit_part import FITTED, FITTED_SIGNALS, fit_part
 from corea.answers.pairs import Pairs, cost_unit, pair, split_by_hash
 from corea.answers.table import Answers
@@ -15,6 +14,7 @@ from corea.cascade.combined import COMBINED, FEATURES, Stacks, features_of, with
 from corea.cascade.combined import LEAST as LEAST_STACKED
 from corea.cascade.fitted_maps import LENGTH, FittedMap
 from corea.cascade.recalibration import LEAST, recalibrated
+from corea.column_hints import no_confidence
 from corea.config.cascade_schema import CascadeConfig
 from corea.errors import UserError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
-from corea.tabular import ALLOWED, read_rows, table_kind, table_stem
+from corea.tabular import ALLOWED, read_columns, read_rows, table_kind, table_stem
 from corea.user_code import load_function
 
 
@@ -49,7 +49,10 @@ def local_rows(path: str, split: str, subset: str | None, columns: Sequence[str]
     if location.is_file() and table_kind(location) is None:
         raise UserError(f"{path}: allowed is a file that ends in {ALLOWED}")
     files = [location] if location.is_file() else split_files(location, split, subset)
-    return [row for file in files for row in read_rows(file, columns)]
+    rows = [row for file in files for row in read_rows(file, columns)]
+    if not rows:
+        read_columns(files[0])  # raises the UserError that names the columns found
+    return rows
 
 
 def own_rows(name: str, split: str, source: str) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ given the tokens before it,
     E = sum over j of P(tokens before j) * sum over v of p_j(v) * value(v in place of token j).
 
 The result is exact for a number of one token. For a longer one, "0" "." "8" "5", a replaced token keeps the rest of the
-written text ("7" in place of "8" gives 0.75), unless that is no confidence ("1" in place of the first token gives 1).
-Alternatives that are no confidence are left out, and the weights are normalised without them.
+written text ("7" in place of "8" gives 0.75), unless that is not a confidence ("1" in place of the first token gives
+1). Alternatives that are not confidences are left out, and the weights are normalised without them.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def local_copy(data: DataConfig, name: str) -> str:
     if len(set(names)) == 1 and root.exists():
         return str(root)
     raise UserError(
-        f"data.path={data.path}: holds no {name}; allowed is a folder with a file or folder for {', '.join(names)}"
+        f"data.path={data.path}: contains no {name}; allowed is a folder with a file or folder for {', '.join(names)}"
     )
 
 

@@ -14,6 +14,7 @@ import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from corea.column_hints import mapping_hint
 from corea.config.data_schema import SourceConfig
 from corea.errors import UserError
 from corea.tasks.question_text import normalise
@@ -22,6 +23,8 @@ from corea.types import Question
 MAPPED = ("question", "gold", "question_id", "options", "solution")
 """Keys of `columns` with a meaning; any other key goes into the question's meta."""
 DEFAULTS = {"question": "question", "gold": "answer"}
+COLUMNS_KEY = "data.families.FAMILY.sources.N.columns"
+"""Where the configuration maps columns, for messages."""
 _MISSING = object()
 _NOTE = re.compile(r"<<[^<>]*>>")
 
@@ -79,21 +82,28 @@ def _passes(source: SourceConfig, row: dict[str, Any], where: str) -> bool:
         ):
             return False
     for column, (low, high) in source.between.items():
-        if not low <= float(_cell(row, column, f"{where}: data source {source.name}.between")) <= high:
+        value = _cell(row, column, f"{where}: data source {source.name}.between")
+        try:
+            inside = low <= float(value) <= high
+        except (TypeError, ValueError) as error:
+            what = f"column {column} holds {str(value)[:40]!r}, which is no number"
+            raise UserError(f"{where}: data source {source.name}.between: {what}") from error
+        if not inside:
             return False
     return True
 
 
-def _cell(row: dict[str, Any], column: str, where: str) -> Any:
+def _cell(row: dict[str, Any], column: str, where: str, key: str = "") -> Any:
+    """The value of `column`, which holds `key` of our columns."""
     value = lookup(row, column)
     if value is _MISSING:
-        raise UserError(f"{where}: no column {column}; there is {', '.join(map(str, row))}")
+        raise UserError(f"{where}: no column {column}; {mapping_hint([key] if key else [], list(row), COLUMNS_KEY)}")
     return value
 
 
 def _question(source: SourceConfig, row: dict[str, Any], dataset: str, where: str) -> Question:
     columns = {**DEFAULTS, **source.columns}
-    text = _text(row, columns["question"], where)
+    text = _text(row, columns["question"], where, "question")
     options, gold = _options(source, row, columns, text, where)
     meta = {key: lookup(row, column) for key, column in source.columns.items() if key not in MAPPED}
     if "solution" in columns:
@@ -101,6 +111,7 @@ def _question(source: SourceConfig, row: dict[str, Any], dataset: str, where: st
     if options:
         meta["options"] = options
     identifier = lookup(row, columns["question_id"]) if "question_id" in columns else None
+    identifier = None if identifier is _MISSING else _plain(identifier, columns.get("question_id", ""), where)
     return Question(
         id=f"{source.name}-{text_hash(text)}" if identifier is None else str(identifier),
         dataset=dataset,
@@ -123,14 +134,24 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(normalise(text).encode()).hexdigest()[:12]
 
 
-def _text(row: dict[str, Any], column: str, where: str) -> str:
-    value = _cell(row, column, where)
-    if isinstance(value, Sequence) and not isinstance(value, str):
+def _text(row: dict[str, Any], column: str, where: str, key: str = "") -> str:
+    """The text of a cell. Only a gold answer may be a list, of plain values: all of them are the answer."""
+    value = _cell(row, column, where, key)
+    if key == "gold" and isinstance(value, list | tuple) and not any(isinstance(v, dict | list) for v in value):
         value = ", ".join(map(str, value))
+    value = _plain(value, column, where)
     text = "" if value is None or value != value else str(value).strip()  # tools write a missing text as NaN
     if not text:
         raise UserError(f"{where}: column {column} is empty")
     return text
+
+
+def _plain(value: Any, column: str, where: str) -> Any:
+    """The value, unless it is a list or an object."""
+    if isinstance(value, dict | list | tuple):
+        part = f"; a part of it is named like {column}.{next(iter(value))}" if isinstance(value, dict) and value else ""
+        raise UserError(f"{where}: column {column} holds {'an object' if isinstance(value, dict) else 'a list'}{part}")
+    return value
 
 
 def _options(
@@ -142,7 +163,7 @@ def _options(
         right = choices[0]
         random.Random(text_hash(text)).shuffle(choices)
         return dict(zip(string.ascii_uppercase, choices, strict=False)), string.ascii_uppercase[choices.index(right)]
-    gold = _text(row, columns["gold"], where).rpartition("####")[2].strip()
+    gold = _text(row, columns["gold"], where, "gold").rpartition("####")[2].strip()
     if "options" not in columns:
         return {}, gold
     return _labelled(_cell(row, columns["options"], where), where), gold
@@ -151,7 +172,10 @@ def _options(
 def _labelled(value: Any, where: str) -> dict[str, str]:
     """Options as {letter: text} from a list of texts, of {label, text}, or {label: [...], text: [...]}."""
     if isinstance(value, dict) and {"label", "text"} <= value.keys():
-        return {str(k): str(v) for k, v in zip(value["label"], value["text"], strict=True)}
+        labels, texts = value["label"], value["text"]
+        if not isinstance(labels, Sequence) or not isinstance(texts, Sequence) or len(labels) != len(texts):
+            raise UserError(f"{where}: options: label and text are no two lists of the same length")
+        return {str(k): str(v) for k, v in zip(labels, texts, strict=True)}
     if isinstance(value, dict):
         return {str(k): str(v) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Failures of one call of a server, and the wait before the next attempt."""
+"""Failures of one call of a server, and the wait before the next attempt. openai_chat.py runs the attempts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from corea.engines.remote.error_text import error_part, error_status, error_text
 from corea.engines.remote.usage import usage_of
 
 FIRST_WAIT_S = 0.5
@@ -40,23 +41,39 @@ class Failure(Exception):
         return self.reason
 
 
-def status_failure(status: int, headers: Mapping[str, str], body: Any) -> Failure:
-    """The Failure of an HTTP status outside 2xx."""
+def status_failure(status: int, headers: Mapping[str, str], body: Any, *, under: int | None = None) -> Failure:
+    """The Failure of an HTTP status outside 2xx, with what the body (parsed, or else its text) says.
+
+    `under`: the status that the response really had, if `status` only stands in its body.
+    """
     error = body.get("error", body) if isinstance(body, dict) else {}
     code = error.get("code") if isinstance(error, dict) else None
-    message = error.get("message") if isinstance(error, dict) else None
-    broke = code == "insufficient_quota"
-    hopeless = status in HOPELESS or broke
-    said = (
-        f": {' '.join(str(message).split())[:200]}" if message and status != 401 else ""
-    )  # the body of a 401 may repeat the key
+    hopeless = status in HOPELESS or code == "insufficient_quota"
+    said = "" if status == 401 else error_text(body)  # the body of a 401 may repeat the key
+    where = f"HTTP {status}" if under is None else f"HTTP {under} with error {status}"
     return Failure(
-        reason=f"HTTP {status}{said}",
+        reason=f"{where}: {said}" if said else where,
         again=not hopeless and (status in PASSING or status >= 500),
         hopeless=hopeless,
         usage=usage_of(body),
         retry_after=retry_after(headers),
     )
+
+
+def answer_failure(response: Any) -> Failure:
+    """The Failure of a response under status 2xx without an answer, with what it says instead."""
+    error, usage = error_part(response), usage_of(response)
+    if error is None:
+        said = error_text(response)
+        what = "a response that is not JSON" if isinstance(response, str) else "a response without an answer"
+        return Failure(reason=f"{what}: {said}" if said else what, charged=True, usage=usage)
+    status = error_status(error)
+    if status is not None:
+        failure = status_failure(status, {}, {"error": error, "usage": response.get("usage")}, under=200)
+    else:
+        failure = Failure(reason=f"HTTP 200 with an error: {error_text(error)}", usage=usage)
+    failure.charged = bool(response.get("choices"))  # it had begun to answer
+    return failure
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

@@ -7,7 +7,6 @@ killed process loses at most the calls in progress, and those count as spent.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +16,15 @@ from typing import Any
 
 from corea.config.engine_schema import OpenAIEngineConfig
 from corea.config.price_schema import PriceConfig
-from corea.engines.remote.attempts import Failure, status_failure, wait_s
-from corea.engines.remote.chat_format import completion_of, most_prompt_tokens, request_body, require_answer
+from corea.engines.remote.attempts import Failure, answer_failure, status_failure, wait_s
+from corea.engines.remote.chat_format import completion_of, holds_answer, most_prompt_tokens, request_body
+from corea.engines.remote.error_text import parsed
 from corea.engines.remote.ledger import Ledger
 from corea.engines.remote.response_cache import ResponseCache, request_key
 from corea.engines.remote.usage import usage_of
 from corea.errors import UserError
 from corea.prices import cost_usd
+from corea.surrogates import without_surrogates
 from corea.types import Completion, Message, Sampling
 
 SHARED_WAIT_S = 0.1
@@ -78,6 +79,10 @@ class OpenAIEngine:
         """Dollars spent so far by this run folder; None if prices are unknown."""
         return self.ledger.spent if cost_usd(self.price, 1, 0, 1) is not None else None
 
+    def masked(self, text: str) -> str:
+        """The text with *** in the place of the key."""
+        return text if self.cfg.key_env is None else text.replace(self.key, "***")
+
     def close(self) -> None:
         """Close the ledger, unless others use it."""
         if self.own_ledger is not None:
@@ -94,7 +99,8 @@ class OpenAIEngine:
         If no further call makes sense (the budget is reached, the server rejects the key or the model), `stopped` holds
         the reason, and prompts that were not sent get completions with finish_reason "error".
         """
-        return asyncio.run(_Batch(self, prompts, sampling, progress).run())
+        plain = without_surrogates([list(messages) for messages in prompts])
+        return asyncio.run(_Batch(self, plain, sampling, progress).run())
 
     def request(self, messages: Sequence[Message], sampling: Sampling, sample: int) -> dict[str, Any]:
         """Everything that a response depends on."""
@@ -177,7 +183,7 @@ class _Batch:
         if key in self.calls:
             return await asyncio.shield(self.calls[key])
         kept = self.engine.cache.get(request)
-        if kept is not None:
+        if kept is not None and holds_answer(kept["response"]):
             again = {"latency_s": kept["latency_s"], "retries": kept.get("retries", {})}
             return completion_of(kept["response"], model=self.engine.model_name, **again)
         future = self.calls[key] = asyncio.get_running_loop().create_future()
@@ -253,25 +259,25 @@ class _Batch:
                 raw = await self.client.chat.completions.with_raw_response.create(
                     model=body["model"], messages=body["messages"], extra_body=rest
                 )
-                text = raw.text
+                text = raw.content.decode(errors="replace")  # JSON is UTF-8, whatever the header says
         except openai.APIStatusError as error:
-            raise status_failure(error.status_code, error.response.headers, _body(error.response.text)) from None
+            body = parsed(self.engine.masked(error.response.text))
+            raise status_failure(error.status_code, error.response.headers, body) from None
         except (TimeoutError, openai.APITimeoutError):
             raise Failure(reason=f"no answer within {self.cfg.timeout_s:g} s", charged=True) from None
         except openai.APIConnectionError as error:
             raise _connection_failure(error) from None
         except openai.OpenAIError as error:
             raise Failure(reason=type(error).__name__, charged=True) from None
-        try:
-            response = json.loads(text)
-        except ValueError:
-            raise Failure(reason="a response that is not JSON", charged=True) from None
-        return require_answer(response), time.perf_counter() - started
+        response = parsed(text)
+        if not holds_answer(response):
+            raise answer_failure(parsed(self.engine.masked(text)))
+        return response, time.perf_counter() - started
 
     def _refused(self, failure: Failure) -> str:
         where = f"llm.engine.base_url={self.cfg.base_url}, model {self.engine.model_name}"
         hint = f"; is the key in ${self.cfg.key_env} the right one?" if "401" in failure.reason else ""
-        return f"{where}: {failure.reason}{hint}".replace(self.engine.key, "***")
+        return self.engine.masked(f"{where}: {failure.reason}{hint}")
 
     def _failed(self, failure: Failure, tries: int, key: str = "") -> Completion:
         return Completion(
@@ -280,17 +286,9 @@ class _Batch:
             prompt_tokens=0,
             completion_tokens=0,
             model=self.engine.model_name,
-            error=f"{failure.reason} (after {tries} tries)".replace(self.engine.key, "***"),
+            error=self.engine.masked(f"{failure.reason} (after {tries} tries)"),
             extra={"tokens": "unknown", **self.engine.ledger.retries(key)},
         )
-
-
-def _body(text: str) -> Any:
-    """Body of an error response; None if it is not JSON."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def _connection_failure(error: Exception) -> Failure:

@@ -32,7 +32,7 @@ class ResponseCache:
         except (OSError, ValueError):
             return None
         whole = isinstance(entry, dict) and entry.get("request") == request and isinstance(entry.get("response"), dict)
-        return entry if whole else None
+        return entry if whole and isinstance(entry.get("latency_s"), int | float) else None
 
     def put(
         self, request: dict[str, Any], response: dict[str, Any], latency_s: float, retries: dict[str, int] | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+MOST_TOKENS = 10**9
+"""A larger count is none."""
+
 
 def usage_of(response: Any) -> tuple[int, int, int, int] | None:
     """(prompt tokens, of these cached, completion tokens including reasoning, of these reasoning); None without counts.
@@ -32,4 +35,9 @@ def _detail(usage: dict[str, Any], group: str, name: str) -> Any:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A count that may be written as text or as a float; None if it is none."""
+    if isinstance(value, str) and len(value) <= len(str(MOST_TOKENS)) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return int(value) if value == int(value) else None

@@ -35,8 +35,10 @@ _REASON = re.compile(
     re.IGNORECASE,
 )
 _CONFIRMED = re.compile(
-    r"(?:is|are|was|seems|looks|must be|should be|would be|ist|est|es|è)\s+(?:the\s+|la\s+|die\s+|le\s+)?"
-    r"(?:(?:most\s+)?(?:correct|right|best|true|likely|appropriate|suitable)|answer|richtig|korrekt|"
+    r"(?:is|are|was|seems|looks|appears|must be|should be|would be|ist|est|es|è)\s+(?:to be\s+)?"
+    r"(?:the\s+|la\s+|die\s+|le\s+)?"
+    r"(?:(?:(?:more|most|probably|actually)\s+)?(?:correct|right|best|true|likely|appropriate|suitable|better|plausible|"
+    r"accurate|preferable|fitting|convincing)|answer|richtig|korrekt|"
     r"correcte?|correcta)",
     re.IGNORECASE,
 )
@@ -57,6 +59,13 @@ _ASSERT = re.compile(
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"^(?:an?|the)\s+", re.IGNORECASE)
+_BULLET = re.compile(r"^[-*\u2022]\s+(?=[(\[]?[A-Za-z0-9][)\].]?$)")
+_BEFORE_A_LETTER = re.compile(r"(?:the|la|le|el|il|lo|die|der|das|a|o)\s+(?=[(\[]?[A-Z][)\]]?\W*$)", re.IGNORECASE)
+_NOT_BUT = re.compile(r"not\s+[(\[]?[A-Z][)\]]?,?\s+but\s+(?:rather\s+)?(?:option\s+)?(?=[(\[]?[A-Z](?!\w))")
+_TEXT_AND_LETTER = re.compile(
+    r"(?P<text>.*\S)\s*(?:[,:\-]\s*)?(?:\s(?:option|choice|letter)\s+|(?=[(\[]))[(\[]?(?P<letter>[A-Z])[)\]]?",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def _text(option: str) -> str:
@@ -75,10 +84,15 @@ def _value(text: str) -> str:
     return text if found is None else f"{found[0].value}{found[1]}"
 
 
+def _tight(text: str) -> str:
+    """Without the space between a number and its unit."""
+    return re.sub(r"(?<=[0-9]) (?=[^\W\d_]|[%°])", "", text)
+
+
 def _by_text(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
     """The only option with this text: compared exactly, else in lower case, else without articles."""
     given = text.strip("\"' !.")
-    for key in (str, _value, str.casefold, lambda t: _ARTICLE.sub("", t.casefold())):
+    for key in (str, _value, _tight, str.casefold, lambda t: _ARTICLE.sub("", t.casefold())):
         found = [letter for letter, option in options if option and key(option) == key(given)]
         if len(found) == 1:
             return found[0]
@@ -108,13 +122,17 @@ def choice_or_reason(text: str, options: dict[str, str]) -> tuple[str | None, st
     core, why = boxed_answer(text)
     if core is None:
         return None, why
-    plain = normal(core)
+    plain = _BULLET.sub("", normal(core))
     if not plain:
         return None, "an empty answer"
     if (label := _bare(plain, pairs)) is not None:
         return label, ""
     if (letter := _by_text(plain, pairs)) is not None:
         return letter.upper(), ""
+    if (match := _TEXT_AND_LETTER.fullmatch(plain.rstrip(".!"))) is not None:
+        named = _by_text(match["text"].rstrip(" ,:-"), pairs)
+        if named is not None and named.upper() == match["letter"].upper():
+            return named.upper(), ""
     return _asserted(plain, pairs)
 
 
@@ -135,8 +153,9 @@ def _asserted(text: str, options: tuple[tuple[str, str], ...]) -> tuple[str | No
         if match := pattern.match(rest):
             back = "(" if match[0].rstrip().endswith("(") else ""
             rest, led = _POLITE.sub("", back + rest[match.end() :]), True
+    rest = _NOT_BUT.sub("", rest, count=1) if _NOT_BUT.match(rest) else rest
     if led:
-        rest = rest.lstrip(": ")
+        rest = _BEFORE_A_LETTER.sub("", rest.lstrip(": "), count=1)
         if (label := _bare(rest, options)) is not None:
             return label, ""
         if (letter := _by_text(rest, options)) is not None:
@@ -154,7 +173,7 @@ def _asserted(text: str, options: tuple[tuple[str, str], ...]) -> tuple[str | No
 
 def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
     """The letter, unless the text after it retracts it or names another one."""
-    delimiter = re.match(r"[.:,;)\]\-\s(]*", tail)[0]
+    delimiter = re.match(r"[.:,;!)\]\-\s(]*", tail)[0]
     marks = delimiter.replace(" ", "").replace("\n", "")
     behind = tail[len(delimiter) :].strip()
     if "?" in tail[: len(delimiter) + 1]:
@@ -175,7 +194,8 @@ def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, st
         return label, ""
     if _REJECT.match(behind) or (not marks and _REJECT.match(tail.strip())):
         return None, f"the letter {label} is retracted"
-    if not (bracket or marks or _REASON.match(behind) or _CONFIRMED.match(behind)):
+    bare_a = label == "A" and behind.startswith("car ")  # French "A car ...", English "A car ..."
+    if not (bracket or marks or (_REASON.match(behind) and not bare_a) or _CONFIRMED.match(behind)):
         return None, "names neither a letter nor an option's text"
     clause = re.split(r"[.;]\s|\b(?:because|since|weil|car|porque)\b", behind)[0]
     others = re.match(r"[(\[]?(?!" + label + r"\b)[A-Z][)\]]?\s+(?:is|was|are|would)\b", behind)
@@ -207,6 +227,8 @@ def _no_other(label: str, behind: str, options: tuple[tuple[str, str], ...]) -> 
             continue
         before, after = behind[: match.start()], behind[match.end() :].lstrip(")] ")
         last = not after.strip(" .!)")
+        if _listed(other, behind[match.end() :], options):
+            return None, f"a list of the options {label} and {other}"
         article = (
             match[1] in "AI" and re.match(r"[a-z]", after) and not _CONFIRMED.match(after) and not _REJECT.match(after)
         )
@@ -215,6 +237,16 @@ def _no_other(label: str, behind: str, options: tuple[tuple[str, str], ...]) -> 
         if last or _ASSERT.search(before) or _CONFIRMED.match(after):
             return None, f"the letters {label} and {other}"
     return label, ""
+
+
+def _listed(letter: str, behind: str, options: tuple[tuple[str, str], ...]) -> bool:
+    """Whether a letter inside a text begins an item: with a bracket or colon, or in front of its option's text."""
+    mark = re.match(r"\s*[).\]:]*\s*", behind)[0]
+    said = behind[len(mark) :]
+    if _REJECT.match(said):
+        return False
+    own = next((text for name, text in options if name.upper() == letter), "")
+    return bool(set(mark) & set(")]:") and said) or bool(own and said.casefold().startswith(own.casefold()))
 
 
 def _gold(question: Question, options: dict[str, str]) -> str | None:
@@ -232,8 +264,10 @@ def _gold(question: Question, options: dict[str, str]) -> str | None:
 
 
 def choice(question: Question, answer: str) -> Verdict:
-    """The same option. With `meta["options"]` ({letter: text}) an answer may also give the option's text."""
+    """The same option. With `meta["options"]` ({letter: text} or a list) an answer may also give the option's text."""
     options = question.meta.get("options") or {}
+    if not isinstance(options, dict):
+        options = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", options, strict=False))
     gold = _gold(question, options)
     if gold is None:
         return unreadable_gold(question.gold, "it is neither a letter nor an option")

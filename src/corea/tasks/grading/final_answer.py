@@ -34,6 +34,7 @@ _FORMULA = re.compile(r"\$\$?([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOT
 _REMARK = re.compile(
     r"(?<=[.!?])\s*\((?:check|note|since|because|i\.e|here|this|that|we|as)\b[^()]*\)\s*$", re.IGNORECASE
 )
+_ITEM = re.compile(r"\s*[(\[]?[A-J][)\].:]\s*\S")
 _LETTER = re.compile(r"[\s>*_#]*[(\[]?\s*([A-J])\s*[)\]]?\s*[.。)*]*\s*(?:\*\*)?")
 
 
@@ -113,7 +114,10 @@ def _last_of(text: str, grader: str) -> str | None:
     if not sentences:
         return None
     if grader == "choice":
-        letters = [m[1] for s in text.splitlines() if (m := _LETTER.fullmatch(s))]
+        lines = text.splitlines()
+        letters = [m[1] for s in lines if (m := _LETTER.fullmatch(s))]
+        if not letters and len(lines) > 1 and all(_ITEM.match(s) for s in lines[-2:]):
+            return "\n".join(lines[-2:])  # a list of options, of which none is picked
         return letters[-1] if letters else sentences[-1]
     with_numbers = [s for s in sentences if any(c.isdigit() for c in s)]
     last = (with_numbers or sentences)[-1]

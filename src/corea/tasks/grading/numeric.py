@@ -23,13 +23,17 @@ from corea.types import Question, Verdict
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 """GSM8K's calculator annotations."""
 _START = re.compile(r"\\frac|[0-9]|\.[0-9]")
-_POWER = re.compile(r"\s*\^\s*(?:\{\s*([0-9]{1,3})\s*\}|([0-9]{1,3}))")
+_POWER = re.compile(r"\s*\^\s*(?:\{\s*(-?[0-9]{1,3})\s*\}|\((-?[0-9]{1,3})\)|(-?[0-9]{1,3})(?![0-9.]))")
 _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
-_CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|Rs\.?|R|A|C|HK)\s*$")
+_CURRENCY = re.compile(r"\b(?:USD|EUR|GBP|JPY|INR|CNY|CHF|Rs\.?)$")
 _FUNCTION = re.compile(
     r"(?:\b|\\)(?:log|ln|sin|cos|tan|exp|sqrt|gcd|lcm|max|min|mod|bmod)\s*(?:_\s*\S+\s*)?[({\[]*\s*$"
 )
-_OPERATOR = re.compile(r"(?:(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div)|[0-9)}\]]\s*[x×])\s*$")
+_OPERATOR = re.compile(
+    r"(?:(?:[0-9A-Za-z)}\]%]|\\pi)\s*(?:[-+*/]|\\times|\\cdot|\\div)|[0-9)}\]]\s*[x×]|[0-9]:(?!\s)|[0-9]\s+:|"
+    r"[0-9)}\]%]\s*(?:times|plus|minus|over|divided by|multiplied by|mod|modulo|to the power of))\s*$",
+    re.IGNORECASE,
+)
 _REJECTED = re.compile(
     r"^[\s\"')\]]*(?:,\s*)?(?:which\s+|that\s+)?(?:is|are|was|would be|seems|looks)?\s*(?:n't|"
     r"not\b(?!\s+(?:sure|certain))|"
@@ -44,7 +48,8 @@ _TAKEN_BACK = re.compile(
 )
 _BOUND_BEFORE = re.compile(
     r"(?:[<>~]|\\le|\\ge|\\approx|\\sim|\b(?:at least|at most|more than|less than|fewer than|over|under|about|around|"
-    r"approximately|roughly|nearly|almost|maybe|perhaps|probably|possibly|between|up to|ca\.?))\s*[$(]*$",
+    r"approximately|roughly|nearly|almost|maybe|perhaps|probably|possibly|between|between\s+\S+\s+(?:and|to)|"
+    r"up to|ca\.?))\s*[$(]*$",
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(
@@ -59,6 +64,9 @@ _ONLY_NUMBERS = re.compile(r"[-+$()\[\]{}0-9.,/;|&\s]+")
 _BETWEEN = re.compile(r"\b(?:and|to)\b")
 _FEW = 3
 """An answer with fewer other words than this is not prose; a bound or a hedge in it then counts."""
+_MIXED_IN_WORDS = re.compile(r"(?<![0-9.,/])([0-9]+) and ([0-9]+/[0-9]+)(?![0-9.,/])")
+"""2 and 1/2"""
+_DEGREES = re.compile(r"\s*\^\{\\circ\}\s*")
 _NUMBER_WORDS = re.compile(r"[A-Za-z]+(?:[ -]+[A-Za-z]+)*")
 
 
@@ -99,6 +107,7 @@ def read_numeric(text: str, question: Asked = NOTHING_ASKED) -> Reading:
 
 
 def _in_line(line: str, question: Asked) -> Reading:
+    line = _MIXED_IN_WORDS.sub(r"\1 \2", line)
     if _ONLY_NUMBERS.fullmatch(_BETWEEN.sub("&", line)):
         whole = literal_prefix(line.lstrip("-+([{ "))
         if whole is None or whole[1].strip(" )]}."):
@@ -120,7 +129,10 @@ def _in_line(line: str, question: Asked) -> Reading:
     if last is None or last[2] is None:
         return Reading(why="the last number cannot be read")
     start, end, value = last
-    before, behind = line[:start], line[end:]
+    before, behind = (
+        line[:start],
+        _DEGREES.sub(" ", line[end:], count=1) if "circ" in line[end : end + 9] else line[end:],
+    )
     before, value = _sign(before, value)
     if why := _context(before, behind):
         return Reading(why=why)
@@ -130,9 +142,9 @@ def _in_line(line: str, question: Asked) -> Reading:
 def _powered(last: tuple[int, int, Fraction], match: re.Match[str]) -> tuple[int, int, Fraction | None]:
     """A number with its exponent."""
     start, _, value = last
-    exponent = int(match[1] or match[2])
-    small = value.denominator == 1 and value.numerator.bit_length() * exponent <= 5000
-    return start, match.end(), value**exponent if small else None
+    exponent = int(match[1] or match[2] or match[3])
+    small = max(value.numerator.bit_length(), value.denominator.bit_length()) * abs(exponent) <= 5000
+    return start, match.end(), value**exponent if small and (value or exponent > 0) else None
 
 
 def _sign(before: str, value: Fraction) -> tuple[str, Fraction]:

@@ -105,7 +105,7 @@ def _number_expression(gold: Number, answer: Expression, terms: Terms) -> Findin
     tree = answer.tree
     if names := symbols(tree):
         return Finding(
-            False, f"holds the variable{'s' * (len(names) > 1)} {', '.join(sorted(names))[:30]}; the gold is a number"
+            False, f"has the variable{'s' * (len(names) > 1)} {', '.join(sorted(names))[:30]}; the gold is a number"
         )
     if is_infinite(tree) or holds(tree, "inf"):
         return Finding(False, "infinity, but the gold is a number")

@@ -46,6 +46,8 @@ _THIN, _NOTHING = re.compile(r"(?<!\\)\\,"), re.compile(r"(?<!\\)\\[!/-]")
 _ABOUT = re.compile(r"\s*[$(]*~\s*(?=[-$.0-9\\])")
 _CIRC = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _NOT = re.compile(r"\\not\s*(=|\\in(?![A-Za-z]))")
+_CUT_SPACE = re.compile(r"(?<!\\)\\$")
+"""What is left of LaTeX's space at the end of a text."""
 _FENCE = re.compile(r"^```[A-Za-z]*\n?|\n?```$")
 _END = ".,;:"
 
@@ -94,7 +96,7 @@ def normal(text: str) -> str:
 
     `**$1\\,234$.**` becomes `1234`, `\\dfrac12\\text{ cm}` becomes `\\frac12 cm`.
     """
-    text = plain_characters(text).strip()
+    text = _CUT_SPACE.sub("", plain_characters(text).strip())
     text = _FENCE.sub("", text)
     if "`" in text:
         text = text.replace("`", "")

@@ -8,24 +8,28 @@ from corea.tasks.grading.reading.normal import closing
 
 _ADJECTIVES = (
     r"(?:(?:final|correct|right|best|most likely|richtige|korrekte|finale?|correcta|corretta|bonne|"
-    r"正确|最终|最佳|правильный|окончательный)\s*)*"
+    r"正确|正確|最终|最終|最佳|правильный|окончательный|правильна)\s*)*"
 )
 _NOUN = (
     r"(?:answer|ans|solution|result|antwort|l[öo]sung|ergebnis|r[ée]ponse|respuesta|resposta|risposta|"
     r"soluci[óo]n|antwoord|svar|svaret|"
-    r"odpowied[źz]|odpov[ěe]ď|vastaus|v[áa]lasz|r[ăa]spuns(?:ul)?|cevap|yan[ıi]t|jawaban|đ[áa]p [áa]n|ответ|відповідь|"
-    r"απάντηση|答案|答え|答|正解|정답|답|الإجابة|الجواب|উত্তর|उत्तर|תשובה|คำตอบ)"
+    r"odpowied[źz]|odpov[ěe]ď|vastaus|v[áa]lasz|r[ăa]spuns(?:ul)?|cevap|yan[ıi]t|jawaban(?:nya)?|đ[áa]p [áa]n|"
+    r"(?:câu )?trả lời|alternativa|opç[ãa]o|opci[óo]n|opzione|ответ|відповідь|отговор|одговор|"
+    r"απάντηση|答案|解答|回答|答え|答|正解|정답|답|الإجابة|الجواب|جواب|پاسخ|উত্তর|उत्तर|תשובה|"
+    r"ค\u0e33ตอบ|ค\u0e4d\u0e32ตอบ)"
 )
 _IS = (
-    r"(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|"
-    r"là)(?![^\W\d_])|\s*(?:是|为|為|は|은|는|هي|है)"
-    r"(?:\s*(?:therefore|thus|simply|then|just|also|clearly|définitivement))?\s*[:：]?|\s*[:：=]|\s*\()"
+    r"(?:(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|là)"
+    r"(?![^\W\d_])|"
+    r"\s*(?:是|为|為|は|은|는|هي|هو|है|คือ))"
+    r"(?:\s*(?:therefore|thus|simply|then|just|also|clearly|définitivement)\b)?\s*[:：]?|"
+    r"\s*(?:[:：=→]|->|\\to\b)|\s*\()"
 )
 LEAD = re.compile(
     rf"(?:(?:so|thus|hence|therefore|and|ok|okay)\s*,?\s*)?(?:(?:the|my|our|die|das|der|la|le|el|il|a|"
     rf"o|het|de|het)\s+|l')?{_ADJECTIVES}"
     rf"(?:{_NOUN}|(?<=correct )(?:option|choice|letter)|(?<=right )(?:option|choice)|(?<=best "
-    rf")(?:option|choice))(?:\s+(?:correcta?|corretta|richtige|correcte))?(?:\s+(?:choice|option|"
+    rf")(?:option|choice))(?:\s+(?:correcta?|corretta|correta|richtige|correcte|đúng|benar))?(?:\s+(?:choice|option|"
     rf"letter|value))?{_IS}\s*",
     re.IGNORECASE,
 )
@@ -33,7 +37,14 @@ LEAD = re.compile(
 NAMED = re.compile(
     rf"(?:(?:the|die|la|le|el|il)\s+)?{_ADJECTIVES}{_NOUN}\s*[-.]?\s*(?=[(\[]?[A-Z][)\]]?\.?$)", re.IGNORECASE
 )
-"""A lead without verb or colon before a letter: "Antwort D"."""
+"""A lead without verb or colon, in front of a letter: "Antwort D"."""
+_THEN = re.compile(
+    r"(?:(?:so|thus|hence|therefore|then|finally)\b\s*,?\s*(?:(?:we|you) (?:get|have|obtain|find)\b)?|"
+    r"(?:we|you) (?:get|have|obtain|find)\b)(?:\s+that)?\s*[:,]?\s*"
+    r"(?=[-+$\\(\[{.]|[0-9]|[A-Za-z](?:_\S+|\([^()]*\))?\s*(?:[=<>]|\\))",
+    re.IGNORECASE,
+)
+"""Words in front of a formula that ends an argument: "Therefore x = 5"."""
 _REASON = re.compile(
     r"\s*[,;.]?\s+(?:because|since|as shown|, as|due to|weil|denn|da|car|parce que|porque|perch[ée]|"
     r"ponieważ|потому|因为|なぜなら)\b.*",
@@ -114,10 +125,10 @@ def boxed_answer(text: str) -> tuple[str | None, str]:
 
 
 def without_lead(text: str) -> str:
-    """Remove "The answer is" and the like, then "because ..."."""
+    """Remove "The answer is" and then "because ...", or "Therefore" and the like before a formula."""
     match = LEAD.match(text)
     if match is None:
-        return text
+        return text[match.end() :] if (match := _THEN.match(text)) else text
     rest = text[match.end() :]
     if match[0].rstrip().endswith("("):
         rest = "(" + rest

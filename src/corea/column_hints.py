@@ -34,7 +34,9 @@ def nearest(column: str, found: Sequence[str]) -> str | None:
 
 def mapping_hint(lacking: Iterable[str], found: Sequence[str], key: str = "columns") -> str:
     """ "the file has a, b; perhaps columns.correct=a": the columns of a file, and overrides that may map the others."""
-    listed = ", ".join(found)
+    if not found:
+        return "the file has no columns"
+    listed = ", ".join(map(str, found))
     listed = listed if len(listed) <= SHOWN else f"{listed[:SHOWN].rpartition(',')[0]}, …"
     guesses = [f"{key}.{column}={other}" for column in lacking if (other := nearest(column, found)) is not None]
     return f"the file has {listed}" + (f"; perhaps {' '.join(guesses)}" if guesses else f"; map one with {key}.NAME=…")
