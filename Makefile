@@ -10,6 +10,10 @@ SEED ?= 0
 STEPS ?=
 RUN ?= outputs/demo$(if $(filter-out 0,$(SEED)),_seed$(SEED))
 SWEEP ?= calib_weight
+# Operating point that `make ask` uses: that of RUN, or else of the newest demo run.
+POINT = $(firstword $(wildcard $(RUN)/operating_point.json) $(shell ls -t outputs/demo*/operating_point.json 2>/dev/null))
+Q ?=
+export Q
 # Overrides that a target adds to each of its corea commands, e.g. ARGS="logger=none".
 ARGS ?=
 
@@ -23,7 +27,7 @@ COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verba
 EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pareto sweep test test-slow test-vllm smollm2 lint format bench docs clean
+.PHONY: help setup demo pareto ask sweep test test-slow test-vllm smollm2 lint format bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +52,11 @@ pareto: $(READY) ## Evaluate the demo run again; train and collect only if that 
 	@test -d $(RUN)/model || { echo '$(TRAIN)'; $(TRAIN); }
 	@test -f $(RUN)/answers.parquet || { echo "$(COLLECT)"; $(COLLECT); }
 	$(EVALUATE)
+
+ask: $(READY) ## Ask both models of the demo one question: make ask Q="12 + 7 - 3"
+	@test -n "$(POINT)" || { echo "no demo run here; make demo first" >&2; exit 2; }
+	@test -n "$$Q" || { echo 'which question? make ask Q="12 + 7 - 3"' >&2; exit 2; }
+	@printf '%s\n' "$$Q" | $(BIN)/python -m corea.answer questions=- operating_point=$(POINT) hydra.run.dir=outputs/ask $(ARGS)
 
 sweep: $(READY) ## Train every job of sweeps/SWEEP.yaml; resumes
 	$(BIN)/python -m corea.train -m --config-dir sweeps --config-name $(SWEEP) $(if $(STEPS),trainer.steps=$(STEPS)) $(ARGS)

@@ -12,15 +12,24 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from corea.composition import compose, composed, composer, conf_dir, jobs, sweep_jobs, with_trainer
-from corea.config import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
+from corea.config import AnswerConfig, CollectConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.messages import hydra_line
 from corea.config.model_schema import revision_of
 from corea.config.schema_store import home
 from corea.config.typed import require_files
 from corea.errors import UserError
 
-VERBS = {"train": TrainConfig, "sft": SftConfig, "collect": CollectConfig, "evaluate": EvaluateConfig}
-NEEDED = {"evaluate": ["answers=answers.parquet"]}
+VERBS = {
+    "train": TrainConfig,
+    "sft": SftConfig,
+    "collect": CollectConfig,
+    "evaluate": EvaluateConfig,
+    "answer": AnswerConfig,
+}
+NEEDED = {
+    "evaluate": ["answers=answers.parquet"],
+    "answer": ["questions=questions.jsonl", "operating_point=operating_point.json"],
+}
 GIVEN = {
     "engine=own": ["engine._target_=my_engine.py:MyEngine"],
     "llm=hf": ["llm.model=Qwen/Qwen2.5-7B-Instruct"],
@@ -171,6 +180,11 @@ def test_an_unknown_choice_lists_the_choices_and_no_schema():
 
 def test_a_bracket_left_open_is_named():
     assert mistake("train", "model=[a").startswith("'model=[a' is not a valid override")
+
+
+def test_a_key_below_one_that_is_null_is_named():
+    line = mistake("answer", *NEEDED["answer"], "tiers.1.engine.device=cuda")
+    assert line.startswith("tiers.1.engine.device=cuda: a key below one that is null; choose what stands there first")
 
 
 def test_missing_value_and_missing_file(tmp_path):

@@ -20,9 +20,14 @@ GUIDES = sorted(CHECKOUT.glob("docs/**/*.md"))
 PAGES = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + GUIDES + STUDIES
 GENERATED = {CHECKOUT / "docs" / "configuration.md"}
 """Pages that exist only in the built site."""
-VERBS = ("train", "sft", "collect", "evaluate")
+VERBS = ("train", "sft", "collect", "evaluate", "answer")
 PLACEHOLDERS = {"ENGINE": "hf", "RANK": "0", "...": "outputs/x"}
 """What a page leaves to the reader -> a value."""
+REQUIRED = {
+    "evaluate": ["answers=answers.parquet"],
+    "answer": ["questions=questions.jsonl", "operating_point=operating_point.json"],
+}
+"""Keys without a default, for commands that a page shows without any."""
 
 
 def label(path: Path) -> str:
@@ -60,7 +65,7 @@ def prepared(verb: str, arguments: list[str]) -> list[str]:
     """Arguments with the reader's part filled in."""
     parts = [argument.partition("=") for argument in arguments]
     filled = [key + sign + PLACEHOLDERS.get(value, value) for key, sign, value in parts]
-    return filled or {"evaluate": ["answers=answers.parquet"]}.get(verb, [])
+    return filled or REQUIRED.get(verb, [])
 
 
 @pytest.mark.parametrize("line", commands())

@@ -80,6 +80,11 @@ def composed(hydra: Hydra, config_name: str, overrides: list[str], mode: RunMode
             cfg = hydra.compose_config(config_name, overrides, run_mode=mode, with_log_configuration=False)
     except ValueError as error:  # Hydra's own complaint about an override
         raise UserError(plain_line(error, overrides)) from error
+    except AssertionError as error:  # OmegaConf's, for a key below one that is null
+        given = ", ".join(item for item in overrides if item.partition("=")[0].count("."))
+        raise UserError(
+            f"{given}: a key below one that is null; choose what stands there first, with +GROUP@KEY=CHOICE"
+        ) from error
     if cfg.hydra.mode is None:
         cfg.hydra.mode = mode
     if mode == RunMode.RUN:

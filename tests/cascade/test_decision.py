@@ -14,7 +14,7 @@ from answer_tables import config
 from corea.cascade.decision import EVERYTHING, decide, deferred, deferred_count
 from corea.cascade.operating_point import SCHEMA, DatasetPoint, OperatingPoint
 from corea.errors import UserError
-from corea.evaluation.operation import operating_point
+from corea.evaluation.operation import operating_point, with_relative_paths
 from corea.evaluation.pipeline import run_evaluation
 from corea.report.result_files import write_files
 
@@ -73,6 +73,15 @@ def test_the_file_of_an_evaluation_reads_back_as_the_same_point(run_folder: Path
     test = results.first.test
     kept = decide(test.confidence, read.datasets["in_domain"])
     assert 1 - kept.mean() == pytest.approx(results.first.point("llm_accuracy").figures["deferral_rate"].value)
+
+
+def test_local_models_are_named_relative_to_the_file(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    point = operating_point(run_evaluation(config(run_folder / "answers.parquet")))
+    point.models = {"0": {"path": str(tmp_path / "run" / "model")}, "1": {"path": "package:tiny_llm"}, "2": {}}
+    moved = with_relative_paths(point, tmp_path / "run")
+    assert moved.models == {"0": {"path": "model"}, "1": {"path": "package:tiny_llm"}, "2": {}}
+    assert moved.datasets == point.datasets
 
 
 @pytest.mark.parametrize(

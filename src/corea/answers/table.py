@@ -6,7 +6,9 @@ Rules that the format does not state:
   wrong; null beside any other status, or in a table without status, is an error;
 - questions whose gold the grader could not read (outcome unreadable_gold) are left out and counted in a note;
 - a missing confidence is null; NaN is an error, since it is the result of a failed computation;
-- confidences are rounded to 12 decimals, since many readers and writers change the last digit.
+- confidences are rounded to 12 decimals, since many readers and writers change the last digit;
+- an answer that was cut off or failed (status truncated, error) has no confidence: it must not be kept, whatever its
+  tokens say.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from corea.column_hints import mapping_hint
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.tabular import Columns, read_columns
 from corea.tabular_text import refuse
-from corea.types import Outcome
+from corea.types import Outcome, Status
+
+UNFINISHED = (Status.TRUNCATED.value, Status.ERROR.value)
+"""Statuses of answers that a cascade never keeps."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +99,7 @@ def checked_answers(
 ) -> Answers:
     """The answers table of typed rows: sorted by key, checked, with remarks. Arguments as in `read_answers`."""
     frame, left_out = _with_readable_golds(keyed(columns, frame), columns.path)
+    left_out += _drop_unfinished(frame)
     datasets = list(frame["dataset"].cat.categories)
     answers = Answers(path=str(path), frame=frame, datasets=datasets, meta=columns.meta, notes=[*notes, *left_out])
     if tiers:
@@ -132,6 +138,19 @@ def _with_readable_golds(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, 
     kept = frame[~gone].reset_index(drop=True)
     kept["dataset"] = kept["dataset"].cat.remove_unused_categories()
     return kept, [f"{keys[gone].nunique()} questions are left out: the grader cannot read their gold answer"]
+
+
+def _drop_unfinished(frame: pd.DataFrame) -> list[str]:
+    """Make the confidences of unfinished answers missing, in place; returns a remark where there were any."""
+    signals = [name for name in frame if name.startswith("confidence")]
+    if "status" not in frame or not signals:
+        return []
+    unfinished = np.isin(np.asarray(frame["status"].astype(object)), UNFINISHED)
+    stated = unfinished & frame[signals].notna().any(axis=1).to_numpy()
+    if not stated.any():
+        return []
+    frame.loc[stated, signals] = np.nan
+    return [f"the confidences of {int(stated.sum())} truncated or failed answers are not used: these are deferred"]
 
 
 def _check_tiers(answers: Answers) -> None:

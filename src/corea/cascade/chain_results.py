@@ -15,7 +15,7 @@ import pandas as pd
 
 from corea.cascade.chain_choice import ChainChoice, choose_chain, reference_tier
 from corea.cascade.chain_search import ChainPoints, search
-from corea.cascade.chains import Chain, Stack, answering, chains, run_chain
+from corea.cascade.chains import Chain, Stack, answering, chains, deciders, run_chain
 from corea.config.cascade_schema import CascadeConfig
 from corea.metrics.bootstrap import CHUNK
 from corea.metrics.cascade_curve import pareto
@@ -34,6 +34,8 @@ class BestChain:
     """Numbers of its tiers."""
     thresholds: list[float]
     """One per tier but the last."""
+    deciders: list[int]
+    """Number of the tier whose confidence is compared with each threshold."""
     reference: int
     """The most accurate tier alone on the calibration questions: changes are against it."""
     figures: dict[str, Figure]
@@ -111,6 +113,7 @@ def measure_tiers(data: Stack, split: np.ndarray, cfg: CascadeConfig) -> TierRes
             choice=choice,
             tiers=[data.tiers[t] for t in points.chain],
             thresholds=[float(t) for t in points.thresholds[0]],
+            deciders=[data.tiers[t] for t in deciders(silent, points.chain)],
             reference=data.tiers[reference],
             figures=figures,
             answered=[float(s) for s in shares / len(test)],

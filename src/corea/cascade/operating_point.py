@@ -37,6 +37,8 @@ class DatasetPoint:
     """Figures on the test questions with their intervals."""
     chain: list[int] | None = None
     """Tiers that a question passes, in this order; None: tier 0 and the largest."""
+    deciders: list[int] | None = None
+    """Tier whose confidence is compared with each threshold: an earlier one where a tier states none; None: its own."""
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Tier -> fitted map of its signal (fitted_maps.py); empty: the signal is compared as it is."""
     distribution: dict[str, dict[str, Any]] = field(default_factory=dict)

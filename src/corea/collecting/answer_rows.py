@@ -15,6 +15,9 @@ from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import prompt_hash
 from corea.types import RETRIES, Completion, Parsed, Question, Status, Verdict
 
+TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+"""Fields of a completion, and columns of the table."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Answered:
@@ -45,7 +48,7 @@ def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, An
     Raises:
         UserError: an answer has neither a recorded verdict nor a gold answer to grade by.
     """
-    parsed = [_parsed(tier, a) for a in answers]
+    parsed = [parsed_answer(tier, a.question, a.completion) for a in answers]
     verdicts: list[Verdict | None] = [None] * len(answers)
     graded = [n for n, a in enumerate(answers) if "correct" not in _recorded(a.completion)]
     for n in graded:
@@ -66,11 +69,8 @@ def _recorded(completion: Completion) -> dict[str, Any]:
 def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | None) -> dict[str, Any]:
     """One row of the table."""
     question, completion = answered.question, answered.completion
-    recorded = _recorded(completion)
-    tokens = (completion.prompt_tokens, completion.cached_tokens, completion.completion_tokens)
-    known = completion.extra.get("tokens") != "unknown"
+    tokens = token_counts(completion)
     retries = {key: completion.extra.get(key) for key in RETRIES}
-    paid = (tokens[0] + (retries[RETRIES[0]] or 0), tokens[1], tokens[2] + (retries[RETRIES[1]] or 0))
     signals = {k: v for k, v in completion.extra.items() if k.startswith("confidence_")}
     return {
         "dataset": question.dataset,
@@ -81,16 +81,14 @@ def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | 
         "sample": answered.sample,
         "text": completion.text,
         "answer": parsed.answer,
-        "correct": recorded["correct"] if verdict is None else verdict.correct,
+        "correct": _recorded(completion)["correct"] if verdict is None else verdict.correct,
         "status": parsed.status.value,
         "outcome": None if verdict is None else verdict.outcome.value,
         "confidence": parsed.confidence,
-        "prompt_tokens": tokens[0] if known else None,
-        "cached_tokens": tokens[1] if known else None,
-        "completion_tokens": tokens[2] if known else None,
+        **tokens,
         **retries,
-        "latency_s": completion.latency_s if known else None,
-        "cost_usd": recorded.get("cost_usd", cost_usd(tier.price, *paid) if known else None),
+        "latency_s": None if tokens["prompt_tokens"] is None else completion.latency_s,
+        "cost_usd": answer_cost(tier.price, completion),
         "source": question.source,
         "question": question.text or None,
         "gold": question.gold or None,
@@ -100,12 +98,28 @@ def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | 
     }
 
 
-def _parsed(tier: Answerer, answered: Answered) -> Parsed:
+def token_counts(completion: Completion) -> dict[str, int | None]:
+    """Tokens of the answer itself, without failed attempts before it; None where the engine did not count."""
+    known = completion.extra.get("tokens") != "unknown"
+    return {name: getattr(completion, name) if known else None for name in TOKENS}
+
+
+def answer_cost(price: PriceConfig, completion: Completion) -> float | None:
+    """Dollars of an answer with the failed attempts before it, or as recorded; None: unknown."""
+    recorded = _recorded(completion)
+    if "cost_usd" in recorded or completion.extra.get("tokens") == "unknown":
+        return recorded.get("cost_usd")
+    prompt, new = (completion.extra.get(key) or 0 for key in RETRIES)
+    return cost_usd(
+        price, completion.prompt_tokens + prompt, completion.cached_tokens, completion.completion_tokens + new
+    )
+
+
+def parsed_answer(tier: Answerer, question: Question, completion: Completion) -> Parsed:
     """The parser's result; recorded values replace its values.
 
     If the recording has no answers (`extra["free_text"]`), the text is read as in the audit, with or without tags.
     """
-    completion = answered.completion
     recorded = _recorded(completion)
     parsed = parse_completion(
         completion.text, completion.finish_reason, percent=tier.percent, expect_confidence=tier.expects_confidence
@@ -114,7 +128,7 @@ def _parsed(tier: Answerer, answered: Answered) -> Parsed:
         return parsed
     answer = recorded.get("answer", parsed.answer)
     if completion.extra.get("free_text"):
-        answer = final_answer(completion.text, answered.question.grader)
+        answer = final_answer(completion.text, question.grader)
     confidence = recorded.get("confidence", parsed.confidence)
     if answer is None and completion.text:
         status = Status.UNPARSED_ANSWER
@@ -126,11 +140,18 @@ def _parsed(tier: Answerer, answered: Answered) -> Parsed:
 
 
 def describe(tiers: list[Tier]) -> dict[str, Any]:
-    """Metadata of the table by tier: models with revision, prompts with hash, prices with date."""
+    """Metadata of the table by tier: models with revision, sampling and engine, prompts with hash, prices with date.
+
+    It goes on into operating_point.json, from which a live cascade builds the same tiers.
+    """
     models = {}
     for tier in tiers:
-        identity = tier.identity()
-        models[str(tier.tier)] = {"name": tier.name, "path": tier.path, **identity}
+        live = {
+            "engine_config": asdict(tier.engine),
+            "samples": tier.samples,
+            "expects_confidence": tier.expects_confidence,
+        }
+        models[str(tier.tier)] = {"name": tier.name, "path": tier.path, **tier.identity(), **live}
     return {
         "models": models,
         "prompts": {str(t.tier): {"name": t.prompt, "hash": prompt_hash(t.prompt)} for t in tiers},

@@ -68,13 +68,14 @@ def note(tier: Tier, completions: Sequence[Completion]) -> None:
     for completion in completions:
         if completion.finish_reason == "error":
             continue
-        for signal in tier.signals:
+        given = {s for s in tier.signals if f"confidence_{s}" in completion.extra}  # by a recording
+        for signal in set(tier.signals) - given:
             if signal in NEEDS and NEEDS[signal][0] not in completion.extra:
                 raise _not_given(tier, signal)
         tail = completion.extra.pop("tail", None)
-        if "expected" in tier.signals:
+        if "expected" in tier.signals and "expected" not in given:
             completion.extra["confidence_expected"] = expected_confidence(tail, tier.percent)
-        if "avg_prob" in tier.signals:
+        if "avg_prob" in tier.signals and "avg_prob" not in given:
             if not completion.logprobs and completion.completion_tokens:
                 raise UserError(
                     f"signals: avg_prob needs log-probabilities, which engine={tier.engine.name} does not provide"
@@ -118,9 +119,14 @@ def _add_votes(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         groups.setdefault((row["dataset"], row["question_id"]), []).append(row)
     for group in groups.values():
-        answers = [_plain(row["answer"]) for row in group]
-        for row, answer in zip(group, answers, strict=True):
-            row["confidence_vote"] = None if answer is None else answers.count(answer) / len(answers)
+        for row, share in zip(group, vote_shares([row["answer"] for row in group]), strict=True):
+            row["confidence_vote"] = share
+
+
+def vote_shares(answers: Sequence[str | None]) -> list[float | None]:
+    """Share of the samples of one question with the same answer as each; None where a sample has no answer."""
+    plain = [_plain(answer) for answer in answers]
+    return [None if answer is None else plain.count(answer) / len(plain) for answer in plain]
 
 
 def _plain(answer: str | None) -> str | None:

@@ -13,14 +13,16 @@ from corea.config.engine_schema import (
     VLLMEngineConfig,
     VLLMServerEngineConfig,
 )
+from corea.config.live_schema import LivePolicyConfig, LiveTierConfig
 from corea.config.logger_schema import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.price_schema import PriceConfig
 from corea.config.reward_schema import RewardConfig
-from corea.config.roots import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
+from corea.config.roots import AnswerConfig, CollectConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.trainer_schema import LoraConfig, LossConfig, OptimizerConfig, SupervisedConfig, TrainerConfig
 
 __all__ = [
+    "AnswerConfig",
     "ArchitectureConfig",
     "AutoEngineConfig",
     "CascadeConfig",
@@ -31,6 +33,8 @@ __all__ = [
     "FamilyConfig",
     "HFEngineConfig",
     "LLMConfig",
+    "LivePolicyConfig",
+    "LiveTierConfig",
     "LoggerConfig",
     "LoraConfig",
     "LossConfig",

@@ -8,12 +8,13 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.allowed_names import SIGNALS
+from corea.config.allowed_names import GRADER, SIGNALS
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require
 from corea.config.data_schema import DataConfig
 from corea.config.engine_schema import EngineConfig, ReplayEngineConfig
+from corea.config.live_schema import LivePolicyConfig, LiveTierConfig, unchanged_tiers
 from corea.config.logger_schema import LoggerConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.reward_schema import RewardConfig
@@ -162,3 +163,41 @@ class EvaluateConfig:
         require(len(self.tiers) != 1, "tiers", [t.name for t in self.tiers], "none, or two tiers and more")
         given = self.verdicts == "recorded" or self.audit is not None
         require(given, "verdicts", self.verdicts, "recorded, or regraded together with audit=math (or another grader)")
+
+
+@dataclass
+class AnswerConfig:
+    """python -m corea.answer"""
+
+    questions: str = MISSING
+    """Questions: JSONL, Parquet or CSV with one row per question, or - for standard input with one question a line."""
+    operating_point: str = existing(MISSING)
+    """operating_point.json of corea.evaluate: tiers, signal and thresholds."""
+    question_column: str = "question"
+    """Column that holds the question."""
+    id_column: str = "question_id"
+    """Column of the question's id; without one, the id is a hash of the text."""
+    gold_column: str = "gold"
+    """Column of the reference answer; without one, nothing is graded."""
+    dataset_column: str = "dataset"
+    """Column that names the question's dataset in the operating point; without one, all have `dataset`."""
+    dataset: Optional[str] = None
+    """Dataset whose thresholds apply; null: dataset_column, or the operating point's primary dataset."""
+    grader: str = checked("math", GRADER)
+    """Grader of answers to questions with a reference answer."""
+    tiers: dict[str, LiveTierConfig] = field(default_factory=unchanged_tiers)
+    """Number of a tier -> its changes, e.g. tiers.1.model=outputs/llm; +engine@tiers.1.engine=openai gives it another
+    engine, and a tier above 3 its keys."""
+    answer: LivePolicyConfig = nested(LivePolicyConfig)
+    """What happens where the cascade cannot answer as it was calibrated."""
+    budget_usd: Optional[float] = checked(None, at_least(0))
+    """Maximum dollars that all calls of paid servers for this run folder may cost; null: no limit."""
+    dry_run: bool = False
+    """Print what the answers would cost and ask no model."""
+    chunk: int = checked(64, at_least(1))
+    """Most questions that a tier answers between two saves."""
+
+    def __post_init__(self) -> None:
+        check(self, "")
+        for name in self.tiers:
+            require(name.isdigit(), "tiers", name, "numbers of tiers, as the operating point has them")

@@ -6,6 +6,8 @@ A root file starts from its schema (`defaults: [_train, ...]`). Groups whose cla
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -20,6 +22,7 @@ SCHEMAS = {
     "_sft": roots.SftConfig,
     "_collect": roots.CollectConfig,
     "_evaluate": roots.EvaluateConfig,
+    "_answer": roots.AnswerConfig,
     "_hf_engine": engine_schema.HFEngineConfig,
     "_auto_engine": engine_schema.AutoEngineConfig,
     "_vllm_engine": engine_schema.VLLMEngineConfig,
@@ -45,9 +48,19 @@ def home(*candidates: str | None) -> str:
     return str(fallback)
 
 
+def answer_home(questions: str, operating_point: str, now: str) -> str:
+    """Resolver `corea.answer_home`: a folder for these two files, so that the same command continues where it stopped;
+    for standard input one named by the time."""
+    if questions == "-":
+        return f"outputs/answer/stdin_{now}"
+    key = hashlib.sha256("\0".join(str(Path(p).absolute()) for p in (questions, operating_point)).encode()).hexdigest()
+    return f"outputs/answer/{re.sub(r'[^A-Za-z0-9_-]+', '_', Path(questions).stem)}-{key[:8]}"
+
+
 def register_schemas() -> None:
-    """Register schemas, resolver and the reader of YAML files with Hydra; a second call changes nothing."""
+    """Register schemas, resolvers and the reader of YAML files with Hydra; a second call changes nothing."""
     OmegaConf.register_new_resolver("corea.home", home, replace=True)
+    OmegaConf.register_new_resolver("corea.answer_home", answer_home, replace=True)
     register_renaming_source()
     store = ConfigStore.instance()
     with describing():

@@ -19,6 +19,7 @@ from corea.config.engine_schema import (
 from corea.config.model_schema import ModelConfig
 from corea.config.price_schema import PriceConfig
 from corea.engines.protocols import TrainingEngine, TrainingEngineFactory
+from corea.engines.remote.ledger import Ledger
 from corea.errors import UserError
 from corea.types import Engine
 from corea.user_code import load_function
@@ -55,7 +56,7 @@ def build_engine(
     template: Mapping[str, Any] | None = None,
     price: PriceConfig | None = None,
     budget_usd: float | None = None,
-    ledger: Path | None = None,
+    ledger: Path | Ledger | None = None,
 ) -> Engine:
     """The configured engine on the model named `model`. The last three arguments are for paid engines.
 

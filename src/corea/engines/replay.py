@@ -9,7 +9,7 @@ from typing import Any
 
 from corea.errors import UserError
 from corea.tabular import read_rows
-from corea.types import Completion, Progress, Prompts, Sampling
+from corea.types import RETRIES, Completion, Progress, Prompts, Sampling
 
 NUMBERS = ("tier", "sample", "prompt_tokens", "cached_tokens", "completion_tokens", "latency_s")
 """Numeric columns of a recorded answer."""
@@ -109,8 +109,14 @@ def _number(value: Any, where: str) -> float | None:
     return int(number) if number is not None and number.is_integer() else number
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and value == value
+
+
 def _recorded(row: dict[str, Any]) -> Completion:
     counted = row.get("completion_tokens") is not None
+    extra = {k: float(v) for k, v in row.items() if k.startswith("confidence_") and _is_number(v)}
+    extra |= {key: int(row[key]) for key in RETRIES if row.get(key)}
     return Completion(
         text=row["text"] or "",
         finish_reason=row.get("finish_reason") or "stop",
@@ -120,5 +126,5 @@ def _recorded(row: dict[str, Any]) -> Completion:
         latency_s=float(row.get("latency_s") or 0.0),
         model=str(row.get("model") or ""),
         error=str(row.get("error") or ""),
-        extra={} if counted else {"tokens": "unknown"},
+        extra=extra if counted else {**extra, "tokens": "unknown"},
     )

@@ -5,6 +5,9 @@ A threshold holds for the models, prompts, prices and questions that it was chos
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from corea.cascade.chain_results import BestChain, TierResults
@@ -28,6 +31,16 @@ def operating_point(results: Results) -> OperatingPoint:
         answers_sha256=answers.sha256,
         tiers={name: _chains(tiers) for name, tiers in results.tiers.items() if name in results.datasets},
     )
+
+
+def with_relative_paths(point: OperatingPoint, folder: Path) -> OperatingPoint:
+    """The point with local models named relative to `folder`, where its file goes, so that both can be moved."""
+    models = {}
+    for tier, model in point.models.items():
+        path = model.get("path")
+        local = isinstance(path, str) and Path(path).exists()
+        models[tier] = {**model, "path": os.path.relpath(path, folder)} if local else model
+    return replace(point, models=models)
 
 
 def _dataset_point(evaluation: Evaluation, results: Results) -> DatasetPoint:
@@ -66,7 +79,8 @@ def _dataset_point(evaluation: Evaluation, results: Results) -> DatasetPoint:
             "costs_more_than_llm": more,
             "intervals": includes(cfg, chain is not None),
         },
-        chain=None if chain is None else chain.tiers,
+        chain=chain.tiers if chain is not None else None if cfg.large is None else [0, cfg.large],
+        deciders=None if chain is None else chain.deciders,
         maps={str(tier): to_json(fitted) for tier, fitted in results.maps.get(evaluation.name, {}).items()},
         distribution=_distributions(evaluation, results.chain(evaluation.name)),
     )

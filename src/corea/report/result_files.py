@@ -16,7 +16,7 @@ import pandas as pd
 
 from corea.cascade.chain_results import TierResults
 from corea.evaluation.dataset import Evaluation
-from corea.evaluation.operation import includes, operating_point
+from corea.evaluation.operation import includes, operating_point, with_relative_paths
 from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.evaluation.signal_comparison import signals_frame
@@ -56,7 +56,8 @@ def write_files(results: Results, folder: Path) -> list[Path]:
     if results.audit is not None:
         paths.append(_write_csv(folder / "audit.csv", results.audit.findings))
         paths.append(_write_csv(folder / "audit_moves.csv", results.audit.moves))
-    paths.append(_write_json(folder / "operating_point.json", operating_point(results).to_json()))
+    point = with_relative_paths(operating_point(results), folder)
+    paths.append(_write_json(folder / "operating_point.json", point.to_json()))
     return paths
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,11 @@ class BudgetReached(UserError):
 
 
 class Ledger:
-    """Dollars spent and reserved. Only one process at a time can open the file."""
+    """Dollars spent and reserved. Only one process at a time can open the file; its threads may share a ledger."""
 
-    def __init__(self, path: Path | None, budget: float | None = None):
-        """`path` None: keep the amounts only in memory. `budget` None: no limit."""
-        self.budget = budget
+    def __init__(self, path: Path | None, budget: float | None = None, key: str = "llm.budget_usd"):
+        """`path` None: keep the amounts only in memory. `budget` None: no limit. `key`: where it is configured."""
+        self.budget, self.key = budget, key
         self.spent = 0.0
         """Settled amounts, and those that an earlier process left unsettled."""
         self.held = 0.0
@@ -38,6 +39,7 @@ class Ledger:
         """Request -> (prompt tokens, completion tokens) of failed attempts that the server counted."""
         self.number = 0
         self.descriptor: int | None = None
+        self.lock = threading.Lock()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -50,24 +52,33 @@ class Ledger:
 
     def reserve(self, usd: float) -> int | None:
         """Reserve a call of at most `usd` dollars; returns its ticket, or None if the budget does not allow it now."""
-        if self.budget is not None and self.spent + self.held + usd > self.budget:
-            return None
-        self.number += 1
-        self.open[self.number] = usd
-        self.held += usd
-        self._write({"ticket": self.number, "reserved": usd})
-        return self.number
+        with self.lock:
+            if self.budget is not None and self.spent + self.held + usd > self.budget:
+                return None
+            self.number += 1
+            self.open[self.number] = usd
+            self.held += usd
+            self._write({"ticket": self.number, "reserved": usd})
+            return self.number
+
+    def reached(self, usd: float) -> BudgetReached:
+        """The error for a call of at most `usd` dollars that the budget does not allow."""
+        return BudgetReached(
+            f"{self.key}={self.budget:g}: reached; {self.spent:.4f} dollars are spent and the next call may cost "
+            f"{usd:.4f}. Answers so far are kept: the same command with a larger budget continues"
+        )
 
     def settle(self, ticket: int, usd: float, request: str = "", lost: tuple[int, int] | None = None) -> None:
         """Record that the call of `ticket` cost `usd`; `lost`: counted tokens of a failed attempt at `request`."""
         entry: dict[str, Any] = {"ticket": ticket, "spent": usd}
-        if lost is not None:
-            self._lose(request, lost)
-            entry |= {"request": request, "lost": lost}
-        self._write(entry)
-        self.held -= self.open.pop(ticket)
-        self.held = self.held if self.open else 0.0
-        self.spent += usd
+        with self.lock:
+            if lost is not None:
+                self._lose(request, lost)
+                entry |= {"request": request, "lost": lost}
+            self._write(entry)
+            self.held -= self.open.pop(ticket)
+            self.held = self.held if self.open else 0.0
+            self.spent += usd
 
     def close(self) -> None:
         """Close the file, so that another process can open it."""

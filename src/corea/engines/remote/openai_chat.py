@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from corea.config.price_schema import PriceConfig
 from corea.engines.remote.attempts import Failure, answer_failure, status_failure, wait_s
 from corea.engines.remote.chat_format import completion_of, holds_answer, most_prompt_tokens, request_body
 from corea.engines.remote.error_text import parsed
-from corea.engines.remote.ledger import BudgetReached, Ledger
+from corea.engines.remote.ledger import Ledger
 from corea.engines.remote.response_cache import ResponseCache, request_key
 from corea.engines.remote.usage import usage_of
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.surrogates import without_surrogates
 from corea.types import Completion, Message, Sampling
+
+SHARED_WAIT_S = 0.1
+"""Seconds between two looks at a full budget."""
 
 
 class OpenAIEngine:
@@ -42,13 +46,14 @@ class OpenAIEngine:
         template: Mapping[str, Any] | None = None,
         price: PriceConfig | None = None,
         budget_usd: float | None = None,
-        ledger: Path | None = None,
+        ledger: Path | Ledger | None = None,
         **options: Any,
     ):
         """
         Args:
             model: the server's name of the model; `revision` and `dtype` are ignored.
             template: variables of the chat template, for servers that support chat_template_kwargs.
+            ledger: file of the expenses, or one that several engines share, which holds the budget of all.
             price: None or empty: costs are unknown, and no budget is possible.
             options: fields of OpenAIEngineConfig.
 
@@ -63,7 +68,8 @@ class OpenAIEngine:
         self.key = read_key(self.cfg)
         if budget_usd is not None and cost_usd(self.price, 1, 0, 1) is None:
             raise UserError(f"llm.budget_usd={budget_usd}: needs llm.price.input and llm.price.output")
-        self.ledger = Ledger(ledger, budget_usd)
+        self.own_ledger = None if isinstance(ledger, Ledger) else Ledger(ledger, budget_usd)
+        self.ledger = self.own_ledger or ledger
         self.cache = ResponseCache(self.cfg.cache)
         self.stopped: UserError | None = None
         self.most_prompt = 1.0  # factor that grows if a server counts more prompt tokens than our bound
@@ -78,8 +84,9 @@ class OpenAIEngine:
         return text if self.cfg.key_env is None else text.replace(self.key, "***")
 
     def close(self) -> None:
-        """Close the ledger."""
-        self.ledger.close()
+        """Close the ledger, unless others use it."""
+        if self.own_ledger is not None:
+            self.own_ledger.close()
 
     def generate(
         self,
@@ -234,12 +241,9 @@ class _Batch:
         async with self.settled:
             while (ticket := ledger.reserve(most)) is None:
                 if not ledger.open:
-                    raise BudgetReached(
-                        f"llm.budget_usd={ledger.budget:g}: reached; {ledger.spent:.4f} dollars are spent and the next "
-                        f"call may cost {most:.4f}. Answers so far are kept: the same command with a larger budget "
-                        "continues"
-                    )
-                await self.settled.wait()
+                    raise ledger.reached(most)
+                with suppress(TimeoutError):  # an engine that shares the ledger notifies only its own calls
+                    await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
         return ticket
 
     async def _call(self, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
