@@ -16,10 +16,11 @@ from corea.collecting.plan import Tier, held_out_questions, question_key
 from corea.collecting.progress_line import Progress
 from corea.config import CollectConfig
 from corea.engines.build import build_engine
+from corea.engines.remote.ledger import Ledger
 from corea.errors import Interrupted, UserError
 from corea.tasks.grading import unreadable_warning
 from corea.tasks.prompts import build_messages
-from corea.types import Completion, Question, Sampling
+from corea.types import Completion, Engine, Question, Sampling
 
 ANSWERS = "answers.parquet"
 BEFORE = "answers_before.parquet"
@@ -80,22 +81,27 @@ def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: i
         store.close()
 
 
-def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
-    """Generate in chunks of similar length, which need little padding, and store each chunk.
-
-    The longest prompts come first, so that a prompt that does not fit fails at once.
-    """
-    check_signals(tier)
-    engine = build_engine(
+def tier_engine(tier: Tier, budget_usd: float | None, ledger: Path | Ledger) -> Engine:
+    """The engine of a tier. Paid calls are charged to `ledger`, at most `budget_usd`."""
+    return build_engine(
         tier.engine,
         model=tier.path,
         revision=tier.revision,
         dtype=tier.dtype,
         template=tier.template,
         price=tier.price,
-        budget_usd=tier.budget_usd,
-        ledger=store.path.with_name(LEDGER.format(tier.label)),
+        budget_usd=budget_usd,
+        ledger=ledger,
     )
+
+
+def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
+    """Generate in chunks of similar length, which need little padding, and store each chunk.
+
+    The longest prompts come first, so that a prompt that does not fit fails at once.
+    """
+    check_signals(tier)
+    engine = tier_engine(tier, tier.budget_usd, store.path.with_name(LEDGER.format(tier.label)))
     sampling = Sampling(
         temperature=tier.temperature,
         max_tokens=tier.max_tokens,

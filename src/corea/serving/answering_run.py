@@ -11,11 +11,11 @@ from typing import Any
 
 from corea.cascade.live_point import LivePoint, PointFile, read_point
 from corea.collecting.answer_store import Store
+from corea.collecting.answering import tier_engine
 from corea.collecting.plan import Tier
 from corea.collecting.progress_line import Progress
 from corea.config.price_schema import PriceConfig
 from corea.config.roots import AnswerConfig
-from corea.engines.build import build_engine
 from corea.engines.remote.ledger import Ledger
 from corea.errors import Interrupted, UserError
 from corea.prices import cost_usd
@@ -137,16 +137,7 @@ def _ask(
     reachable = {t for r in routes if r.tier is not None for t in r.point.chain[r.position :]}
     for number in sorted(reachable):
         tier = workers[number].tier
-        engine = build_engine(
-            tier.engine,
-            model=tier.path,
-            revision=tier.revision,
-            dtype=tier.dtype,
-            template=tier.template,
-            price=tier.price,
-            budget_usd=cfg.budget_usd,
-            ledger=ledger,
-        )
+        engine = tier_engine(tier, cfg.budget_usd, ledger)
         stack.callback(engine.close)
         workers[number].engine = engine
     done = sum(route.done for route in routes)
