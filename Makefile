@@ -1,4 +1,4 @@
-# `make help` lists the targets. Everything runs in the environment VENV, which is created by the first target that needs it.
+# `make help` lists the targets. Everything runs in the environment VENV, which the first target that needs it creates.
 PYTHON ?= python3
 VENV ?= .venv
 # vLLM pins its own versions of torch and transformers, so it gets a separate environment.
@@ -19,8 +19,8 @@ VLLM_READY := $(VLLM_VENV)/.ready
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 TRAIN = $(BIN)/python -m corea.train seed=$(SEED) $(if $(STEPS),trainer.steps=$(STEPS)) hydra.run.dir=$(RUN) $(ARGS)
-COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) $(ARGS)
-EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet $(ARGS)
+COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verbalized,expected,avg_prob]' $(ARGS)
+EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo pareto sweep test test-slow test-vllm smollm2 lint format bench docs clean
@@ -46,13 +46,13 @@ demo: $(READY) ## Train the tiny model, collect answers of both models, write cu
 
 pareto: $(READY) ## Evaluate the demo run again; train and collect only if that is missing
 	@test -d $(RUN)/model || { echo '$(TRAIN)'; $(TRAIN); }
-	@test -f $(RUN)/answers.parquet || { echo '$(COLLECT)'; $(COLLECT); }
+	@test -f $(RUN)/answers.parquet || { echo "$(COLLECT)"; $(COLLECT); }
 	$(EVALUATE)
 
 sweep: $(READY) ## Train every job of sweeps/SWEEP.yaml; resumes
 	$(BIN)/python -m corea.train -m --config-dir sweeps --config-name $(SWEEP) $(if $(STEPS),trainer.steps=$(STEPS)) $(ARGS)
 
-test: $(READY) ## Run the tests in parallel, one file per process at a time
+test: $(READY) ## Run the fast tests in parallel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY) ## Run the slow tests, which start whole runs
@@ -83,7 +83,7 @@ format: $(READY) ## Fix style and formatting with ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY) ## Measure training against TRL, evaluation time by size, gradings per second (docs/benchmarks.md)
+bench: $(READY) ## Measure training compared with TRL, evaluation time by size, gradings per second (docs/benchmarks.md)
 	$(BIN)/python -m pip install --quiet -e '.[train,dev,bench]' -c constraints.txt
 	$(BIN)/python benchmarks/training.py $(ARGS)
 	$(BIN)/python benchmarks/cascade_scale.py

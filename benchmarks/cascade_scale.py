@@ -1,6 +1,7 @@
 """Measure how the time of an evaluation grows with the number of questions: python benchmarks/cascade_scale.py [sizes]
 
-Sizes are 1e3 to 1e6 by default. Each evaluation covers every observed threshold and a bootstrap of the whole curve.
+Sizes are 1e3 to 1e6 by default, three in ten questions to calibrate. Each evaluation covers every observed threshold, a
+bootstrap of the whole curve, and every rule with an interval that includes its choice, made anew on each resample.
 Afterwards the whole command `python -m corea.evaluate` runs on 1,319 questions.
 
 Each size runs in a separate process, so that seconds include the imports and memory is the peak of that size. Processor
@@ -33,9 +34,8 @@ def measure(questions: int) -> None:
     import numpy as np
 
     from corea.answers.pairs import Pairs
-    from corea.cascade.sweep import sweep
-    from corea.metrics.bootstrap import resample
-    from corea.metrics.levels import coarsen, group
+    from corea.config.cascade_schema import CascadeConfig
+    from corea.evaluation.dataset import evaluate_dataset
 
     rng = np.random.default_rng(0)
     confidence = rng.integers(0, THRESHOLDS, questions) / (THRESHOLDS - 1)
@@ -52,9 +52,9 @@ def measure(questions: int) -> None:
         llm_cost=10 * rng.random(questions),
         unit="usd",
     )
-    levels = group(pairs)
-    coarse = coarsen(levels)
-    table = sweep(levels, coarse, resample(coarse, RESAMPLES, 0), 0.95, [])
+    known = np.arange(questions) % 10 < 3
+    cfg = CascadeConfig(name="benchmark", rule="max_drop", resamples=RESAMPLES)
+    table = evaluate_dataset("all", pairs.where(~known), pairs.where(known), None, cfg).sweep
     seconds, used = time.perf_counter() - start, time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     tried = table["threshold"].iloc[:: max(1, len(table) // 20)]

@@ -37,24 +37,12 @@ def clock() -> float:
 
 def memory(runs: int, threads: int, tokens: str, full: str) -> dict:
     """Peak memory of one forward and backward pass beyond the memory in use before it, in MiB."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     from corea.rl.update.batching import MicroBatch, Row, micro_batches
     from corea.rl.update.forward import TokenLogprobs
 
     torch.set_num_threads(threads)
     count, length = int(tokens) // 128, 128
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=151_936,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-        )
-    ).to(DEVICE)
+    model = random_llama(151_936, hidden=64, feed_forward=128, layers=2, heads=4, kv_heads=4).to(DEVICE)
     model.lm_head.weight.grad = torch.zeros_like(model.lm_head.weight)
 
     def all_logits(batch: MicroBatch) -> tuple[torch.Tensor]:
@@ -136,22 +124,19 @@ def tiny_rows() -> tuple:
     return model, [row(c.prompt_ids, c.token_ids, c.logprobs, k) for group in answers for k, c in enumerate(group)]
 
 
-def smollm2_rows() -> tuple:
-    """A model in the shape of SmolLM2-135M with random weights, and 8 groups of 16 random completions of 24 tokens."""
+def random_llama(vocabulary: int, *, hidden: int, feed_forward: int, layers: int, heads: int, kv_heads: int):
+    """A decoder of these sizes with random weights and tied embeddings."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    sizes = {"vocab_size": vocabulary, "hidden_size": hidden, "intermediate_size": feed_forward}
+    depth = {"num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads}
+    return LlamaForCausalLM(LlamaConfig(**sizes, **depth, tie_word_embeddings=True))
+
+
+def smollm2_rows() -> tuple:
+    """A model in the shape of SmolLM2-135M with random weights, and 8 groups of 16 random completions of 24 tokens."""
     vocabulary = 49_152
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=576,
-            intermediate_size=1536,
-            num_hidden_layers=30,
-            num_attention_heads=9,
-            num_key_value_heads=3,
-            tie_word_embeddings=True,
-        )
-    )
+    model = random_llama(vocabulary, hidden=576, feed_forward=1536, layers=30, heads=9, kv_heads=3)
     torch.manual_seed(0)
     rows = []
     for _ in range(8):

@@ -1,15 +1,17 @@
-"""Small answers tables that can be checked by hand, and one that looks like a real one."""
+"""Small answers tables that can be checked by hand, one that looks like a real one, and the command line."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from answer_tables import simulated, write_jsonl
+from corea.app import command
 
 REPO = Path(__file__).parents[1]
 
@@ -68,3 +70,25 @@ def math500() -> Path:
     if not folder.is_dir():
         pytest.skip("no recorded answers here; COREA_SHARED_DATA names their folder")
     return folder
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch, capsys):
+    """Run a verb made of `work` with arguments; returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(work, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["corea.train", *arguments])
+        main = command("train")(work)
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        except Exception:  # the interpreter would print the traceback and exit with 1
+            code = 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pytest
+
 from corea.tasks.grading import grade_many
 from corea.types import Question
 
@@ -26,6 +28,15 @@ class Case:
         return Question(
             id="q", dataset="d", source="s", split="test", text=self.text, gold=self.gold, grader=self.grader, meta=meta
         )
+
+
+def grouped(**groups: list[Case]) -> list:
+    """All cases as parameters of one test; the id of a case begins with the name of its group."""
+    return [
+        pytest.param(case, id=" ".join(filter(None, (group, case.gold, case.text))))
+        for group, cases in groups.items()
+        for case in cases
+    ]
 
 
 def check(case: Case) -> None:

@@ -46,7 +46,7 @@ def test_atomic_write_keeps_the_old_file_on_any_error(tmp_path, error):
 def test_a_full_disk_is_the_users_to_mend(tmp_path, error):
     file = tmp_path / "a.txt"
     file.write_text("old")
-    line = r"a\.txt: no space left on the disk; what was there before still stands"
+    line = r"a\.txt: no space left on the disk; existing files are unchanged"
     with pytest.raises(UserError, match=line), atomic_write(file):
         raise error
     assert file.read_text() == "old"
@@ -123,7 +123,7 @@ def test_on_a_disk_that_is_really_full(tmp_path):
         pytest.skip("no mount namespaces")
     environment = {**os.environ, "FILL": FILL, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*start, "sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
-    message = "no space left on the disk; what was there before still stands"
+    message = "no space left on the disk; existing files are unchanged"
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         f"/plain: {message} | old",

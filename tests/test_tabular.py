@@ -131,13 +131,13 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "latin1.jsonl": (jsonl(ROWS) + b'{"question_id": "\xe9"}\n', "line 5 is not UTF-8 text .byte 0xe9."),
     "utf16_without_mark.csv": (table(encoding="utf-16-le"), "not UTF-8 text .it holds NUL bytes"),
     "half_utf16.jsonl": (jsonl(ROWS).decode().encode("utf-16")[:-1], "not readable UTF-16 text"),
-    "twice.csv": (b"question_id,tier,correct,tier\na,0,1,0\n", "column names that stand more than once: tier"),
+    "twice.csv": (b"question_id,tier,correct,tier\na,0,1,0\n", "duplicate column names: tier"),
     "twice.jsonl": (jsonl(ROWS) + b'{"tier": 0, "tier": 1}\n', "line 5 holds the key 'tier' twice"),
     "twice.parquet": (
         (lambda s: (pq.write_table(pa.table([pa.array([1]), pa.array([2])], ["tier", "tier"]), s), s.getvalue())[1])(
             io.BytesIO()
         ),
-        "column names that stand more than once: tier",
+        "duplicate column names: tier",
     ),
     "nan_confidence.jsonl": (jsonl(changed(2, confidence=float("nan"))), "column confidence: NaN is not .*: row 3"),
     "nan_verdict.jsonl": (jsonl(changed(2, correct=float("nan"))), "column correct: NaN is not a number.*: row 3"),

@@ -176,7 +176,7 @@ def test_an_engine_of_the_users_own(own):
     with pytest.raises(UserError, match=r"own_parts.py:Mute: an engine that trains needs generate, close"):
         build_training_engine(cfg, model, None, None)
     openai = compose("train", "engine=openai").engine
-    with pytest.raises(UserError, match="engine=openai: it cannot sample from the model that is being trained"):
+    with pytest.raises(UserError, match="engine=openai: cannot sample from the model in training"):
         build_training_engine(openai, model, None, None)
 
 

@@ -6,14 +6,14 @@ answers needs `__init__`, `generate` and `close` (corea.types.Engine).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from corea.engines.loading import encode_prompt, eos_ids, load_model
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Progress, Prompts, Sampling
 
 
 class GenerateEngine:
@@ -42,12 +42,7 @@ class GenerateEngine:
         """Release the model."""
         self.model = None
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times."""
         torch.manual_seed(sampling.seed)
         answers = []

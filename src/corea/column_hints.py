@@ -1,4 +1,4 @@
-"""Hints for a table with other column names: the columns that it has, and the likeliest one for each missing column."""
+"""Hints for a table with other column names: its columns, and the most likely one for each missing column."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OTHER_NAMES = {
     "question": ("prompt", "input", "problem", "query"),
     "cost_usd": ("cost", "price", "usd", "dollars"),
 }
-"""Column -> names that other tools give to it, the likeliest first."""
+"""Column -> names that other tools give to it, most likely first."""
 SHOWN = 120
-"""Characters of the list of columns in a message."""
+"""Maximum characters of the list of columns in a message."""
 
 
 def nearest(column: str, found: Sequence[str]) -> str | None:
@@ -33,7 +33,7 @@ def nearest(column: str, found: Sequence[str]) -> str | None:
 
 
 def mapping_hint(lacking: Iterable[str], found: Sequence[str], key: str = "columns") -> str:
-    """ "the file has a, b; perhaps columns.correct=a": what a file has, and the overrides that may map `lacking`."""
+    """ "the file has a, b; perhaps columns.correct=a": the columns of a file, and overrides that may map the others."""
     if not found:
         return "the file has no columns"
     listed = ", ".join(map(str, found))
@@ -43,7 +43,7 @@ def mapping_hint(lacking: Iterable[str], found: Sequence[str], key: str = "colum
 
 
 def no_confidence(path: str, key: str = "columns") -> str:
-    """The sentence on a table whose small model never states a confidence."""
+    """The message for a table whose small model never states a confidence."""
     wide = " (of a wide table: tiers.0.confidence)" if key == "columns" else ""
     return (
         f"{path}: no answer of the small model has a confidence; {key}.confidence=NAME{wide} says which column holds it"

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hydra.utils import get_class
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Logger(Protocol):
-    """Destination of metrics, tables, images and pages besides the run folder."""
+class Logger:
+    """Destination of metrics, tables, images and pages besides the run folder. The methods of this base class do
+    nothing."""
 
     def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
         """Numbers at position `step` of the axis named `axis`."""
@@ -61,35 +62,14 @@ def build_logger(cfg: LoggerConfig, run_dir: str | Path, config: Any, job: str =
     return get_class(cfg._target_)(run_dir=Path(run_dir), config=asdict(config), job=job, resume=resume, **options)
 
 
-class NoLogger:
-    """Does nothing."""
+class NoLogger(Logger):
+    """Logs nothing."""
 
     def __init__(self, **_: Any) -> None:
         """Accepts the arguments of every logger."""
 
-    def log(self, metrics: Mapping[str, Any], step: int, axis: str = "step") -> None:
-        """See Logger."""
 
-    def table(self, name: str, frame: pd.DataFrame) -> None:
-        """See Logger."""
-
-    def lines(self, name: str, frame: pd.DataFrame, title: str, x_name: str) -> None:
-        """See Logger."""
-
-    def image(self, name: str, path: str | Path) -> None:
-        """See Logger."""
-
-    def html(self, name: str, path: str | Path) -> None:
-        """See Logger."""
-
-    def summary(self, figures: Mapping[str, Any]) -> None:
-        """See Logger."""
-
-    def close(self) -> None:
-        """See Logger."""
-
-
-class WandbLogger:
+class WandbLogger(Logger):
     """Weights & Biases, offline unless an account is configured; its files lie in RUN_DIR/wandb.
 
     RUN_DIR/wandb/JOB.json keeps the run id and the last logged step, so that a resumed run continues the same W&B run

@@ -139,4 +139,4 @@ def _explained(error: BaseException, target: Path) -> BaseException:
             full = shutil.disk_usage(target.parent).free < FULL
         except OSError:
             return error
-    return UserError(f"{target}: no space left on the disk; what was there before still stands") if full else error
+    return UserError(f"{target}: no space left on the disk; existing files are unchanged") if full else error

@@ -126,7 +126,7 @@ def no_duplicates(path: Path, names: list[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         shown = ", ".join(name or "(empty)" for name in twice[:5])
-        raise refuse(path, f"column names that stand more than once: {shown}")
+        raise refuse(path, f"duplicate column names: {shown}")
 
 
 def json_rows(path: Path, data: bytes, lines: bool) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,10 @@ from corea.surrogates import without_surrogates
 
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
+Prompts = Sequence[Sequence[Message]]
+"""[P] conversations, each of which ends with the message to answer."""
+Progress = Callable[[int], None] | None
+"""Function to call with the number of newly finished prompts, every few prompts; or None."""
 
 
 class Status(StrEnum):
@@ -196,12 +200,7 @@ class Engine(Protocol):
 
     model_name: str
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times; the outer list follows the order of `prompts`.
 
         `progress` is called with the number of newly finished prompts, every few prompts. A failed prompt gives a

@@ -139,8 +139,8 @@ def test_rules_by_hand(five: Pairs) -> None:
     assert choose("fixed", None, CascadeConfig(name="t", threshold=0.7)).threshold == 0.7
     assert choose("llm_accuracy", levels, CascadeConfig(name="t")).threshold == 0.6
     # 0.8 is the cheapest that reaches the LLM's 0.6; with a loss of 0.2 allowed, 0 and 0.3 cost the same
-    assert choose("max_drop", levels, CascadeConfig(name="t", delta=0.0)).threshold == 0.8
-    assert choose("max_drop", levels, CascadeConfig(name="t", delta=0.2)).threshold == 0.0
+    assert choose("max_drop", levels, CascadeConfig(name="t", delta=0.0, confidence=None)).threshold == 0.8
+    assert choose("max_drop", levels, CascadeConfig(name="t", delta=0.2, confidence=None)).threshold == 0.0
     none = choose("max_drop", levels, CascadeConfig(name="t", delta=0.0, thresholds=[0.1]))
     assert none.threshold is None
     assert "0.4000 of the 0.6000" in none.note

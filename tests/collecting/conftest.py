@@ -1,5 +1,6 @@
-"""A run folder with a model before and after, and a few questions."""
+"""A run folder with a model before and after and a few questions; tables of recorded answers and their replay."""
 
+import json
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from collect_helpers import FEW, collect
 from safetensors.torch import load_file, save_file
 
+from corea.answers.table import read_answers
+from corea.collecting.replay_tables import replay_answers
 from corea.composition import compose
 from corea.run_folder import prepare_run_dir
 
@@ -44,3 +47,23 @@ def collected(trained, tmp_path_factory) -> Path:
 def run(trained, tmp_path) -> Path:
     """A copy of its own."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(name, rows):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    return to_file
+
+
+@pytest.fixture
+def replay(tmp_path):
+    def run(*overrides):
+        rows = replay_answers(compose("collect", "engine=replay", *overrides).engine, tmp_path / "out")
+        read_answers(tmp_path / "out" / "answers.parquet", tiers=rows["tier"].nunique() > 1)
+        return rows.set_index(["question_id", "tier"]).sort_index()
+
+    return run

@@ -158,7 +158,7 @@ def test_what_an_engine_cannot_answer_is_an_error_row_and_is_asked_again(run, ca
     failed = (frame.status == "error").sum()
     assert 0 < failed < QUESTIONS
     assert not frame[frame.status == "error"].graded.any()
-    assert f"tiny_slm: {failed} questions failed and are asked again next time" in capsys.readouterr().out
+    assert f"tiny_slm: {failed} questions failed; the next start tries them again" in capsys.readouterr().out
     table = pd.read_parquet(run / "answers.parquet")
     assert table[table.status == "error"].error.str.contains("the model's context is 20").all()
     asked = sum(collect_helpers.ASKED)

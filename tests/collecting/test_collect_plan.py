@@ -103,9 +103,9 @@ class TestMistakes:
         ("text", "message"),
         [
             ("{", "cannot be read"),
-            ("[1]", "holds no model"),
-            ("model: 3", "holds no model"),
-            ("model: {name: a, path: b}", "holds no data"),
+            ("[1]", "has no model"),
+            ("model: 3", "has no model"),
+            ("model: {name: a, path: b}", "has no data"),
             ("{model: {colour: red}, data: {}}", "model cannot be used"),
             ("{model: {max_tokens: 0, name: a, path: b}, data: {}}", "model cannot be used .*max_tokens=0"),
         ],

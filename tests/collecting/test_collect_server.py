@@ -76,8 +76,8 @@ def test_answers_costs_and_a_second_start(collect, tmp_path):
         (tmp_path / "run" / "answers").rename(tmp_path / "elsewhere")
         collect(server, 12)  # the run's answers are gone, the responses are not
         assert len(server.requests) == asked
-        assert "big: 2 calls to make, 12 answers kept" in (out := collect(server, 14, "llm.dry_run=true"))
-        assert "20 of the prompt, 10 of the answer (as the answers so far)" in out
+        assert "big: 2 calls to make, 12 answers stored" in (out := collect(server, 14, "llm.dry_run=true"))
+        assert "20 of the prompt, 10 of the answer (measured on the stored answers)" in out
     table = pd.read_parquet(tmp_path / "run" / "answers.parquet")
     large = table[table.tier == 1]
     assert large.model.unique().tolist() == ["big"]
@@ -108,7 +108,7 @@ def test_odd_replies_become_rows(collect, tmp_path):
 def test_what_a_server_says_is_in_the_table_and_on_the_screen(collect, tmp_path):
     with FaultServer(lambda key, attempt: "422" if len(server.attempts) == 1 else None) as server:
         out = collect(server, 2, "llm.engine.concurrency=1")
-    assert "big: 1 questions failed and are asked again next time" in out
+    assert "big: 1 questions failed; the next start tries them again" in out
     assert "HTTP 422: body.seed: Extra inputs are not permitted (after 1 tries)" in out
     large = pd.read_parquet(tmp_path / "run" / "answers.parquet").query("tier == 1")
     assert sorted(large.status) == ["error", "ok"]
@@ -125,7 +125,7 @@ def served(server, tmp_path, *more) -> list[str]:
 
 def test_a_signal_that_servers_do_not_give_is_refused_before_a_call(collect, tmp_path):
     with FaultServer(lambda key, attempt: None) as server:
-        with pytest.raises(UserError, match="engine=openai does not give avg_prob; engine=hf does"):
+        with pytest.raises(UserError, match="engine=openai does not provide avg_prob; engine=hf does"):
             collect(server, 2, *served(server, tmp_path, "signals=[verbalized,avg_prob]"))
         assert server.requests == []
 
@@ -156,7 +156,7 @@ def test_a_dry_run_calls_nobody_and_writes_nothing(collect, tmp_path, monkeypatc
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         out = collect(server, 12, "llm.dry_run=true", "llm.budget_usd=1")
         assert server.requests == []
-    assert "big: 12 calls to make, 0 answers kept" in out
+    assert "big: 12 calls to make, 0 answers stored" in out
     assert "within llm.budget_usd=1" in out
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "cache").exists()

@@ -1,51 +1,13 @@
 """engine=replay: recorded answers to an answers table, joined by question id."""
 
 import json
-import os
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from pyarrow.parquet import read_schema
 
-from corea.answers.table import read_answers
-from corea.collecting.replay_tables import replay_answers
-from corea.composition import compose
-from corea.errors import UserError
 from corea.evaluation.regrade import regrade
-
-QUESTIONS = [
-    {"question_id": "a", "question": "What is 3 + 4?", "gold": "7", "level": 1},
-    {"question_id": "b", "question": "What is 1/2 + 1/2?", "gold": "1", "level": 2},
-]
-SLM = [
-    {"question_id": "b", "text": "<answer>2</answer>", "recorded_correct": 1, "recorded_confidence": 0.4},
-    {"question_id": "a", "text": "<answer>7</answer>", "recorded_correct": 0, "recorded_confidence": 0.9},
-]
-LLM = [
-    {"question_id": "a", "text": "It is 7.", "recorded_answer": "7", "recorded_correct": True},
-    {"question_id": "b", "text": "No idea", "recorded_answer": None, "recorded_correct": False},
-]
-
-
-@pytest.fixture
-def write(tmp_path):
-    def to_file(name, rows):
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return str(path)
-
-    return to_file
-
-
-@pytest.fixture
-def replay(tmp_path):
-    def run(*overrides):
-        rows = replay_answers(compose("collect", "engine=replay", *overrides).engine, tmp_path / "out")
-        read_answers(tmp_path / "out" / "answers.parquet", tiers=rows["tier"].nunique() > 1)
-        return rows.set_index(["question_id", "tier"]).sort_index()
-
-    return run
+from recorded_tables import LLM, QUESTIONS, SLM
 
 
 def test_recorded_verdicts_and_confidences_are_used_as_recorded(write, replay):
@@ -150,7 +112,7 @@ def test_one_line_says_that_most_texts_cannot_be_read(write, replay, capsys):
     replay(f"engine.tiers=[{write('slm.jsonl', SLM)},{write('llm.jsonl', llm)}]", questions)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 1
-    assert "llm.jsonl: 2 of 2 texts hold no answer that can be read and count as wrong; check" in printed[0]
+    assert "llm.jsonl: 2 of 2 texts have no readable answer and count as wrong; check" in printed[0]
 
 
 def test_one_line_says_that_no_confidence_is_there_as_in_evaluate(write, replay, capsys):
@@ -212,100 +174,6 @@ def test_samples(write, replay):
     slm = [row | {"sample": s, "recorded_confidence": s / 4} for s in (2, 0, 1) for row in SLM]
     rows = replay(f"engine.tiers=[{write('slm.jsonl', slm)},{write('llm.jsonl', LLM)}]")
     assert rows.loc["a", 0][["sample", "confidence"]].values.tolist() == [[0, 0], [1, 0.25], [2, 0.5]]
-
-
-class TestMistakes:
-    """Loud about every row that does not match."""
-
-    def fails(self, replay, message, *overrides):
-        with pytest.raises(UserError) as caught:
-            replay(*overrides)
-        assert message in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-    def tiers(self, write, slm=SLM, llm=LLM):
-        return f"engine.tiers=[{write('slm.jsonl', slm)},{write('llm.jsonl', llm)}]"
-
-    def test_no_tiers(self, replay):
-        self.fails(replay, "engine.tiers=[]: allowed is one table")
-
-    def test_an_answer_without_its_question(self, write, replay):
-        extra = [*LLM, {"question_id": "z", "recorded_correct": 1}]
-        self.fails(replay, "llm.jsonl: 1 question ids that are not in ", self.tiers(write, llm=extra))
-        many = [*LLM, *({"question_id": f"z{i}", "recorded_correct": 1} for i in range(9))]
-        self.fails(replay, "slm.jsonl: z0, z1, z2, z3, z4, …", self.tiers(write, llm=many))
-
-    def test_a_question_without_an_answer(self, write, replay):
-        self.fails(replay, "llm.jsonl: no row for 1 of 2 questions: b", self.tiers(write, llm=LLM[:1]))
-        questions = f"engine.questions={write('q.jsonl', [*QUESTIONS, {'question_id': 'c'}])}"
-        self.fails(replay, "slm.jsonl: no row for 1 of 3 questions: c", self.tiers(write), questions)
-
-    def test_duplicates(self, write, replay):
-        self.fails(replay, "slm.jsonl: 1 question ids more than once: b", self.tiers(write, slm=[*SLM, SLM[0]]))
-        questions = f"engine.questions={write('q.jsonl', [*QUESTIONS, QUESTIONS[1]])}"
-        self.fails(replay, "q.jsonl: 1 question ids more than once: b", self.tiers(write), questions)
-        twice = [row | {"sample": 1} for row in (*SLM, *SLM)]
-        self.fails(replay, "2 question ids more than once: b (sample 1), a (sample 1)", self.tiers(write, slm=twice))
-
-    def test_columns(self, write, replay):
-        self.fails(
-            replay, "no column id: set engine.columns.question_id", self.tiers(write), "engine.columns.question_id=id"
-        )
-        typo = "engine.columns.confidence=confidance"
-        self.fails(replay, "engine.columns.confidence=confidance: no tier has this column", self.tiers(write), typo)
-        part = "engine.columns.text=response.txt"
-        nested = [{"question_id": i, "response": {"text": "5"}} for i in "ab"]
-        self.fails(
-            replay,
-            "no column for text, answer or correct (no response.txt)",
-            self.tiers(write, llm=nested, slm=nested),
-            part,
-        )
-        bare = [{"question_id": "a"}, {"question_id": "b"}]
-        self.fails(replay, "no column for text, answer or correct", self.tiers(write, llm=bare))
-        self.fails(replay, "engine.columns", self.tiers(write), "+engine.columns.colour=red")
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            (
-                {"recorded_confidence": 1.7},
-                "recorded_confidence: outside [0, 1]: row 1, first 1.7 of question b",
-            ),
-            ({"recorded_confidence": "high"}, "column recorded_confidence: not a number"),
-            ({"completion_tokens": 10**30}, "column completion_tokens: allowed is a finite number >= 0, at most 2^53"),
-            ({"recorded_correct": 2}, "column recorded_correct: allowed is true, false, 1, 0 or null"),
-            ({"question_id": None}, "column question_id: a value is required: row 1"),
-        ],
-    )
-    def test_values(self, write, replay, change, message):
-        self.fails(replay, message, self.tiers(write, slm=[SLM[0] | change, SLM[1]]))
-
-    def test_neither_verdict_nor_gold(self, write, replay):
-        slm = [SLM[0] | {"recorded_correct": None}, SLM[1]]
-        said = (
-            "slm.jsonl: question b: neither a recorded verdict nor a gold answer to grade by: engine.columns.correct; "
-        )
-        self.fails(replay, f"{said}engine.questions is not set", self.tiers(write, slm=slm))
-
-    def test_lists_of_another_length(self, write, replay):
-        self.fails(replay, "engine.names", self.tiers(write), "engine.names=[a]")
-        self.fails(replay, "engine.prices", self.tiers(write), "engine.prices=[{input:1,output:1}]")
-
-    def test_files(self, write, replay, tmp_path):
-        self.fails(replay, "absent.jsonl: no such file", f"engine.tiers=[{tmp_path}/absent.jsonl]")
-        (tmp_path / "bad.jsonl").write_text('{"question_id": "a"\n')
-        self.fails(replay, "line 1 is not JSON", f"engine.tiers=[{tmp_path}/bad.jsonl]")
-        (tmp_path / "empty.jsonl").write_text("")
-        self.fails(replay, "the file is empty", f"engine.tiers=[{tmp_path}/empty.jsonl]")
-
-
-@pytest.fixture
-def math500() -> Path:
-    root = Path(os.environ.get("COREA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    if not (root / "math500_replay").is_dir():
-        pytest.skip("no recorded answers here; COREA_SHARED_DATA names their folder")
-    return root / "math500_replay"
 
 
 def test_real_recordings(math500, replay):

@@ -45,7 +45,7 @@ def test_auto_dtype_is_what_the_device_computes_in():
 
 
 def test_a_folder_that_is_no_model(tmp_path):
-    with pytest.raises(UserError, match=r"holds no config\.json"):
+    with pytest.raises(UserError, match=r"has no config\.json"):
         load_model(str(tmp_path))
 
 
@@ -75,7 +75,7 @@ def test_a_tokenizer_that_is_missing(folder, tmp_path):
     for file in folder.iterdir():
         if not file.name.startswith("tokenizer"):
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    with pytest.raises(UserError, match="holds no tokenizer"):
+    with pytest.raises(UserError, match="has no tokenizer"):
         load_model(str(tmp_path))
 
 

@@ -11,6 +11,7 @@ import pytest
 from answer_tables import config
 from corea.answers.fit_part import FITTED, fit_part
 from corea.answers.pairs import Pairs
+from corea.cascade.fitted_maps import apply
 from corea.cascade.recalibration import FIT, recalibrated
 from corea.config import CascadeConfig
 from corea.errors import UserError
@@ -42,8 +43,10 @@ def overconfident(n: int = 2000) -> Pairs:
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
 def test_recalibration_mends_an_overconfident_model(method: str) -> None:
     pairs = overconfident()
-    mapped = recalibrated(pairs, method, CascadeConfig(name="test"))
-    assert mapped is not None
+    found = recalibrated(pairs, method, CascadeConfig(name="test"))
+    assert found is not None
+    mapped, maps = found
+    np.testing.assert_array_equal(mapped.confidence, apply(maps["d"], {"verbalized": pairs.confidence}))
     test = pairs.split == "test"
     assert measure(pairs.confidence[test], pairs.slm_correct[test])["ece"] > 0.2
     assert measure(mapped.confidence[test], mapped.slm_correct[test])["ece"] < 0.08
@@ -57,7 +60,7 @@ def test_recalibration_mends_an_overconfident_model(method: str) -> None:
     other.slm_correct = np.where(fitted, other.slm_correct, ~other.slm_correct)
     again = recalibrated(other, method, CascadeConfig(name="test"))
     assert again is not None
-    np.testing.assert_array_equal(again.confidence, mapped.confidence)
+    np.testing.assert_array_equal(again[0].confidence, mapped.confidence)
 
 
 def test_all_signals_in_one_table(run_folder: Path) -> None:

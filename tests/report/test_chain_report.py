@@ -123,7 +123,7 @@ def test_a_chain_that_loses_more_than_delta_is_warned_of(tmp_path: Path) -> None
     wrong = (frame["tier"] == 1) & (frame["split"] == "test")
     frame.assign(correct=frame["correct"] & ~wrong).to_parquet(path, index=False)
     found = sentences.warnings(run_evaluation(config(path, rule="max_drop")))
-    assert found[0].startswith("d: the chosen chain loses 75.0 points of pass@1 against model-2 alone")
+    assert found[0].startswith("d: the chosen chain LOSES 75.0 points of pass@1 against model-2 alone")
 
 
 def test_three_recorded_models(math500: Path, tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def test_outcomes_are_kept_apart():
 @pytest.mark.parametrize(
     ("grader", "gold", "note"),
     [
-        ("numeric", "no number", "gold 'no number' cannot be read: holds no number"),
+        ("numeric", "no number", "gold 'no number' cannot be read: contains no number"),
         ("numeric", "5 or 6", "gold '5 or 6' cannot be read: several guesses"),
-        ("choice", "perhaps", "gold 'perhaps' cannot be read: it is no letter, no option and no option's number"),
+        ("choice", "perhaps", "gold 'perhaps' cannot be read: it is neither a letter nor an option"),
         ("math", "", "gold '' cannot be read: it is empty"),
         (
             "math",
@@ -105,7 +105,7 @@ def test_unreadable_golds_are_counted_before_a_run():
     assert [u.question.gold for u in unreadable_golds(questions)] == ["many", "?"]
     assert unreadable_warning(questions) == (
         "2 of 4 gold answers cannot be read by their grader and count as neither right nor wrong; first question q2 "
-        "(numeric): gold 'many' cannot be read: holds no number"
+        "(numeric): gold 'many' cannot be read: contains no number"
     )
     assert unreadable_warning(questions[:1]) is None
 

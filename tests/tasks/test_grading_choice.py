@@ -76,4 +76,4 @@ def test_the_text_of_an_option_may_begin_with_another_letter():
 
 def test_a_note_says_what_was_picked():
     verdicts = grade_many([B.question()] * 3, ["C", "B or C", "B is wrong"])
-    assert [v.note for v in verdicts] == ["picks C, the gold is B", "several letters", "the letter B is taken back"]
+    assert [v.note for v in verdicts] == ["picks C, the gold is B", "several letters", "the letter B is retracted"]

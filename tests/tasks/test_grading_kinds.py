@@ -1,9 +1,9 @@
-"""Further answers of the kinds that graders elsewhere get wrong: lists of options, second thoughts, words around numbers."""
+"""Further answers of kinds that graders get wrong: lists of options, second thoughts, words around a number."""
 
 import pytest
 
 from corea.tasks.grading import grade_many
-from grading_cases import Case, check
+from grading_cases import Case, check, grouped
 
 PLACES = {"A": "a museum", "B": "harbour", "C": "the old mill", "D": "all of these"}
 LENGTHS = {"A": "10 m", "B": "10 mm", "C": "10 Mm", "D": "10 km"}
@@ -16,7 +16,8 @@ CHOICES = [
         "La respuesta correcta es la C|La bonne réponse est la C|La risposta corretta è la C|A opção correta é C|"
         "A alternativa correta é a C|Câu trả lời: C|Đáp án đúng là C|Jawabannya adalah C|Отговор: C|คำตอบ: C|คำตอบคือ C|"
         "جواب: C|正確答案是(C)|解答：C|Odpowiedź: C|Antwoord: C|Vastaus: C|תשובה: C",
-        "A) a museum B) harbour C) the old mill D) all of these|C) the old mill D) all of these|C, although A looks better|"
+        "A) a museum B) harbour C) the old mill D) all of these|C) the old mill D) all of these|"
+        "C, although A looks better|"
         "C, however B seems more plausible|C) the old mill\nD) all of these|C. the old mill\nD. all of these|"
         "C -|The answer is not C but A|the old mill (A)|the old mill, harbour|C -> A|C. On second thought, A.|C (A)|"
         "C with probability 0.5|everything except C|C: false|C... hmm, B",
@@ -25,7 +26,8 @@ CHOICES = [
     Case(
         "A",
         "A|A because of art|a museum|museum",
-        "A) a museum\nB) harbour|A. a museum\nB. harbour\nC. the old mill|A car moves|A car is parked|A opção correta é B|"
+        "A) a museum\nB) harbour|A. a museum\nB. harbour\nC. the old mill|A car moves|A car is parked|"
+        "A opção correta é B|"
         "A museum is not the answer|A, B, C or D|A through D|all except A|A (but maybe C)|¬A",
         options=PLACES,
     ),
@@ -54,8 +56,9 @@ MATH = [
     Case(
         "91",
         ["91 km", "ninety-one"],
-        "91 plus|91 tops|91 max|91 vs 92|91 [92]|91\\lor 92|91\\hat{}|\\overline{91}|\\cancel{91}|91 to 1|91 in 100|91 below|"
-        "90 plus 1|7 times 13|182 divided by 2|half of 182|91 (wrong)|91 - no|91 out of 100|twice 91|91st power|91\\prime",
+        "91 plus|91 tops|91 max|91 vs 92|91 [92]|91\\lor 92|91\\hat{}|\\overline{91}|\\cancel{91}|91 to 1|"
+        "91 in 100|91 below|90 plus 1|7 times 13|182 divided by 2|half of 182|91 (wrong)|91 - no|91 out of 100|"
+        "twice 91|91st power|91\\prime",
     ),
     Case("\\frac{3}{14}", ["0.2142857142857", "\\frac{6}{28}"], ["0.2142", "0.2143", "3/41", "14/3"]),
     Case("x<7", ["(-\\infty, 7)", "7>x"], ["(-\\infty, 7]", "7", "x\\le 7", "x<8"]),
@@ -65,20 +68,13 @@ MATH = [
 ]
 
 
-@pytest.mark.parametrize("case", CHOICES, ids=lambda c: f"{c.gold} of {len(c.options)}")
-def test_letters(case):
-    case.grader = "choice"
-    check(case)
+for _grader, _cases in {"choice": CHOICES, "numeric": NUMERIC}.items():
+    for _case in _cases:
+        _case.grader = _grader
 
 
-@pytest.mark.parametrize("case", NUMERIC, ids=lambda c: c.gold)
-def test_last_numbers(case):
-    case.grader = "numeric"
-    check(case)
-
-
-@pytest.mark.parametrize("case", MATH, ids=lambda c: c.gold)
-def test_mathematics(case):
+@pytest.mark.parametrize("case", grouped(choice=CHOICES, numeric=NUMERIC, math=MATH))
+def test_kinds_of_answers(case):
     check(case)
 
 

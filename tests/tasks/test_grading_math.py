@@ -4,7 +4,7 @@ import pytest
 
 from corea.tasks.grading import grade_many, set_limits
 from corea.tasks.grading.pool import Limits
-from grading_cases import Case, check
+from grading_cases import Case, check, grouped
 
 EXPRESSIONS = [
     Case("\\sqrt{3}", "√3|sqrt(3)|3^{1/2}|1.7320508|\\frac{3}{\\sqrt{3}}|√(3)", "1.73|\\sqrt{2}|3|-\\sqrt3"),
@@ -95,28 +95,17 @@ PROSE = [
 ]
 
 
-@pytest.mark.parametrize("case", EXPRESSIONS, ids=lambda c: c.gold)
-def test_expressions(case):
-    check(case)
+CASES = grouped(
+    expressions=EXPRESSIONS,
+    words_are_no_products_of_letters=WORDS,
+    relations_and_intervals=RELATIONS,
+    several_values=SEVERAL,
+    prose_that_only_announces_the_answer=PROSE,
+)
 
 
-@pytest.mark.parametrize("case", WORDS, ids=lambda c: c.gold)
-def test_words_are_no_products_of_letters(case):
-    check(case)
-
-
-@pytest.mark.parametrize("case", RELATIONS, ids=lambda c: c.gold)
-def test_relations_and_intervals(case):
-    check(case)
-
-
-@pytest.mark.parametrize("case", SEVERAL, ids=lambda c: c.gold)
-def test_several_values(case):
-    check(case)
-
-
-@pytest.mark.parametrize("case", PROSE, ids=lambda c: c.gold)
-def test_prose_that_only_announces_the_answer(case):
+@pytest.mark.parametrize("case", CASES)
+def test_right_answers_count_and_wrong_ones_do_not(case):
     check(case)
 
 

@@ -1,8 +1,8 @@
-"""Numbers under `math`: spellings, units, words that change the value, what is not worked out, exactness."""
+"""Numbers under `math`: spellings, units, words that change the value, what is not evaluated, exactness."""
 
 import pytest
 
-from grading_cases import Case, check
+from grading_cases import Case, check, grouped
 
 SPELLINGS = [
     Case(
@@ -104,21 +104,14 @@ EXACT = [
 ]
 
 
-@pytest.mark.parametrize("case", SPELLINGS, ids=lambda c: c.gold)
-def test_spellings_of_a_number(case):
-    check(case)
+CASES = grouped(
+    spellings_of_a_number=SPELLINGS,
+    text_after_a_number=BEHIND,
+    no_answer_to_a_bare_number=NOT_AN_ANSWER,
+    exactness=EXACT,
+)
 
 
-@pytest.mark.parametrize("case", BEHIND, ids=lambda c: f"{c.gold} {c.text}")
-def test_what_stands_behind_a_number(case):
-    check(case)
-
-
-@pytest.mark.parametrize("case", NOT_AN_ANSWER, ids=lambda c: c.gold)
-def test_what_is_no_answer_to_a_bare_number(case):
-    check(case)
-
-
-@pytest.mark.parametrize("case", EXACT, ids=lambda c: c.gold)
-def test_exactness(case):
+@pytest.mark.parametrize("case", CASES)
+def test_right_answers_count_and_wrong_ones_do_not(case):
     check(case)

@@ -2,15 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 
 from corea.engines.loading import model_location
+from loopback_server import serving
 
 pytestmark = pytest.mark.vllm
 SERVE = ["--dtype", "float32", "--max-model-len", "128", "--enforce-eager", "--load-format", "safetensors"]
@@ -23,33 +21,11 @@ def settings(**more):
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-        "--model",
-        model_location("package:tiny_slm"),
-    ]
-    command += [*SERVE, "--logprobs-mode", "processed_logprobs", "--host", "127.0.0.1", "--port", str(port)]
-    log = open(tmp_path_factory.mktemp("serve") / "log", "w+")  # noqa: SIM115
-    process = subprocess.Popen(command, env=settings(VLLM_SERVER_DEV_MODE="1"), stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                log.seek(0)
-                assert process.poll() is None, log.read()
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(60)
-        log.close()
+    server = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model_location("package:tiny_slm")]
+    command = [*server, *SERVE, "--logprobs-mode", "processed_logprobs"]
+    environment = settings(VLLM_SERVER_DEV_MODE="1")
+    with serving(command, environment, tmp_path_factory.mktemp("serve") / "log") as address:
+        yield address
 
 
 def train(url, run, *overrides):

@@ -1,8 +1,9 @@
-"""Which calibration questions fitted signals and maps are fitted on.
+"""The part of the calibration questions on which signals and maps are fitted.
 
-A fitted signal (probe, router, combined) or map (isotonic, Platt) sees the verdicts of the questions that it is fitted
-on, so its scores of them are not exchangeable with those of new questions. Half of the calibration questions fit it;
-thresholds are chosen on the other half, whose scores come from the same fit as those of new questions.
+A fitted signal (probe, router, combined) or map (isotonic, Platt) depends on the verdicts of the questions that it is
+fitted on, so its scores of them are not exchangeable with those of new questions. It is fitted on half of the
+calibration questions; thresholds are chosen on the other half, whose scores are exchangeable with those of new
+questions.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import hashlib
 
 import numpy as np
 
-FITTED_SIGNALS = ("probe", "router")
-"""Signals that are fitted while answers are collected."""
+FITTED_SIGNALS = ("probe", "router", "combined")
+"""Signals that are fitted on verdicts: probe and router while answers are collected, combined by the evaluation."""
 FITTED = "signal fit"
-"""Split of the calibration questions that a fitted signal has seen."""
+"""Split of the calibration questions that a signal was fitted on."""
 SALT = "corea fit part"
 
 

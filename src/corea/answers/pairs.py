@@ -18,9 +18,7 @@ from corea.errors import UserError
 from corea.prices import LLM_CALLS, USD
 from corea.types import Status
 
-SAMPLED = ("vote",)
-"""Signals computed from all samples of a question; all samples are then paid for every question."""
-IN_CALLS = "cost is counted in LLM calls, without the small model's, which is not known"
+IN_CALLS = "cost is counted in LLM calls, without the unknown cost of the small model"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +50,7 @@ class Pairs:
         return len(self.confidence)
 
     def where(self, mask: np.ndarray) -> Pairs:
-        """The questions where `mask` [N] holds."""
+        """The questions where `mask` [N] is true."""
         names = [f.name for f in fields(self) if f.name != "unit"]
         return replace(self, **{name: getattr(self, name)[mask] for name in names})
 
@@ -66,7 +64,7 @@ class Pairs:
 
 
 def cost_unit(answers: Answers) -> tuple[str, list[str]]:
-    """("usd" or "llm_calls", remarks): dollars require a cost on every answer except errors; no cost is made up."""
+    """("usd" or "llm_calls", remarks): dollars require a cost on every answer except errors; no cost is invented."""
     if "cost_usd" not in answers.frame:
         return LLM_CALLS, [f"the table has no cost_usd: {IN_CALLS}"]
     lacking = answers.frame["cost_usd"].isna()
@@ -78,7 +76,7 @@ def cost_unit(answers: Answers) -> tuple[str, list[str]]:
 
 
 def pair(answers: Answers, signal: str, large: int | None = None, slm: Answers | None = None) -> Pairs:
-    """Put tier 0 and tier `large` (None: the largest of each dataset) side by side.
+    """Pair tier 0 with tier `large` (None: the largest of each dataset).
 
     `slm` is a second table whose tier 0 replaces that of `answers`, e.g. the model before RL. Raises UserError if
     the table has no such signal, or `slm` does not hold the same questions.
@@ -104,7 +102,7 @@ def pair(answers: Answers, signal: str, large: int | None = None, slm: Answers |
         status=_strings(slm_rows, "status"),
         slm_correct=slm_rows["correct"].to_numpy() == 1,
         llm_correct=llm_rows["correct"].to_numpy() == 1,
-        slm_cost=_costs(slm_rows, unit, 0.0, small.frame if signal in SAMPLED else None),
+        slm_cost=_costs(slm_rows, unit, 0.0, small.frame if signal in small.sampled else None),
         llm_cost=_costs(llm_rows, unit, 1.0),
         unit=unit,
     )

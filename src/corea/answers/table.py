@@ -44,7 +44,9 @@ class Answers:
     meta: dict[str, Any] = field(default_factory=dict)
     """What the collector wrote beside the rows: models, revisions, prompt hashes, prices."""
     notes: list[str] = field(default_factory=list)
-    """Remarks on the table for every report."""
+    """Remarks on the table that every report shows."""
+    sampled: tuple[str, ...] = ("vote",)
+    """Signals computed from all samples of a question; all samples are then paid for every question."""
 
     @property
     def signals(self) -> list[str]:
@@ -120,7 +122,7 @@ def keyed(columns: Columns, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_readable_golds(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, list[str]]:
-    """Leave out the questions whose gold the grader could not read: nothing is known of their answers."""
+    """Leave out the questions whose gold the grader could not read: their answers cannot be judged."""
     if "outcome" not in frame or not (unreadable := frame["outcome"] == Outcome.UNREADABLE_GOLD.value).any():
         return frame, []
     keys = pd.MultiIndex.from_frame(frame[["dataset", "question_id"]].astype(str))

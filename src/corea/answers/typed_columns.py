@@ -32,7 +32,7 @@ TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", *RETRIES)
 UNGRADED = (Status.ERROR, Status.TRUNCATED, Status.UNPARSED_ANSWER)
 """Statuses with which a null verdict counts as wrong."""
 DIGITS = 12
-"""Decimals of a confidence that are kept: a stated 0.7 that a reader or a sum turned into 0.7000000000000001 is 0.7."""
+"""Decimals of a confidence that are kept, so that 0.7000000000000001 from a reader or a sum is 0.7."""
 ONE_DATASET = "all"
 """Name of the dataset of a table without the column dataset."""
 RIGHT = ("true", "1", "1.0", "yes", "pass", "passed", "correct", "right", "t", "y", "c")
@@ -40,7 +40,7 @@ WRONG = ("false", "0", "0.0", "no", "fail", "failed", "incorrect", "wrong", "f",
 TRUTH = {**dict.fromkeys(RIGHT, 1.0), **dict.fromkeys(WRONG, 0.0)}
 """Verdict as a word, in lower case -> its value."""
 PERCENT_HINT = 2.0
-"""Messages take confidences from this value on for percentages."""
+"""Messages suggest percentages if a confidence is at least this value."""
 LARGEST = 2**53
 """Whole numbers up to here are exact in float64."""
 
@@ -100,7 +100,7 @@ def _first_part(value: Any) -> str:
 
 
 def _widened(array: pa.Array) -> np.ndarray:
-    """Numbers as float64. Short floats go through their shortest decimal form, so that a float32 0.7 is 0.7."""
+    """Numbers as float64. Short floats are converted by their shortest decimal form, so that a float32 0.7 is 0.7."""
     if pa.types.is_float32(array.type) or pa.types.is_float16(array.type):
         short = array.to_numpy(zero_copy_only=False)
         distinct, inverse = np.unique(short, return_inverse=True)

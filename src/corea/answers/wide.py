@@ -1,4 +1,4 @@
-"""Wide tables, as most public recordings have them: one row per question, and for each tier some columns.
+"""Wide tables, the form of most public recordings: one row per question, with columns for each tier.
 
 One raw row (RouterBench):
 
@@ -96,7 +96,7 @@ def _number(text: str) -> float | None:
 
 
 def _check(path: str | Path, names: dict[str, str], found: list[str], key: str) -> None:
-    """Refuse a name that is no column of the file, with the closest one; parts of nested columns are checked later."""
+    """Refuse a name that is not a column of the file and suggest the closest; nested parts are checked later."""
     for ours, theirs in names.items():
         if theirs not in found and theirs.split(".")[0] not in found:
             close = nearest(theirs, found)

@@ -25,9 +25,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from corea.cascade.chain_promises import Promise, Promised, promised_chains
+from corea.cascade.chain_promises import Promised, promised_chains
 from corea.cascade.chain_search import ChainPoints
 from corea.cascade.chains import Chain, Stack, run_chain
+from corea.cascade.promised_threshold import Promise
 from corea.config.cascade_schema import CascadeConfig
 
 Candidate = tuple[Chain, np.ndarray]
@@ -185,8 +186,8 @@ def _promised(
 ) -> ChainChoice:
     """The cheapest chain that keeps the promise; the reference alone where no cheaper one does."""
     reference = reference_tier(known)
-    promise = Promise(of=of, target=target, alpha=alpha, reference=reference)
-    valid = promised_chains(known, promise, silent, cfg.thresholds, cfg.seed)
+    promise = Promise(of=of, target=target, alpha=alpha)
+    valid = promised_chains(known, promise, reference, silent, cfg.thresholds, cfg.seed)
     alone = Promised(chain=(reference,), thresholds=np.zeros(0), cost=float(known.cost[reference].mean()))
     best = min([alone, *valid], key=lambda p: (p.cost, len(p.chain)))
     words = (

@@ -20,26 +20,14 @@ import numpy as np
 from corea.cascade.chain_search import search
 from corea.cascade.chains import Chain, Stack, answering, chains, deciders, run_chain
 from corea.cascade.decision import EVERYTHING
-from corea.cascade.promises import Kept, candidates, chosen_depth, passes
+from corea.cascade.promised_threshold import Promise, thresholds_that_hold
+from corea.cascade.promises import Kept, passes
+from corea.metrics.levels import grouped
 
 PAIRS = 0.7
 """Share of alpha for chains of two tiers."""
 STEPS = 40
 """Steps of a path from the reference alone to every answer kept at the tier that keeps most."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Promise:
-    """What has to hold on new questions."""
-
-    of: str
-    """net, loss or kept_accuracy, as in promises.py."""
-    target: float
-    """Most drop or loss against the reference, or least accuracy of kept answers."""
-    alpha: float
-    """How often the promise may be broken."""
-    reference: int
-    """Position of the most accurate tier."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,72 +40,62 @@ class Promised:
     cost: float
 
 
-def promised_chains(data: Stack, promise: Promise, silent: np.ndarray, grid: list[float], seed: int) -> list[Promised]:
-    """All that is valid at once: of each pair of tiers the boldest threshold, and of one longer chain."""
-    found = _pairs(data, replace(promise, alpha=promise.alpha * PAIRS), silent, grid)
+def promised_chains(
+    data: Stack, promise: Promise, reference: int, silent: np.ndarray, grid: list[float], seed: int
+) -> list[Promised]:
+    """All that is valid at once: of each pair of tiers the boldest threshold, and of one longer chain.
+
+    `reference` is the position of the most accurate tier.
+    """
+    found = _pairs(data, replace(promise, alpha=promise.alpha * PAIRS), reference, silent, grid)
     if promise.of == "kept_accuracy":
         return found
     first = np.random.default_rng(seed).permutation(len(data)) < len(data) // 2
     rest = replace(promise, alpha=promise.alpha * (1 - PAIRS))
-    longer = _longer(data.where(first), data.where(~first), rest, silent, grid)
+    longer = _longer(data.where(first), data.where(~first), rest, reference, silent, grid)
     return found if longer is None else [*found, longer]
 
 
-def _pairs(data: Stack, promise: Promise, silent: np.ndarray, grid: list[float]) -> list[Promised]:
+def _pairs(data: Stack, promise: Promise, reference: int, silent: np.ndarray, grid: list[float]) -> list[Promised]:
     """The boldest valid threshold of every chain (tier, reference)."""
-    firsts = [t for t in range(promise.reference) if not silent[t]]
+    firsts = [t for t in range(reference) if not silent[t]]
     found = []
     for tier in firsts:
-        levels, count, missing = _levels(data, tier, promise.reference)
-        tested = candidates(count.sum(-1), missing=missing)
-        given = np.searchsorted(levels, sorted(grid)) + missing
-        if grid:
-            tested &= np.isin(np.arange(len(tested)), given)
-        depth = int(chosen_depth(count, promise.of, promise.target, promise.alpha / len(firsts), tested))
-        if depth < len(count):
-            lowest = 0.0 if depth == missing else levels[depth - missing]
-            thresholds = np.array([sorted(grid)[int(np.argmax(given == depth))] if grid else lowest])
-            chain = (tier, promise.reference)
-            cost = float(run_chain(data, chain, thresholds[None], silent)[1].mean())
-            found.append(Promised(chain=chain, thresholds=thresholds, cost=cost))
+        right, cost = data.correct[[tier, reference]], data.cost[[tier, reference]]
+        levels = grouped(data.confidence[tier], *right, *cost)
+        share = replace(promise, alpha=promise.alpha / len(firsts))
+        threshold = float(thresholds_that_hold(levels, levels.observed, share, grid))
+        if not np.isnan(threshold):
+            chain, thresholds = (tier, reference), np.array([threshold])
+            paid = float(run_chain(data, chain, thresholds[None], silent)[1].mean())
+            found.append(Promised(chain=chain, thresholds=thresholds, cost=paid))
     return found
 
 
-def _levels(data: Stack, tier: int, reference: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Distinct confidences of a tier, questions of each level and outcome [K, 4], levels of missing confidences."""
-    confidence = data.confidence[tier]
-    gone = np.isnan(confidence)
-    levels, level = np.unique(confidence[~gone], return_inverse=True)
-    missing = int(gone.any())
-    position = np.zeros(len(data), np.int64)
-    position[~gone] = level + missing
-    outcome = 2 * data.correct[tier] + data.correct[reference]
-    size = len(levels) + missing
-    return levels, np.bincount(4 * position + outcome, minlength=4 * size).reshape(size, 4), missing
-
-
-def _longer(searched: Stack, test: Stack, promise: Promise, silent: np.ndarray, grid: list[float]) -> Promised | None:
+def _longer(
+    searched: Stack, test: Stack, promise: Promise, reference: int, silent: np.ndarray, grid: list[float]
+) -> Promised | None:
     """The best chain of three or more tiers on `searched`, made as bold as `test` allows."""
     if not len(searched) or not len(test):
         return None
-    floor = searched.correct[promise.reference].mean() - promise.target - 1e-12
+    floor = searched.correct[reference].mean() - promise.target - 1e-12
     best: tuple[float, Chain, np.ndarray] | None = None
     for chain in chains(len(searched.tiers), silent):
-        if len(chain) > 2 and chain[-1] == promise.reference:
+        if len(chain) > 2 and chain[-1] == reference:
             points = search(searched, chain, silent, grid)
             enough = np.flatnonzero(points.accuracy >= floor)[:1]  # cheapest first
             if len(enough) and (best is None or points.cost[enough[0]] < best[0]):
                 best = (float(points.cost[enough[0]]), chain, points.thresholds[enough[0]])
-    return None if best is None else _boldest(test, best[1], best[2], promise, silent)
+    return None if best is None else _boldest(test, best[1], best[2], promise, reference, silent)
 
 
 def _boldest(
-    test: Stack, chain: Chain, thresholds: np.ndarray, promise: Promise, silent: np.ndarray
+    test: Stack, chain: Chain, thresholds: np.ndarray, promise: Promise, reference: int, silent: np.ndarray
 ) -> Promised | None:
     """The boldest valid step of the path to `thresholds` [k]."""
     path = _path(test, chain, thresholds, silent)
     right, cost = run_chain(test, chain, path, silent)
-    best = test.correct[promise.reference]
+    best = test.correct[reference]
     kept = answering(test, chain, path, silent) < len(chain) - 1
     sums = Kept(
         kept=kept.sum(1),

@@ -8,7 +8,7 @@ Legend: N test questions, C chains, R resamples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,8 @@ class BestChain:
     answered: list[float]
     """Share of the questions that each tier of the chain answers."""
     calibration_questions: int
+    confidences: dict[int, np.ndarray] = field(repr=False)
+    """Tier of the chain but the last -> its confidences on the calibration questions."""
 
     @property
     def name(self) -> str:
@@ -113,6 +115,7 @@ def measure_tiers(data: Stack, split: np.ndarray, cfg: CascadeConfig) -> TierRes
             figures=figures,
             answered=[float(s) for s in shares / len(test)],
             calibration_questions=len(known),
+            confidences={data.tiers[t]: known.confidence[t] for t in points.chain[:-1]},
         )
     return TierResults(
         frontier=frontier.reset_index(drop=True),

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from corea.answers.pairs import SAMPLED, Pairs, cost_unit, pair
+from corea.answers.pairs import Pairs, cost_unit, pair
 from corea.answers.table import Answers, signal_column
 from corea.cascade.decision import deferred
 from corea.prices import USD
@@ -71,7 +71,7 @@ def stack(answers: Answers, signal: str, dataset: str, large: int | None = None)
         correct.append(rows["correct"].to_numpy()[first] == 1)
         paid = rows["cost_usd"].fillna(0.0).to_numpy() if unit == USD else np.full(len(rows), float(tier > 0))
         cost.append(paid[first])
-        sampled = unit == USD and signal in SAMPLED
+        sampled = unit == USD and signal in answers.sampled
         signal_cost.append(np.bincount(np.cumsum(first) - 1, weights=paid) if sampled else cost[-1])
     parts = {"confidence": confidence, "correct": correct, "cost": cost, "signal_cost": signal_cost}
     return Stack(tiers=tiers, **{name: np.stack(values) for name, values in parts.items()}), questions

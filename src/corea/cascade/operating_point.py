@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from corea.errors import UserError
 
 SCHEMA = 1
 """Version of the layout of operating_point.json."""
+QUANTILES = 101
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +37,22 @@ class DatasetPoint:
     """Figures on the test questions with their intervals."""
     chain: list[int] | None = None
     """Tiers that a question passes, in this order; None: tier 0 and the largest."""
+    maps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Tier -> fitted map of its signal (fitted_maps.py); empty: the signal is compared as it is."""
+    distribution: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Tier -> distribution of the confidence that is compared, over the calibration questions: `questions`, `missing`
+    (share), and `quantiles`: QUANTILES values from the lowest to the highest stated confidence, evenly spaced."""
+
+
+def distribution(confidence: np.ndarray) -> dict[str, Any]:
+    """An entry of `DatasetPoint.distribution` from `confidence` [N], NaN missing."""
+    stated = confidence[~np.isnan(confidence)]
+    quantiles = np.quantile(stated, np.linspace(0, 1, QUANTILES)) if len(stated) else np.zeros(0)
+    return {
+        "questions": len(confidence),
+        "missing": float(np.isnan(confidence).mean()) if len(confidence) else 0.0,
+        "quantiles": [float(q) for q in quantiles],
+    }
 
 
 @dataclass(slots=True, kw_only=True)

@@ -57,13 +57,18 @@ class Kept:
 def kept(count: Array) -> Kept:
     """Sums over the kept levels from `count` [..., K, 4], questions of each level and outcome."""
     count = np.asarray(count)
-    ends = np.zeros((*count.shape[:-2], count.shape[-2] + 1, 4), np.int64)
-    ends[..., :-1, :] = np.cumsum(count[..., ::-1, :], axis=-2)[..., ::-1, :]
+
+    def above(per_level: Array) -> Array:  # [..., K] -> [..., D] sums over the levels from each depth on
+        ends = np.zeros((*per_level.shape[:-1], per_level.shape[-1] + 1), np.int64)
+        np.cumsum(per_level[..., ::-1], axis=-1, out=ends[..., -2::-1])
+        return ends
+
+    won = above(count[..., SLM_ONLY])
     return Kept(
-        kept=ends.sum(-1),
-        lost=ends[..., LLM_ONLY],
-        won=ends[..., SLM_ONLY],
-        right=ends[..., SLM_ONLY] + ends[..., BOTH],
+        kept=above(count.sum(-1)),
+        lost=above(count[..., LLM_ONLY]),
+        won=won,
+        right=won + above(count[..., BOTH]),
         questions=int(count.reshape(-1, *count.shape[-2:])[0].sum()),
     )
 

@@ -3,23 +3,31 @@
 fixed         the threshold of the configuration; needs no calibration split
 llm_accuracy  the LLM's pass@1 on the calibration split: keep an answer whose confidence is at least the
               LLM's accuracy (arXiv 2603.03752)
-max_drop      the cheapest threshold whose accuracy on the calibration split is at least the LLM's minus delta
+max_drop      the cheapest threshold whose accuracy is at least the LLM's minus delta. With `confidence`: on new
+              questions, with that probability (promises.py, "net"). Without: on the calibration split
 budget        the most accurate threshold whose cost on the calibration split is at most the budget
 guarantee     the cheapest threshold that keeps its promise on new questions with probability 1 - alpha
+
+A rule is applied to the observed calibration questions, and to resamples of them where an interval has to include that
+other calibration questions give another threshold.
+Legend: M candidate thresholds; ... is empty for observed counts, R for resampled ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from corea.cascade.guarantee import guaranteed
+from corea.cascade.promised_threshold import Promise, thresholds_that_hold, why_none
 from corea.cascade.sweep import depth_of, thresholds_of
 from corea.config.cascade_schema import CascadeConfig
 from corea.metrics.cascade_curve import Curve, curve
-from corea.metrics.levels import Levels
+from corea.metrics.levels import Levels, Tally
+
+Array = np.ndarray
+ROUNDING = 1e-12
+"""A share that equals a limit on paper must not fail by rounding."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,86 +59,108 @@ def choose(rule: str, calibration: Levels | None, cfg: CascadeConfig) -> Choice:
             guarantee="none",
             note="no calibration questions; set cascade.split_fraction, e.g. 0.3, to set some aside",
         )
-    rules = {"llm_accuracy": _llm_accuracy, "max_drop": _max_drop, "budget": _budget, "guarantee": _guarantee}
-    return rules[rule](calibration, cfg)
+    threshold = float(chosen_thresholds(rule, calibration, calibration.observed, cfg))
+    parameters = _parameters(rule, cfg)
+    if np.isnan(threshold):
+        note = _why_none(rule, calibration, cfg)
+        return Choice(rule=rule, threshold=None, guarantee="none", parameters=parameters, note=note)
+    return Choice(rule=rule, threshold=threshold, guarantee=_guarantee(rule, cfg), parameters=parameters)
 
 
-def _llm_accuracy(calibration: Levels, cfg: CascadeConfig) -> Choice:
-    return Choice(
-        rule="llm_accuracy",
-        threshold=float(curve(calibration.observed).llm_accuracy),
-        guarantee="none; if confidences are calibrated, kept answers are right at least as often as the LLM's",
-    )
-
-
-def _max_drop(calibration: Levels, cfg: CascadeConfig) -> Choice:
-    thresholds, here = _at_every_threshold(calibration, cfg)
-    floor = here.llm_accuracy - cfg.delta
-    best = f"the best threshold of the grid reaches {here.accuracy.max():.4f} of the {floor:.4f} that are needed"
-    return _first(
-        thresholds,
-        here.accuracy >= floor - 1e-12,  # a share that equals the floor on paper must not fail by rounding
-        (-here.accuracy, here.cost),
-        rule="max_drop",
-        guarantee=f"on the calibration split accuracy is at least the LLM's less {cfg.delta:g}; none on new questions",
-        parameters={"delta": cfg.delta},
-        note=best,  # possible with a grid that does not reach up to deferring everything
-    )
-
-
-def _budget(calibration: Levels, cfg: CascadeConfig) -> Choice:
-    thresholds, here = _at_every_threshold(calibration, cfg)
-    llm_cost = float(here.llm_cost)
-    if cfg.budget_usd is not None:
-        limit, parameters = cfg.budget_usd / 1000, {"budget_usd": cfg.budget_usd}
-        words = f"${cfg.budget_usd:g} per 1,000 questions"
-        least = f"the cheapest threshold costs ${1000 * here.cost.min():.4g} per 1,000 questions"
+def chosen_thresholds(rule: str, levels: Levels, tally: Tally, cfg: CascadeConfig) -> Array:
+    """[...] the threshold that `rule` chooses on the counts `tally` of `levels`; NaN where it finds none."""
+    if rule == "fixed":
+        return np.full(tally.size.shape[:-1], cfg.threshold)
+    if rule == "llm_accuracy":
+        return tally.llm_right.sum(-1) / tally.size.sum(-1)
+    promise = promise_of(rule, cfg)
+    if promise is not None:
+        return thresholds_that_hold(levels, tally, promise, cfg.thresholds)
+    thresholds = thresholds_of(levels, cfg.thresholds)
+    here = curve(tally).at(depth_of(levels, thresholds))
+    if rule == "max_drop":
+        allowed, first, second = here.accuracy >= _floor(here, cfg) - ROUNDING, here.cost, -here.accuracy
     else:
-        limit, parameters = cfg.budget * llm_cost, {"budget": cfg.budget}
-        words = f"{cfg.budget:g} of the LLM's cost"
-        least = f"the cheapest threshold costs {here.cost.min() / llm_cost:.3f} of the LLM alone"
-    return _first(
-        thresholds,
-        here.cost <= limit * (1 + 1e-12),
-        (here.cost, -here.accuracy),
-        rule="budget",
-        guarantee=f"on the calibration split it costs at most {words}; none on new questions",
-        parameters=parameters,
-        note=least,
-    )
+        allowed, first, second = here.cost <= _limit(here, cfg) * (1 + ROUNDING), -here.accuracy, here.cost
+    return np.where(allowed.any(-1), thresholds[_best(allowed, first, second)], np.nan)
 
 
-def _at_every_threshold(calibration: Levels, cfg: CascadeConfig) -> tuple[np.ndarray, Curve]:
-    """Candidate thresholds [M], and the cascade at each of them."""
-    thresholds = thresholds_of(calibration, cfg.thresholds)
-    return thresholds, curve(calibration.observed).at(depth_of(calibration, thresholds))
+def promise_of(rule: str, cfg: CascadeConfig) -> Promise | None:
+    """The promise that `rule` has to keep on new questions; None for rules without one."""
+    if rule == "max_drop" and cfg.confidence is not None and cfg.delta > 0:
+        return Promise(of="net", target=cfg.delta, alpha=round(1 - cfg.confidence, 12))
+    if rule == "guarantee":
+        target = cfg.kept_accuracy if cfg.guarantee == "kept_accuracy" else cfg.delta
+        return Promise(of=cfg.guarantee, target=target, alpha=cfg.alpha)
+    return None
 
 
-def _first(
-    thresholds: np.ndarray, allowed: np.ndarray, order: tuple[np.ndarray, np.ndarray], note: str, **choice: Any
-) -> Choice:
-    """The threshold that is allowed [M] and first in `order` (the last key counts most); `note` where none is."""
-    candidates = np.flatnonzero(allowed)
-    if not len(candidates):
-        return Choice(**{**choice, "guarantee": "none"}, threshold=None, note=note)
-    first = np.lexsort(tuple(key[candidates] for key in order))[0]
-    return Choice(**choice, threshold=float(thresholds[candidates[first]]))
+def _floor(here: Curve, cfg: CascadeConfig) -> Array:
+    """[..., 1] least accuracy that max_drop allows."""
+    return here.llm_accuracy[..., None] - cfg.delta
 
 
-def _guarantee(calibration: Levels, cfg: CascadeConfig) -> Choice:
-    loss = cfg.guarantee == "loss"
-    target = cfg.delta if loss else cfg.kept_accuracy
-    promise = guaranteed(calibration, cfg.guarantee, target, cfg.alpha, np.asarray(cfg.thresholds))
-    words = f"pass@1 is at least the LLM's less {target:g}" if loss else f"kept answers are right at least {target:g}"
-    return Choice(
-        rule="guarantee",
-        threshold=promise.threshold,
-        guarantee=(
-            f"with probability {1 - cfg.alpha:g} over the draw of the calibration questions, on new questions like "
-            f"them {words}{'' if loss else ' of the time'} (Learn-then-Test)"
+def _limit(here: Curve, cfg: CascadeConfig) -> Array:
+    """[..., 1] most cost of a question that budget allows."""
+    if cfg.budget_usd is not None:
+        return np.full((*here.llm_cost.shape, 1), cfg.budget_usd / 1000)
+    return cfg.budget * here.llm_cost[..., None]
+
+
+def _best(allowed: Array, first: Array, second: Array) -> Array:
+    """[...] index of the allowed [..., M] threshold with the least `first`, of equal ones the least `second`."""
+    first = np.where(allowed, first, np.inf)
+    tied = first <= first.min(-1, keepdims=True)
+    return np.where(tied, second, np.inf).argmin(-1)
+
+
+def _parameters(rule: str, cfg: CascadeConfig) -> dict[str, float]:
+    if rule == "max_drop":
+        return {"delta": cfg.delta} | ({"confidence": cfg.confidence} if promise_of(rule, cfg) else {})
+    if rule == "budget":
+        return {"budget_usd": cfg.budget_usd} if cfg.budget_usd is not None else {"budget": cfg.budget}
+    if rule == "guarantee":
+        kept = cfg.guarantee == "kept_accuracy"
+        return (
+            {"kept_accuracy": cfg.kept_accuracy, "alpha": cfg.alpha}
+            if kept
+            else {"delta": cfg.delta, "alpha": cfg.alpha}
         )
-        if promise.threshold is not None
-        else "none",
-        parameters={"delta" if loss else "kept_accuracy": target, "alpha": cfg.alpha},
-        note=promise.note,
-    )
+    return {}
+
+
+def _guarantee(rule: str, cfg: CascadeConfig) -> str:
+    """What the rule promises on new questions, in words."""
+    promise = promise_of(rule, cfg)
+    if promise is not None:
+        words = {
+            "kept_accuracy": f"kept answers are right at least {promise.target:g} of the time",
+        }.get(promise.of, f"pass@1 is at least the LLM's less {promise.target:g}")
+        return (
+            f"with probability {1 - promise.alpha:g} over the draw of the calibration questions, on new questions like "
+            f"them {words} (Learn-then-Test, exact tests)"
+        )
+    if rule == "max_drop":
+        return f"on the calibration split accuracy is at least the LLM's less {cfg.delta:g}; none on new questions"
+    if rule == "budget":
+        return f"on the calibration split it costs at most {_budget_words(cfg)}; none on new questions"
+    return "none; if confidences are calibrated, kept answers are right at least as often as the LLM's"
+
+
+def _budget_words(cfg: CascadeConfig) -> str:
+    if cfg.budget_usd is not None:
+        return f"${cfg.budget_usd:g} per 1,000 questions"
+    return f"{cfg.budget:g} of the LLM's cost"
+
+
+def _why_none(rule: str, levels: Levels, cfg: CascadeConfig) -> str:
+    promise = promise_of(rule, cfg)
+    if promise is not None:
+        return why_none(levels, promise, cfg.thresholds)
+    here = curve(levels.observed).at(depth_of(levels, thresholds_of(levels, cfg.thresholds)))
+    if rule == "max_drop":  # possible with a grid that does not reach up to deferring everything
+        floor = float(_floor(here, cfg)[0])
+        return f"the best threshold of the grid reaches {here.accuracy.max():.4f} of the {floor:.4f} that are needed"
+    if cfg.budget_usd is not None:
+        return f"the cheapest threshold costs ${1000 * here.cost.min():.4g} per 1,000 questions"
+    return f"the cheapest threshold costs {here.cost.min() / float(here.llm_cost):.3f} of the LLM alone"

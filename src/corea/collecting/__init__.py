@@ -1,1 +1,1 @@
-"""Collect answers: plan the tiers, ask them, keep the answers, write the answers table."""
+"""Collect answers: plan the tiers, query them, store the answers, write the answers table."""

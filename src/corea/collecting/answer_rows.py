@@ -26,7 +26,7 @@ class Answered:
 
 
 class Answerer(Protocol):
-    """What the rows need to know about a tier."""
+    """The properties of a tier that its rows depend on."""
 
     tier: int
     name: str
@@ -101,7 +101,7 @@ def _row(tier: Answerer, answered: Answered, parsed: Parsed, verdict: Verdict | 
 
 
 def _parsed(tier: Answerer, answered: Answered) -> Parsed:
-    """The parser's result; recorded values replace what it finds.
+    """The parser's result; recorded values replace its values.
 
     If the recording has no answers (`extra["free_text"]`), the text is read as in the audit, with or without tags.
     """

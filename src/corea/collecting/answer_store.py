@@ -1,4 +1,4 @@
-"""Store of completions: one append-only JSONL file per tier, so that no question is answered twice.
+"""Store of completions: one append-only JSONL file per tier, so that a resumed run answers no question twice.
 
 Each line is one completion. A chunk is appended in one write and flushed to disk. A partial last line, left by a crash,
 is cut off when the file is opened again.
@@ -52,7 +52,7 @@ class Store:
         return all(c is not None and c.finish_reason != "error" for c in kept)
 
     def get(self, question: str, sample: int) -> Completion:
-        """The completion that was added last."""
+        """The most recently added completion."""
         return self.known[question, sample]
 
     def add(self, answers: Iterable[tuple[str, list[Completion]]]) -> None:
@@ -101,7 +101,7 @@ def _record(completion: Completion) -> dict[str, Any]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The fields of a completion; None for the header and for a damaged line, whose question is asked again."""
+    """The fields of a completion; None for the header and for a damaged line, whose question is answered again."""
     try:
         row = json.loads(line)
     except ValueError:

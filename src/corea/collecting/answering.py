@@ -1,4 +1,4 @@
-"""Answer all questions with all tiers; store each chunk at once and write the tables at the end."""
+"""Answer all questions with all tiers; store each chunk when it is finished, and write the tables at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     """Write `folder`/answers.parquet and, with a run, answers_before.parquet; resume an earlier run.
 
     Returns:
-        All rows, with the model before RL under its own name.
+        All rows; those of the model before RL have its own model name.
     """
     questions = held_out_questions(cfg.data)
     if warning := unreadable_warning(questions):
@@ -124,7 +124,7 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
         engine.close()
     if failed:
         named = "; ".join(f"{question}: {error}" for question, error in failed[:3])
-        print(f"{tier.name}: {len(failed)} questions failed and are asked again next time ({named})", flush=True)
+        print(f"{tier.name}: {len(failed)} questions failed; the next start tries them again ({named})", flush=True)
 
 
 def _check_prompts(tier: Tier, questions: Sequence[Question], groups: Sequence[list[Completion]]) -> None:

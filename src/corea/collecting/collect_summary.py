@@ -57,7 +57,7 @@ def show(table: pd.DataFrame) -> None:
     names = [name for name in HEADINGS if not shown[name].isna().all()]
     cells = [[_text(name, record[name]) for name in names] for record in shown.to_dict("records")]
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        words = name in WORDS  # a narrow terminal may fold words and headings, but no number
+        words = name in WORDS  # a narrow terminal may wrap words and headings, but not numbers
         printed.add_column(
             HEADINGS[name],
             justify="left" if words else "right",

@@ -9,7 +9,7 @@ router    logistic regression on the words of the question, before it is answere
 expected, avg_prob and the hidden state are recorded while the model answers. Probe and router are fitted on one half of
 the calibration questions (answers/fit_part.py). All other questions get scores from that one fit, so scores of the
 other half are exchangeable with those of new questions, and thresholds are chosen there. The questions of the fit get
-out-of-fold scores (cross-validation), for a stack of several signals to be fitted on.
+out-of-fold scores (cross-validation), on which a stack of several signals can be fitted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NEEDS = {"expected": ("tail", DISTRIBUTIONS), "probe": ("state", STATES)}
 """Signal -> its key in Completion.extra, and its name in Sampling.record."""
 FOLDS = 5
 LEAST = 50
-"""Least number of questions that a probe or router is fitted on."""
+"""Minimum number of questions that a probe or router is fitted on."""
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse regularisation strengths that cross-validation chooses from."""
 
@@ -56,11 +56,11 @@ def check_signals(tier: Tier) -> None:
 
 
 def _not_given(tier: Tier, signal: str) -> UserError:
-    return UserError(f"signals: engine={tier.engine.name} does not give {signal}; engine=hf does")
+    return UserError(f"signals: engine={tier.engine.name} does not provide {signal}; engine=hf does")
 
 
 def note(tier: Tier, completions: Sequence[Completion]) -> None:
-    """Compute signals from what the engine recorded, in place, before the answers are stored.
+    """Compute signals from the data that the engine recorded, in place, before the answers are stored.
 
     Raises:
         UserError: the engine recorded nothing.
@@ -77,7 +77,7 @@ def note(tier: Tier, completions: Sequence[Completion]) -> None:
         if "avg_prob" in tier.signals:
             if not completion.logprobs and completion.completion_tokens:
                 raise UserError(
-                    f"signals: avg_prob needs log-probabilities, which engine={tier.engine.name} does not give"
+                    f"signals: avg_prob needs log-probabilities, which engine={tier.engine.name} does not provide"
                 )
             completion.extra["confidence_avg_prob"] = float(np.exp(completion.logprobs).mean())
 
@@ -129,11 +129,11 @@ def _plain(answer: str | None) -> str | None:
 
 
 def predicted(kind: str, material: np.ndarray, right: np.ndarray, known: np.ndarray, seed: int) -> np.ndarray:
-    """[N] probability of being right: one fit on the questions of `known` [N]; theirs are out-of-fold.
+    """[N] probability of being right, from one fit on the questions of `known` [N], whose own scores are out-of-fold.
 
     Args:
         material: hidden states [N, D] for "probe", question texts [N] for "router".
-        right: [N] verdicts; those outside `known` are not looked at.
+        right: [N] verdicts; those outside `known` are not used.
     """
     from sklearn.base import clone
     from sklearn.model_selection import StratifiedKFold, cross_val_predict

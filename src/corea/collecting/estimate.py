@@ -13,9 +13,9 @@ from corea.prices import cost_usd
 from corea.tasks.prompts import build_messages
 
 BYTES_A_TOKEN = 4.0
-"""Bytes per token of English text, roughly; stored answers give the true number."""
+"""Approximate bytes per token of English text; used if there are no stored answers."""
 SHARE_OF_MOST = 0.25
-"""Share of max_tokens that an answer takes, if no stored answer tells more."""
+"""Share of max_tokens that an answer takes; used if there are no stored answers."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,14 +73,17 @@ def show_estimate(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> No
     for tier in tiers:
         if tier.tier > 0:
             _show_tier(cfg, tier, folder)
-    print("nothing was called (llm.dry_run=true)")
+    print("no calls were made (llm.dry_run=true)")
 
 
 def _show_tier(cfg: CollectConfig, tier: Tier, folder: Path) -> None:
     e = estimate(tier, cfg, folder / "answers")
-    basis = "as the answers so far" if e.measured else "rules of thumb: 4 bytes a token, a quarter of the limit"
-    print(f"{tier.name}: {e.calls} calls to make, {e.kept} answers kept")
-    print(f"  tokens a call: {e.prompt_tokens:.0f} of the prompt, {e.completion_tokens:.0f} of the answer ({basis})")
+    basis = (
+        "measured on the stored answers" if e.measured else "rules of thumb: 4 bytes per token, a quarter of the limit"
+    )
+    print(f"{tier.name}: {e.calls} calls to make, {e.kept} answers stored")
+    tokens = f"{e.prompt_tokens:.0f} of the prompt, {e.completion_tokens:.0f} of the answer"
+    print(f"  tokens per call: {tokens} ({basis})")
     if e.expected_usd is None or e.most_usd is None:
         print("  cost: unknown; give llm.price.input and llm.price.output in dollars per million tokens")
         return

@@ -1,4 +1,4 @@
-"""The questions and the tiers that answer them, from the configuration and, with run=..., that of the run."""
+"""The questions and the tiers that answer them, from the configuration and, with run=..., from that of the run."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ class Tier:
     """Variables of the chat template."""
     temperature: float
     max_prompt_tokens: int | None
-    """Longest prompt; None: the limit of the model."""
+    """Maximum prompt length; None: the limit of the model."""
     max_tokens: int
     samples: int
     seed: int
     price: PriceConfig
     budget_usd: float | None = None
-    """Most dollars that its calls may cost; None: no limit."""
+    """Maximum dollars that its calls may cost; None: no limit."""
     expects_confidence: bool
     """True if a completion without a confidence is incomplete."""
     signals: tuple[str, ...] = ()
-    """Confidence signals to collect, of SIGNALS. The last tier needs none; a tier between has no fitted ones."""
+    """Confidence signals to collect, of SIGNALS. The last tier needs none; a middle tier has no fitted ones."""
 
     @property
     def percent(self) -> bool:
@@ -77,7 +77,7 @@ class Tier:
         return get_prompt(self.prompt).percent
 
     def identity(self) -> dict[str, Any]:
-        """Everything that its answers depend on, so not prices, graders and batch sizes."""
+        """Everything that its answers depend on; not prices, graders and batch sizes."""
         served = self.engine.identity()
         identity = {
             "model": self.path if served else fingerprint(self.path),
@@ -217,7 +217,7 @@ def trained_model(run: Path) -> str:
 
 
 def model_origin(run: Path) -> str | None:
-    """Which checkpoint model/ of a run is, in words; None if its provenance.json does not say."""
+    """The checkpoint in model/ of a run, in words; None if provenance.json has no record of it."""
     try:
         record = json.loads((run / "provenance.json").read_text(encoding="utf-8"))["model"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -244,7 +244,7 @@ def with_run_defaults(cfg: CollectConfig, overrides: Sequence[str]) -> CollectCo
     merged: dict[str, Any] = {}
     for group, schema in (("model", ModelConfig), ("data", DataConfig)):
         if not isinstance(stored, dict) or not isinstance(stored.get(group), dict):
-            raise UserError(f"{file}: holds no {group}; not the configuration of a training run")
+            raise UserError(f"{file}: has no {group}; not the configuration of a training run")
         chosen = _override(stored[group], asdict(getattr(cfg, group)), group, overrides)
         try:
             merged[group] = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), chosen))

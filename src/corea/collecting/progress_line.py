@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, name: str, total: int, done: int = 0, spent: Callable[[], float | None] = lambda: None):
         """`done` of `total` questions were answered by an earlier run; `spent` returns the dollars so far, None if
-        nothing is paid or prices are unknown."""
+        the model is free or prices are unknown."""
         self.name, self.total, self.done, self.before = name, total, done, done
         self.under_way = 0
         """Answered questions that are not stored yet."""

@@ -31,12 +31,12 @@ from corea.tasks.grading import unreadable_warning
 from corea.types import RETRIES, Completion, Outcome, Question
 
 JUDGED = ("text", "answer", "correct")
-"""Columns of which a table of recorded answers needs one."""
+"""A table of recorded answers needs at least one of these columns."""
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 TAIL = 40
-"""Last characters of a text in a message."""
+"""Characters that a message shows of a text, from its end."""
 NAMED = 5
-"""Ids that an error names before it only counts."""
+"""Maximum number of ids that an error names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,11 +92,11 @@ def _check_gradable(cfg: ReplayEngineConfig, tier: RecordedTier, answers: list[A
 
 
 def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return `rows`; print one line if most texts hold no readable answer, and one if there is no confidence."""
+    """Return `rows`; print one line if most texts have no readable answer, and one if there is no confidence."""
     unread = [r for r in rows if r["text"] and (r["answer"] is None or r["outcome"] == Outcome.UNPARSED.value)]
     if 2 * len(unread) > len(rows):
         first = f"first question {unread[0]['question_id']}: …{' '.join(unread[0]['text'].split())[-TAIL:]}"
-        what = f"{len(unread)} of {len(rows)} texts hold no answer that can be read and count as wrong"
+        what = f"{len(unread)} of {len(rows)} texts have no readable answer and count as wrong"
         print(f"{tier.path}: {what}; check engine.columns.text and engine.grader; {first}", flush=True)
     if tier.tier == 0 and all(r["confidence"] is None for r in rows):
         print(no_confidence(tier.path, "engine.columns"), flush=True)
@@ -104,7 +104,7 @@ def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, A
 
 
 def _read_tier(path: str, names: dict[str, str]) -> Columns:
-    """The columns of a tier's table under our names; missing ones are left out."""
+    """The columns of a tier's table under corea's names; missing ones are left out."""
     table = read_columns(path, lambda name: name in names, names, key=None)
     if "question_id" not in table.data:
         hint = mapping_hint(["question_id"], table.found, "engine.columns")
@@ -231,7 +231,7 @@ def _completions(table: Columns, model: str, scale: float) -> list[Completion]:
 def _no_duplicates(path: str, ids: Iterable[str]) -> None:
     repeated = [i for i, count in Counter(ids).items() if count > 1]
     if repeated:
-        raise refuse(path, f"{len(repeated)} question ids more than once: {_named(repeated)}")
+        raise refuse(path, f"{len(repeated)} question ids occur more than once: {_named(repeated)}")
 
 
 def _check_join(tier: RecordedTier, questions: list[Question], where: str) -> None:

@@ -2,7 +2,7 @@
 
 The table holds one row per (dataset, question, tier, sample). This module is pure data; `corea.answers.schema` turns
 the kinds into Arrow types. Besides these columns a table may hold one column `confidence_<signal>` per further signal
-(a number in [0, 1]), and any other column, which is passed over.
+(a number in [0, 1]), and any other column, which is ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class AnswerColumn:
     required: bool = False
     """True: a table without it cannot be evaluated."""
     optional: bool = False
-    """True: the collector leaves the column out where no row has a value."""
+    """True: the collector leaves the column out if no row has a value."""
     evaluated: bool = True
     """True: `corea.evaluate` reads it, and `columns` may give it another name."""
     recorded: str | None = None

@@ -12,7 +12,8 @@ from corea.config.price_schema import PriceConfig
 
 RULES = ("llm_accuracy", "max_drop", "budget", "guarantee", "fixed")
 RECALIBRATIONS = ("none", "isotonic", "platt")
-PROMISES = ("loss", "kept_accuracy")
+PROMISES = ("loss", "net", "kept_accuracy")
+INTERVALS = ("both", "test")
 ECE_EDGES = ("lower", "upper", "linspace")
 
 
@@ -23,7 +24,8 @@ class CascadeConfig:
     name: str = MISSING
     """Name of the choice."""
     signal: str = "verbalized"
-    """Confidence signal: verbalized (the column `confidence`), or NAME for the column `confidence_NAME`."""
+    """Confidence signal: verbalized (the column `confidence`), NAME for the column `confidence_NAME`, or combined (a
+    logistic stack of the signals of an answer, fitted on one half of the calibration questions)."""
     recalibrate: str = checked("none", one_of(*RECALIBRATIONS))
     """Map the signal to probabilities, fitted on one half of the calibration questions."""
     compare: bool = True
@@ -35,14 +37,15 @@ class CascadeConfig:
     delta: float = checked(0.02, within(0, 1))
     """Accuracy that the rules `max_drop` and `guarantee` may lose against the LLM."""
     confidence: Optional[float] = checked(0.9, within(0.5, 0.999))
-    """Chains of more than two tiers: how sure the rule `max_drop` must be that the drop is within `delta` on new
-    questions; null: the drop on the calibration questions decides."""
+    """Probability with which the drop of the rule `max_drop` must be within `delta` on new questions; null: the drop on
+    the calibration questions decides."""
     budget: float = checked(0.5, above(0))
     """Maximum spending of the rule `budget`, as a share of the cost of the LLM alone."""
     budget_usd: Optional[float] = checked(None, above(0))
     """Maximum spending of the rule `budget` in dollars per 1,000 questions; replaces `budget`."""
     guarantee: str = checked("loss", one_of(*PROMISES))
-    """Promise of the rule `guarantee`: loss (at most `delta` less accurate than the LLM), or kept_accuracy."""
+    """Promise of the rule `guarantee`: loss (the LLM alone is right on at most a share `delta` of the questions, kept
+    ones; questions that only the SLM gets right do not count in return), net (they do), or kept_accuracy."""
     kept_accuracy: float = checked(0.9, within(0.001, 0.999))
     """Minimum accuracy of kept answers that the rule `guarantee` promises with guarantee=kept_accuracy."""
     alpha: float = checked(0.1, within(0.001, 0.5))
@@ -58,6 +61,9 @@ class CascadeConfig:
     there), linspace (lower with numpy.linspace's edges: 0.3, 0.6 and 0.7 fall one bin low, as in some papers)."""
     resamples: int = checked(1000, at_least(0))
     """Bootstrap resamples."""
+    intervals: str = checked("both", one_of(*INTERVALS))
+    """What the intervals of an operating point include: both (other calibration questions, which give another
+    threshold, and other test questions), or test (other test questions at the chosen threshold)."""
     level: float = checked(0.95, within(0.5, 0.999))
     """Confidence level of the intervals."""
     seed: int = 0
@@ -75,5 +81,11 @@ class CascadeConfig:
 
     def __post_init__(self) -> None:
         check(self, "cascade")
-        if self.rule == "guarantee" and self.guarantee == "loss" and self.delta == 0:
+        if self.signal == "combined" and self.recalibrate != "none":
+            raise ValueError("cascade.recalibrate: allowed with cascade.signal=combined, a fitted probability, is none")
+        if self.delta == 0 and self.rule == "guarantee" and self.guarantee != "kept_accuracy":
             raise ValueError("cascade.delta=0: allowed with cascade.rule=guarantee is a number > 0")
+        if self.delta == 0 and self.rule == "max_drop" and self.confidence is not None:
+            raise ValueError(
+                "cascade.delta=0: allowed with cascade.rule=max_drop is a number > 0, or cascade.confidence=null"
+            )

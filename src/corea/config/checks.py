@@ -1,7 +1,7 @@
 """Checks of configuration values, declared beside each field and used by every schema.
 
-`checked(0.2, above(0))` declares a field, its default and what it may hold; `check(self, "trainer.loss")` in
-`__post_init__` applies the declarations. The configuration reference (corea.config.reference) prints the same ones.
+`checked(0.2, above(0))` declares a field, its default and its allowed values; `check(self, "trainer.loss")` in
+`__post_init__` applies the declarations. The configuration reference (corea.config.reference) prints them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Allowed:
-    """The values that a field may hold."""
+    """The allowed values of a field."""
 
     words: str
-    """What is allowed, as messages and the reference say it."""
+    """The allowed values in words, for messages and the reference."""
     accepts: Callable[[Any], bool]
     options: tuple[str, ...] = ()
-    """All allowed names, where the value is one of a list."""
+    """All allowed names, if the value is one of a list."""
 
     def hint(self, value: Any) -> str:
         """The closest allowed name, or nothing."""
@@ -59,7 +59,7 @@ def checked(
 
 
 def existing(default: Any = None) -> Any:
-    """A field of a root schema whose value, where given, must be an existing file or folder."""
+    """A field of a root schema whose value, if given, must be an existing file or folder."""
     return field(default=default, metadata={"exists": True})
 
 

@@ -36,8 +36,8 @@ class SourceConfig:
     splits: dict[str, Optional[str]] = field(
         default_factory=lambda: dict.fromkeys(("train", "calibration", "test"), "train")
     )
-    """Which of the set's own splits is used for train, validation, calibration and test; null: none. Without
-    `validation`, it is the one for train. If one split has several uses, a hash of the text divides its questions, so
+    """The data set's own split used for each of train, validation, calibration and test; null: none. If `validation`
+    is absent, the one for train is used. If one split has several uses, a hash of the text divides its questions, so
     that no question belongs to two splits."""
     calibration_share: float = checked(0.2, within(0, 1))
     """Share of calibration in a split that is used for calibration and test, and not for training; likewise the share
@@ -45,7 +45,7 @@ class SourceConfig:
     limit: Optional[int] = checked(None, at_least(1))
     """Maximum number of training questions, picked by a hash of their text."""
     grader: Optional[str] = checked(None, GRADER)
-    """Grader of the answers; null: reasoning_gym for tasks, choice where there are options, else math."""
+    """Grader of the answers; null: reasoning_gym for tasks, choice if there are options, else math."""
     columns: dict[str, str] = field(default_factory=dict)
     """Which column holds question, gold, question_id, options, solution; any other key goes into the question's meta.
     `a.b` is a column within a column, `a|b` the first one that exists."""
@@ -117,13 +117,13 @@ class DataConfig:
     families: dict[str, FamilyConfig] = field(default_factory=dict)
     """The families, by name."""
     path: Optional[str] = None
-    """Local copies of the data sets: a folder with a file or folder named as each source, or the file or folder of the
-    only one. null: the hub."""
+    """Local copies of the data sets: a folder that holds a file or folder with the name of each source, or the file or
+    folder of the only source. null: load from the hub."""
     duplicates: str = checked("drop", one_of("drop", "count"))
-    """What happens to training questions of data sets that repeat another one."""
+    """What happens to training questions of data sets that repeat another training question."""
     contamination: str = checked("drop", one_of("drop", "count", "off"))
-    """What happens to training questions of data sets that are held-out questions, or share 13 words in a row with
-    one; off: no search."""
+    """What happens to training questions of data sets that equal a held-out question or share 13 words in a row with
+    one; off: not checked."""
     grading: GradingConfig = nested(GradingConfig)
     """Limits of the grading processes."""
 

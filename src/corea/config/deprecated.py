@@ -33,12 +33,12 @@ TARGETS = {
 
 
 def current_target(target: str) -> str:
-    """Where the class with the path `target` is now."""
+    """The present path of the class whose path was `target`."""
     return TARGETS.get(target, target)
 
 
 def first_target(target: str) -> str:
-    """The path under which a class was first published: what stored answers are keyed by, so that they stay valid."""
+    """The path under which a class was first published; the key of stored answers, so that they stay valid."""
     return next((old for old, new in TARGETS.items() if new == target), target)
 
 
@@ -50,7 +50,7 @@ def current_overrides(overrides: Iterable[str]) -> list[str]:
 def current_config(config: Any, path: str = "", quiet: bool = False) -> Any:
     """A configuration, as plain mappings and lists, with old keys and targets replaced by new ones.
 
-    `path` is the key under which `config` stands. With `quiet` (the stored configuration of a run) no warning is given.
+    `path` is the key of `config`. With `quiet` (the stored configuration of a run) no warning is given.
     """
     if isinstance(config, list):
         return [current_config(item, path, quiet) for item in config]
@@ -79,7 +79,7 @@ def _current_override(override: str) -> str:
 
 @functools.cache
 def _warn(old: str) -> None:
-    """Once per key and process; before logging is configured, Python prints warnings on stderr."""
+    """Warn once per key and process; before logging is configured, Python prints warnings on stderr."""
     if os.environ.get("RANK", "0") == "0":
         log.warning("%s is deprecated: use %s; the next release does not accept the old name", old, KEYS[old])
 

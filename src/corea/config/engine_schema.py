@@ -24,7 +24,7 @@ class EngineConfig:
     """Name of the choice."""
 
     def identity(self) -> dict[str, Any]:
-        """What answers depend on besides the model's files; {} if on nothing else."""
+        """Settings that answers depend on besides the model's files; {} if there are none."""
         return {}
 
 
@@ -82,8 +82,7 @@ class AutoEngineConfig(EngineConfig):
 
 @dataclass
 class OwnEngineConfig(EngineConfig):
-    """An engine of the user's own (docs/extending.md); one that trains has the methods of
-    corea.engines.TrainingEngine."""
+    """The user's own engine (docs/extending.md); to train, it needs the methods of corea.engines.TrainingEngine."""
 
     name: str = "own"
     params: dict[str, Any] = field(default_factory=dict)
@@ -92,7 +91,7 @@ class OwnEngineConfig(EngineConfig):
 
 @dataclass
 class OpenAIEngineConfig(EngineConfig):
-    """Any server with OpenAI's chat completions API. The key comes from the environment and is written nowhere."""
+    """Any server with OpenAI's chat completions API. The key is read from the environment and never written."""
 
     _target_: str = "corea.engines.remote.openai_chat.OpenAIEngine"
     name: str = "openai"
@@ -109,7 +108,7 @@ class OpenAIEngineConfig(EngineConfig):
     max_wait_s: float = checked(120.0, at_least(0))
     """Maximum wait between two tries; the question fails if the server asks for more."""
     cache: Optional[str] = "~/.cache/corea/responses"
-    """Folder of the responses, by the whole request, so that none is paid twice; null: responses are not kept."""
+    """Folder that caches responses, keyed by the whole request, so that none is paid twice; null: no cache."""
     token_limit: str = checked("max_tokens", one_of("max_tokens", "max_completion_tokens"))
     """Name of the request field that limits new tokens; reasoning models take max_completion_tokens."""
     send_seed: bool = True
@@ -161,7 +160,7 @@ QUESTION_COLUMNS = {"question_id": "question_id", "question": "question", "gold"
 
 @dataclass
 class ReplayEngineConfig(EngineConfig):
-    """Recorded answers instead of a model. Recorded verdicts and confidences are used as they are."""
+    """Recorded answers instead of a model. Recorded verdicts and confidences are used unchanged."""
 
     _target_: str = "corea.engines.replay.ReplayEngine"
     name: str = "replay"
@@ -185,8 +184,8 @@ class ReplayEngineConfig(EngineConfig):
     prices: list[PriceConfig] = field(default_factory=list)
     """One price per tier; empty: costs are unknown unless recorded."""
     tokenizer: Optional[str] = None
-    """Hub id, local folder or "package:NAME" of a tokenizer that counts tokens if none were recorded (question and text
-    alone)."""
+    """Hub id, local folder or "package:NAME" of a tokenizer that counts tokens if none were recorded (only those of
+    question and text)."""
 
     def __post_init__(self) -> None:
         check(self, "engine")

@@ -46,7 +46,7 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 
 
 def one_line(text: str) -> str:
-    """All the words of `text` on one line."""
+    """`text` on one line, with single spaces."""
     return " ".join(text.split())
 
 
@@ -73,7 +73,7 @@ def _os_line(error: OSError) -> str | None:
     file = error.filename
     if error.errno in full:
         where = f" while writing {file}" if file else ""
-        return f"no space left on the disk{where}; what was there before still stands"
+        return f"no space left on the disk{where}; existing files are unchanged"
     if file is not None and error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EROFS):
         return f"{file}: {os.strerror(error.errno).lower()}"
     return None
@@ -100,7 +100,7 @@ def plain_line(error: ValueError, overrides: Iterable[str]) -> str:
 
 
 def _composition_line(text: str, overrides: Iterable[str]) -> str:
-    """Hydra's message, shortened where it is a common one."""
+    """Hydra's message, shortened if it is a common one."""
     sweep = re.search(r"(?:Sweep parameters|Ambiguous value for argument) '(.*?)'", text)
     if sweep:
         return f"{sweep[1]}: several values need -m (a sweep); a list is written 'key=[a,b]'"
@@ -116,7 +116,7 @@ def _before_search_path(text: str) -> str:
 
 
 def omegaconf_line(error: OmegaConfBaseException, override: str | None = None) -> str:
-    """One line for a wrong key, type or reference; `override` is what the user wrote, where known."""
+    """One line for a wrong key, type or reference; `override` is what the user wrote, if known."""
     key = error.full_key or str(error.key or "")
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return _key_line(error, key, override)
@@ -162,7 +162,7 @@ def _key_line(error: OmegaConfBaseException, key: str, override: str | None) -> 
 
 
 def unknown_key(path: str, leaf: str, keys: Iterable[str], written: str | None = None) -> str:
-    """The line about a key `leaf` that is not among the `keys` of `path` ("" is the root)."""
+    """The message for a key `leaf` that is not among the `keys` of `path` ("" is the root)."""
     allowed = sorted(k for k in keys if not k.startswith("_") and k != "hydra")
     where = written or (f"{path}.{leaf}" if path else leaf)
     holder = f"the keys of {path}" if path else "the keys"

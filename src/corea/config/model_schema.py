@@ -32,7 +32,7 @@ class ModelConfig:
     revision: Optional[str] = None
     """Commit or tag of a model on the hub; change it together with `path`."""
     dtype: str = checked("auto", one_of(*DTYPES))
-    """Type of the weights in training; auto is bfloat16 where the device supports it, else float32."""
+    """Type of the weights in training; auto is bfloat16 if the device supports it, else float32."""
     prompt: str = checked("confidence", PROMPT)
     """Name of a prompt: plain and plain_answer (the bare question), answer, confidence, confidence_percent;
     or a prompt of your own, module:name or file.py:name."""
@@ -73,13 +73,13 @@ class LLMConfig:
     name: str = MISSING
     """Name of the tier."""
     model: str = MISSING
-    """Hub id, local folder, "package:NAME", or the model name that a server knows."""
+    """Hub id, local folder, "package:NAME", or the server's name of the model."""
     engine: EngineConfig = nested(EngineConfig)
     """Engine that runs the model; receives `model`, `dtype` and `revision`."""
     revision: Optional[str] = None
     """Commit or tag of a model on the hub."""
     dtype: str = checked("auto", one_of(*DTYPES))
-    """Type of the weights; auto is bfloat16 where the device supports it, else float32."""
+    """Type of the weights; auto is bfloat16 if the device supports it, else float32."""
     template: dict[str, Any] = field(default_factory=dict)
     """Variables of the chat template, e.g. {enable_thinking: false}; a server gets them as chat_template_kwargs."""
     prompt: str = checked("answer", PROMPT)
@@ -93,7 +93,7 @@ class LLMConfig:
     budget_usd: Optional[float] = checked(None, at_least(0))
     """Maximum dollars that all calls of a paid server for one run folder may cost; null: no limit."""
     dry_run: bool = False
-    """Print what the calls would cost and make none."""
+    """Print the estimated cost of the calls without making any."""
 
     def __post_init__(self) -> None:
         check(self, "llm")

@@ -13,11 +13,11 @@ class PriceConfig:
     """US dollars per million tokens; or, for a self-hosted model, per GPU-hour at a measured throughput."""
 
     input: Optional[float] = checked(None, at_least(0))
-    """Dollars per million prompt tokens that were not cached; null: unknown, and so is every cost."""
+    """Dollars per million prompt tokens that were not cached; null: unknown, so that every cost is unknown."""
     cached: Optional[float] = checked(None, at_least(0))
     """Dollars per million cached prompt tokens; null: same as `input`."""
     output: Optional[float] = checked(None, at_least(0))
-    """Dollars per million completion tokens, reasoning included; null: unknown, and so is every cost."""
+    """Dollars per million completion tokens, reasoning included; null: unknown, so that every cost is unknown."""
     gpu_hour: Optional[float] = checked(None, at_least(0))
     """Dollars per GPU-hour; replaces the prices per token. The price of the completions covers their prompts."""
     gpus: int = checked(1, at_least(1))
@@ -25,7 +25,7 @@ class PriceConfig:
     tokens_per_s: Optional[float] = checked(None, above(0))
     """Completion tokens per second of all GPUs together, measured under the real load."""
     source: str = ""
-    """Where the price comes from, e.g. a URL, or "proportional to parameters"."""
+    """Source of the price, e.g. a URL, or "proportional to parameters"."""
     date: str = ""
     """Date of the price, YYYY-MM-DD."""
 

@@ -29,8 +29,8 @@ INTRODUCTION = """# Configuration
 
 Every key of every group, generated from the schemas that check them. `group=choice` picks a file of `conf/`,
 `key=value` overrides one value, and `--cfg job --resolve` prints what a command would run with; see
-[Commands and choices](commands.md). A default of ??? means that a value is required: the choices of the group give it,
-or you do. The choices set other values than these defaults; `--cfg job` shows them.
+[Commands and choices](commands.md). A default of ??? means that a value is required, from the choice of the group or
+from you. Choices may set values that differ from these defaults; `--cfg job` shows them.
 """
 
 

@@ -19,7 +19,7 @@ _WEIGHT = Allowed("a weight >= 0", lambda value: value >= 0)
 
 @dataclass
 class ExtraRewardConfig:
-    """A component of the user's own: `_target_` names a function(rollouts, **params) -> one number per rollout.
+    """The user's own component: `_target_` names a function(rollouts, **params) -> one number per rollout.
 
     It is called with the list of rollouts of one question (corea.types.Rollout, already parsed and graded).
     """
@@ -27,7 +27,7 @@ class ExtraRewardConfig:
     _target_: str = MISSING
     """Dotted path of the function."""
     weight: float = 1.0
-    """May be negative; 0 logs the component without training on it."""
+    """Weight of the component; may be negative. 0 logs the component without training on it."""
     params: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the function."""
 
@@ -57,7 +57,7 @@ class RewardConfig:
     gate_calib: bool = True
     """Give a malformed completion the worst value of the distance; false: use its confidence if it can be read."""
     extra: dict[str, ExtraRewardConfig] = field(default_factory=dict)
-    """Components of the user's own, by name."""
+    """The user's own components, by name."""
 
     def __post_init__(self) -> None:
         check(self, "reward")

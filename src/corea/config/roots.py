@@ -61,7 +61,7 @@ class SftConfig:
     data: DataConfig = nested(DataConfig)
     """The questions."""
     teacher: str = checked("direct_unsure", one_of(*TEACHERS))
-    """How reference completions are written; solution takes those of a data set."""
+    """How reference completions are made; solution uses those of a data set."""
     pairs: Optional[str] = existing()
     """JSONL or Parquet with prompt and completion columns; replaces `data` and `teacher`."""
     sft: SupervisedConfig = nested(SupervisedConfig)
@@ -93,7 +93,7 @@ class CollectConfig:
     llm: LLMConfig = nested(LLMConfig)
     """The large model."""
     larger: dict[str, LLMConfig] = field(default_factory=dict)
-    """Further tiers behind `llm`, in this order, each any choice of llm under a name: +llm@larger.big=openai
+    """Further tiers after `llm`, in this order, each any choice of llm under a name: +llm@larger.big=openai
     larger.big.model=..."""
     samples: int = checked(1, at_least(1))
     """Completions per question and tier; a tier with temperature 0 gives one."""
@@ -136,7 +136,7 @@ class EvaluateConfig:
     tiers=[{name: small, correct: small_right, confidence: small_prob, cost_usd: small_cost}, {name: large, ...}].
     Empty: one row per question and tier."""
     confidence_scale: float = checked(1.0, above(0))
-    """Confidence that means certain: 1, or 100 for percentages."""
+    """Value of a confidence that means certain: 1, or 100 for percentages."""
     before: Optional[str] = existing()
     """Answers table of the model before RL; null: `answers_before.parquet` beside `answers`, if there is one."""
     metrics: Optional[str] = existing()

@@ -1,4 +1,4 @@
-"""Registers the schemas with Hydra. Their names start with "_" and belong to no group: no list of choices shows them.
+"""Registers the schemas with Hydra. Their names start with "_" and belong to no group, so that no list shows them.
 
 A root file starts from its schema (`defaults: [_train, ...]`). Groups whose classes differ from choice to choice
 (engine, llm.engine, logger) start from the schema of the choice: `defaults: [/_hf_engine@_here_]`.
@@ -11,43 +11,32 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from corea.config import engine_schema, logger_schema, roots
 from corea.config.checks import describing
 from corea.config.deprecated import register_renaming_source
-from corea.config.engine_schema import (
-    AutoEngineConfig,
-    HFEngineConfig,
-    OpenAIEngineConfig,
-    OwnEngineConfig,
-    RecordedEngineConfig,
-    ReplayEngineConfig,
-    VLLMEngineConfig,
-    VLLMServerEngineConfig,
-)
-from corea.config.logger_schema import NoLoggerConfig, WandbConfig
-from corea.config.roots import CollectConfig, EvaluateConfig, SftConfig, TrainConfig
 
 SCHEMAS = {
-    "_train": TrainConfig,
-    "_sft": SftConfig,
-    "_collect": CollectConfig,
-    "_evaluate": EvaluateConfig,
-    "_hf_engine": HFEngineConfig,
-    "_auto_engine": AutoEngineConfig,
-    "_vllm_engine": VLLMEngineConfig,
-    "_vllm_server_engine": VLLMServerEngineConfig,
-    "_openai_engine": OpenAIEngineConfig,
-    "_own_engine": OwnEngineConfig,
-    "_recorded_engine": RecordedEngineConfig,
-    "_replay_engine": ReplayEngineConfig,
-    "_wandb_logger": WandbConfig,
-    "_no_logger": NoLoggerConfig,
+    "_train": roots.TrainConfig,
+    "_sft": roots.SftConfig,
+    "_collect": roots.CollectConfig,
+    "_evaluate": roots.EvaluateConfig,
+    "_hf_engine": engine_schema.HFEngineConfig,
+    "_auto_engine": engine_schema.AutoEngineConfig,
+    "_vllm_engine": engine_schema.VLLMEngineConfig,
+    "_vllm_server_engine": engine_schema.VLLMServerEngineConfig,
+    "_openai_engine": engine_schema.OpenAIEngineConfig,
+    "_own_engine": engine_schema.OwnEngineConfig,
+    "_recorded_engine": engine_schema.RecordedEngineConfig,
+    "_replay_engine": engine_schema.ReplayEngineConfig,
+    "_wandb_logger": logger_schema.WandbConfig,
+    "_no_logger": logger_schema.NoLoggerConfig,
 }
 
 
 def home(*candidates: str | None) -> str:
     """Resolver `corea.home`: the first candidate that exists (the folder of a file), else the last one unchanged.
 
-    So collect and evaluate keep their logs beside their input, and a mistyped path creates no folder.
+    Collect and evaluate thus keep their logs beside their input, and a mistyped path creates no folder.
     """
     *places, fallback = candidates
     for place in places:

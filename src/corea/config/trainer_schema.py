@@ -109,8 +109,8 @@ class TrainerConfig:
     """whole (every token gets the advantage of the total reward), segment (tokens up to the confidence get that of
     correctness and format, tokens of the confidence that of calibration)."""
     resample: int = checked(0, at_least(0))
-    """How often further questions replace groups whose advantages are all 0 (dynamic sampling, DAPO); 0: such groups
-    are skipped."""
+    """How often, at most, further questions replace groups whose advantages are all 0 (dynamic sampling, DAPO); 0: such
+    groups are skipped."""
     loss: LossConfig = nested(LossConfig)
     """The policy loss."""
     optimizer: OptimizerConfig = nested(OptimizerConfig)
@@ -120,7 +120,7 @@ class TrainerConfig:
     epochs: int = checked(1, at_least(1))
     """Passes over a batch."""
     token_budget: int = checked(1024, at_least(1))
-    """Padded tokens per micro-batch; on a CPU, as many as fit the processor's cache are fastest."""
+    """Padded tokens per micro-batch; on a CPU, a number that fits the processor's cache is fastest."""
     share_prompt: bool = True
     """Compute the prompt of a question once for all its completions in the update, if the model's attention allows."""
     zero_stage: int = checked(0, within(0, 3))
@@ -136,14 +136,14 @@ class TrainerConfig:
     keep_last: int = checked(2, at_least(1))
     """Number of checkpoints kept, besides the best one."""
     resume: str = checked("auto", one_of("auto", "never"))
-    """auto: continue where this run folder stopped; never: refuse a folder that holds a run."""
+    """auto: continue where this run folder stopped; never: refuse a folder that contains a run."""
     sample_every: int = checked(10, at_least(1))
-    """Steps between the samples written to samples.parquet."""
+    """Steps between two steps whose samples are written to samples.parquet."""
     validation_every: int = checked(0, at_least(0))
     """Steps between two validations on held-out questions, answered greedily; 0: never."""
     validation_questions: int = checked(200, at_least(1))
-    """Questions per validation, of the families in data.train: a split of their own, disjoint from training,
-    calibration and test. A data set that has fewer gives all of them."""
+    """Questions per validation, of the families in data.train; their split is disjoint from training,
+    calibration and test. If there are fewer, all are used."""
     best_by: Optional[str] = checked(None, one_of(*BEST_BY))
     """Validation figure that chooses the best checkpoint, which becomes model/; needs trainer.validation_every. A
     missing confidence counts as the worst one."""

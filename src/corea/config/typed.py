@@ -55,7 +55,7 @@ def _built(node: Any, path: str) -> Any:
 
 
 def _no_other_keys(given: dict[Any, Any], allowed: list[str], path: str) -> None:
-    """Hydra accepts `+reward.clib=1`, since a plus opens every node."""
+    """Refuse unknown keys: Hydra accepts `+reward.clib=1`, since a plus allows any key."""
     for key in given:
         if key not in allowed:
             raise UserError(unknown_key(path, str(key), allowed))

@@ -17,9 +17,9 @@ class WideTierConfig:
     correct: str = MISSING
     """Column of its verdicts: true or false, 1 or 0."""
     confidence: Optional[str] = None
-    """Column of its confidences; null: it states none."""
+    """Column of its confidences; null: none are stated."""
     cost_usd: Optional[str] = None
-    """Column of what each answer costs in dollars, or a number: every answer costs the same."""
+    """Column of the cost of each answer in dollars, or a number if every answer costs the same."""
     prompt_tokens: Optional[str] = None
     """Column of its prompt tokens, for cascade.prices."""
     completion_tokens: Optional[str] = None

@@ -1,4 +1,4 @@
-"""Engines: whatever answers prompts. corea.types.Engine is the contract of all, TrainingEngine that of training."""
+"""Engines answer prompts. All implement corea.types.Engine; those that train also implement TrainingEngine."""
 
 from corea.engines.protocols import PaidEngine, TrainingEngine, TrainingEngineFactory
 

@@ -57,7 +57,7 @@ def build_engine(
     budget_usd: float | None = None,
     ledger: Path | None = None,
 ) -> Engine:
-    """The configured engine on the model named `model`. The last three are for engines that pay for their calls.
+    """The configured engine on the model named `model`. The last three arguments are for paid engines.
 
     Raises:
         UserError: `_target_` cannot be loaded, or the engine cannot be built.
@@ -79,9 +79,7 @@ def build_training_engine(cfg: EngineConfig, model_cfg: ModelConfig, model, toke
     cfg = resolve_engine(cfg)
     target = load_function("engine._target_", cfg._target_)
     if not isinstance(target, TrainingEngineFactory):
-        raise UserError(
-            f"engine={cfg.name}: it cannot sample from the model that is being trained (no from_model); take engine=hf"
-        )
+        raise UserError(f"engine={cfg.name}: cannot sample from the model in training (no from_model); take engine=hf")
     engine = target.from_model(
         model,
         tokenizer,

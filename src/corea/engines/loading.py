@@ -49,12 +49,12 @@ def model_location(path: str) -> str:
     if local.is_dir():
         if not (local / "config.json").exists():
             raise UserError(
-                f"model.path={path}: the folder holds no config.json; a Hugging Face model folder is required"
+                f"model.path={path}: the folder has no config.json; a Hugging Face model folder is required"
             )
         if not any(
             (local / name).exists() for name in TOKENIZER_FILES
         ):  # transformers would silently create an empty one
-            raise UserError(f"model.path={path}: the folder holds no tokenizer ({', '.join(TOKENIZER_FILES)})")
+            raise UserError(f"model.path={path}: the folder has no tokenizer ({', '.join(TOKENIZER_FILES)})")
         return str(local)
     if path.startswith((".", "/", "~")) or path.count("/") > 1:
         raise UserError(f"model.path={path}: no such folder")
@@ -93,7 +93,7 @@ def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", d
 
 
 def load_error(path: str, where: str, revision: str | None, error: Exception) -> str:
-    """One line: why the model did not load and, for a hub model, how to get a copy."""
+    """The reason why the model did not load and, for a hub model, how to get a copy, in one line."""
     text = str(error).strip()
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     line = f"model.path={path}: cannot be loaded{offline}: {text.splitlines()[0] if text else type(error).__name__}"
@@ -115,7 +115,7 @@ def _from_pretrained(where: str, revision: str | None, dtype: torch.dtype) -> tu
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    hub_logging.set_verbosity_error()  # the error line includes what it warns about
+    hub_logging.set_verbosity_error()  # the error message includes these warnings
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # progress bars would clutter the log of a run
     try:

@@ -1,4 +1,4 @@
-"""What training requires of an engine, beyond answering prompts (corea.types.Engine).
+"""Requirements of training on an engine, beyond answering prompts (corea.types.Engine).
 
 A class named by `engine._target_` can train when it is a TrainingEngineFactory. All parameters of its `from_model` are
 passed by keyword, besides the model and the tokenizer.
@@ -75,5 +75,5 @@ class PaidEngine(Engine, Protocol):
 
     @property
     def spent_usd(self) -> float | None:
-        """Dollars spent so far; None where prices are unknown."""
+        """Dollars spent so far; None if prices are unknown."""
         ...

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.errors import UserError
 from corea.tabular import read_rows
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Progress, Prompts, Sampling
 
 NUMBERS = ("tier", "sample", "prompt_tokens", "cached_tokens", "completion_tokens", "latency_s")
-"""Columns of a recorded answer that hold numbers."""
+"""Numeric columns of a recorded answer."""
 
 
 class ReplayEngine:
@@ -35,12 +35,7 @@ class ReplayEngine:
     def close(self) -> None:
         """Nothing to release."""
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """The recorded completions of each prompt, found by the text of its last message."""
         answers = [self.recorded(self.texts.get(p[-1]["content"]), sampling.n) for p in prompts]
         if progress is not None:
@@ -80,7 +75,7 @@ class RecordedFile(ReplayEngine):
         tiers = {r["tier"] for r in rows if r.get("tier") is not None}
         selected = tier if tier is not None else max(tiers, default=None)
         if tier is not None and tier not in tiers:
-            raise UserError(f"llm.engine.tier={tier}: {model} holds the tiers {', '.join(map(str, sorted(tiers)))}")
+            raise UserError(f"llm.engine.tier={tier}: {model} has the tiers {', '.join(map(str, sorted(tiers)))}")
         chosen = [r for r in rows if not tiers or r.get("tier") == selected]
         chosen.sort(key=lambda r: r.get("sample") or 0)
         completions: dict[str, list[Completion]] = {}

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from corea.cascade.chain_results import TierResults
-from corea.cascade.operating_point import DatasetPoint, OperatingPoint
+from corea.cascade.chain_results import BestChain, TierResults
+from corea.cascade.fitted_maps import to_json
+from corea.cascade.operating_point import DatasetPoint, OperatingPoint, distribution
+from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.dataset import Evaluation
 from corea.evaluation.results import Results
 from corea.metrics.figures import figures_json
@@ -36,7 +38,11 @@ def _dataset_point(evaluation: Evaluation, results: Results) -> DatasetPoint:
     thresholds: list[float] | None
     if chain is None:
         thresholds = None if point.choice.threshold is None else [point.choice.threshold]
-        figures, more, known = point.figures, point.costs_more if point.figures else None, point.calibration_questions
+        figures, more, known = (
+            point.figures,
+            point.costs_more if point.figures else None,
+            point.pick.calibration_questions,
+        )
     else:
         thresholds, figures, more, known = (
             chain.thresholds,
@@ -55,9 +61,30 @@ def _dataset_point(evaluation: Evaluation, results: Results) -> DatasetPoint:
             "questions": known,
             "sha256": evaluation.calibration_sha256 or None,
         },
-        expected={**figures_json(figures, evaluation.unit, cfg.level), "costs_more_than_llm": more},
+        expected={
+            **figures_json(figures, evaluation.unit, cfg.level),
+            "costs_more_than_llm": more,
+            "intervals": includes(cfg, chain is not None),
+        },
         chain=None if chain is None else chain.tiers,
+        maps={str(tier): to_json(fitted) for tier, fitted in results.maps.get(evaluation.name, {}).items()},
+        distribution=_distributions(evaluation, results.chain(evaluation.name)),
     )
+
+
+def includes(cfg: CascadeConfig, chain: bool) -> str:
+    """What the intervals of the cascade include, in words."""
+    if cfg.intervals == "test" or chain:
+        return "other test questions at the chosen thresholds; not other calibration questions, not training noise"
+    return "other calibration questions, on which the rule chooses anew, and other test questions; not training noise"
+
+
+def _distributions(evaluation: Evaluation, chain: BestChain | None) -> dict[str, dict[str, Any]]:
+    """Tier -> distribution of its confidence on the calibration questions."""
+    if chain is not None:
+        return {str(tier): distribution(values) for tier, values in chain.confidences.items()}
+    known = evaluation.calibration
+    return {} if known is None else {"0": distribution(known.value[known.level])}
 
 
 def _chains(tiers: TierResults) -> dict[str, Any]:

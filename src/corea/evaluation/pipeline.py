@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -9,13 +11,15 @@ from corea.answers.pairs import pair
 from corea.answers.table import Answers
 from corea.cascade.chain_results import TierResults, measure_tiers
 from corea.cascade.chains import Stack, joined, stack
+from corea.cascade.combined import COMBINED, Stacks
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.roots import EvaluateConfig
 from corea.evaluation.audit import Audit, Regrader, moves
-from corea.evaluation.dataset import Evaluation, Point, evaluate_dataset
+from corea.evaluation.dataset import Evaluation, evaluate_dataset
 from corea.evaluation.inputs import Inputs, read_inputs
-from corea.evaluation.question_sets import POOLED, QuestionSets, question_sets, with_splits
-from corea.evaluation.results import AnswersFile, Results, models_of
+from corea.evaluation.points import Point
+from corea.evaluation.question_sets import POOLED, QuestionSets, add_combined, maps_of, question_sets, with_splits
+from corea.evaluation.results import FINDS, AnswersFile, Results, models_of
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
 from corea.tabular_arrow import file_hash
 
@@ -25,22 +29,36 @@ def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Resu
 
     `regrade` grades the recorded answers again, as `cfg.audit` asks.
     """
-    inputs = read_inputs(cfg, regrade)
+    inputs, stacks = _combined(read_inputs(cfg, regrade), cfg.cascade)
     questions = question_sets(inputs.answers, inputs.before, cfg.cascade)
     datasets = _evaluate(questions, cfg.cascade)
     pooled = datasets.pop(POOLED)
+    signals = _compare(inputs.answers, questions, cfg.cascade) if cfg.cascade.compare else {}
+    everything = {**datasets, POOLED: pooled}
+    _name_signals_that_pass(everything, signals)
     return Results(
         answers=_describe(inputs.answers),
         cfg=cfg.cascade,
         datasets=datasets,
         pooled=pooled,
         primary=questions.names[0],
-        notes=questions.notes,
+        notes=[*questions.notes, *_without_ece_interval(everything)],
         tiers=_tiers(inputs.answers, questions.names, cfg.cascade),
         audit=_audit(inputs, questions.names, cfg),
-        signals=_compare(inputs.answers, questions, cfg.cascade) if cfg.cascade.compare else {},
+        signals=signals,
         training=inputs.training,
+        maps=maps_of(questions, stacks, cfg.cascade),
     )
+
+
+def _combined(inputs: Inputs, cfg: CascadeConfig) -> tuple[Inputs, Stacks]:
+    """The tables with the signal `combined`, each fitted with its own verdicts, and the stacks of the first one."""
+    answers, stacks = add_combined(inputs.answers, None, cfg)
+    before = None if inputs.before is None else add_combined(answers, inputs.before, cfg)[0]
+    both = [inputs.recorded, inputs.regraded]
+    if inputs.regraded is not None and cfg.signal == COMBINED:
+        both = [None if table is None else add_combined(table, None, cfg)[0] for table in both]
+    return replace(inputs, answers=answers, before=before, recorded=both[0], regraded=both[1]), stacks
 
 
 def _evaluate(questions: QuestionSets, cfg: CascadeConfig) -> dict[str, Evaluation]:
@@ -55,6 +73,25 @@ def _evaluate(questions: QuestionSets, cfg: CascadeConfig) -> dict[str, Evaluati
     if len(found) == 1:
         return {**found, POOLED: found[questions.names[0]]}
     return {**found, POOLED: evaluate_dataset(POOLED, *questions.parts(POOLED, cfg), cfg)}
+
+
+def _without_ece_interval(evaluations: dict[str, Evaluation]) -> list[str]:
+    """Why datasets have no interval of ECE."""
+    reasons = [e.small.no_interval for e in evaluations.values() if e.small.no_interval]
+    return list(dict.fromkeys(reasons))
+
+
+def _name_signals_that_pass(evaluations: dict[str, Evaluation], signals: dict[str, list[SignalRow]]) -> None:
+    """Where a rule finds no threshold, its note names the signals of which it finds one."""
+    for name, rows in signals.items():
+        for kind in ("point", "safe"):
+            own, *others = (getattr(row, kind) for row in rows)
+            passing = {row.name: p for row, p in zip(rows[1:], others, strict=True) if p.choice.threshold is not None}
+            choice = evaluations[name].point(own.choice.rule).choice
+            if choice.threshold is None and passing and FINDS not in choice.note:
+                best = min(passing, key=lambda signal: passing[signal].pick.cost_change)
+                more = f" and {len(passing) - 1} others" if len(passing) > 1 else ""
+                choice.note += f"{FINDS}{best}{more}"
 
 
 def _describe(answers: Answers) -> AnswersFile:
@@ -77,7 +114,7 @@ def _compare(answers: Answers, questions: QuestionSets, cfg: CascadeConfig) -> d
     if len(found) < 2:
         return {}
     names = [*questions.names, *([POOLED] if len(questions.names) > 1 else [])]
-    return {name: compare(found, questions.inside(name), cfg) for name in names}
+    return {name: compare(found, questions.inside(name), name, cfg) for name in names}
 
 
 def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, TierResults]:

@@ -13,7 +13,8 @@ import pandas as pd
 from corea.answers.table import Answers
 from corea.config.price_schema import PriceConfig
 from corea.errors import UserError
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.prices import USD, cost_usd
 from corea.types import RETRIES
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from corea.answers.fit_part import FITTED, FITTED_SIGNALS, fit_part
 from corea.answers.pairs import Pairs, cost_unit, pair, split_by_hash
 from corea.answers.table import Answers
+from corea.cascade.combined import COMBINED, FEATURES, Stacks, features_of, with_combined
+from corea.cascade.combined import LEAST as LEAST_STACKED
+from corea.cascade.fitted_maps import LENGTH, FittedMap
 from corea.cascade.recalibration import LEAST, recalibrated
 from corea.column_hints import no_confidence
 from corea.config.cascade_schema import CascadeConfig
@@ -32,6 +36,8 @@ class QuestionSets:
     """Datasets that have test questions, the primary one first."""
     notes: list[str]
     """Remarks for every report."""
+    maps: dict[str, FittedMap] = field(default_factory=dict)
+    """Dataset -> recalibration of the signal, if configured."""
 
     def inside(self, name: str) -> np.ndarray:
         """[N] True for the questions of dataset `name`, or of all datasets in `names` for POOLED."""
@@ -57,12 +63,44 @@ def question_sets(answers: Answers, before: Answers | None, cfg: CascadeConfig) 
         old = with_splits(pair(answers, cfg.signal, cfg.large, slm=before), cfg, answers.path, [])
     if np.isnan(raw.confidence).all() and cfg.signal == "verbalized":
         notes.append(no_confidence(answers.path))
-    now = raw
+    now, maps = raw, {}
     if cfg.recalibrate != "none":
-        now = _recalibrated(raw, cfg, answers.path)
-        old = _recalibrated(old, cfg, answers.path) if old is not None else None
+        now, maps = _recalibrated(raw, cfg, answers.path)
+        old = _recalibrated(old, cfg, answers.path)[0] if old is not None else None
         notes.append(f"the signal is recalibrated ({cfg.recalibrate}) on half of the calibration questions")
-    return QuestionSets(now=now, raw=raw, before=old, names=_names(now, answers, cfg, notes), notes=notes)
+    return QuestionSets(now=now, raw=raw, before=old, names=_names(now, answers, cfg, notes), notes=notes, maps=maps)
+
+
+def add_combined(answers: Answers, before: Answers | None, cfg: CascadeConfig) -> tuple[Answers, Stacks]:
+    """The table with the signal `combined` where it can be fitted, and its stacks; `before` as in question_sets.
+
+    Returns the table of `before` instead of `answers` where one is given. Raises UserError where the configured signal
+    is `combined` and cannot be fitted.
+    """
+    table = before or answers
+    names = features_of(table)
+    found = None
+    if COMBINED in table.signals or not (cfg.compare or cfg.signal == COMBINED):
+        return table, {}
+    if names:
+        pairs = with_splits(pair(answers, names[0], cfg.large, slm=before), cfg, answers.path, [], COMBINED)
+        seen = pairs.split == FITTED
+        keys = pd.MultiIndex.from_arrays([pairs.dataset[seen].astype(str), pairs.question_id[seen].astype(str)])
+        found = with_combined(table, keys, cfg.seed)
+    if found is None and cfg.signal == COMBINED:
+        raise UserError(
+            f"{table.path}: cascade.signal=combined: needs two of {', '.join((*FEATURES, LENGTH))} and about "
+            f"{2 * LEAST_STACKED} calibration questions in each dataset, some right and some wrong; found "
+            f"{', '.join(names) or 'no confidence'}; cascade.split_fraction=0.5 sets questions aside"
+        )
+    return found or (table, {})
+
+
+def maps_of(questions: QuestionSets, stacks: Stacks, cfg: CascadeConfig) -> dict[str, dict[int, FittedMap]]:
+    """Dataset -> tier -> map of the configured signal; empty where it is used as it is."""
+    if cfg.signal == COMBINED:
+        return {name: dict(of_tier) for name, of_tier in stacks.items()}
+    return {name: {0: fitted} for name, fitted in questions.maps.items()}
 
 
 def with_splits(pairs: Pairs, cfg: CascadeConfig, path: str, notes: list[str], signal: str | None = None) -> Pairs:
@@ -100,7 +138,7 @@ def _divided(pairs: Pairs, cfg: CascadeConfig, path: str, notes: list[str]) -> P
     return pairs
 
 
-def _recalibrated(pairs: Pairs, cfg: CascadeConfig, path: str) -> Pairs:
+def _recalibrated(pairs: Pairs, cfg: CascadeConfig, path: str) -> tuple[Pairs, dict[str, FittedMap]]:
     mapped = recalibrated(pairs, cfg.recalibrate, cfg)
     if mapped is None:
         raise UserError(

@@ -9,11 +9,15 @@ import pandas as pd
 
 from corea.answers.table import Answers
 from corea.cascade.chain_results import BestChain, TierResults
+from corea.cascade.fitted_maps import FittedMap
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.audit import Audit
 from corea.evaluation.dataset import Evaluation
 from corea.evaluation.question_sets import POOLED
 from corea.evaluation.signal_comparison import SignalRow
+
+FINDS = "; the rule finds one with the signal "
+"""In the note of a rule without a threshold: before the names of the signals of which it finds one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class Results:
     """Results of regrading, if requested."""
     training: pd.DataFrame | None = None
     """metrics.jsonl of the training run, one row per step."""
+    maps: dict[str, dict[int, FittedMap]] = field(default_factory=dict)
+    """Dataset -> tier -> fitted map of the configured signal; empty where the signal is used as it is."""
 
     def chain(self, name: str) -> BestChain | None:
         """The chain that the rule chooses for a dataset of more than two tiers; it takes the place of `point`."""

@@ -1,6 +1,7 @@
 """Confidence signals side by side on the same questions, raw and recalibrated.
 
-Differences between signals are paired: every signal uses the same resamples of questions.
+Differences between signals are paired: every signal uses the same resamples of questions. The p-value of a difference
+of ECE comes from its interval (ece_change.py), that of any other figure from the resamples.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import numpy as np
 import pandas as pd
 
 from corea.answers.pairs import Pairs
+from corea.cascade.combined import COMBINED
 from corea.cascade.recalibration import recalibrated
-from corea.cascade.rules import Choice, choose
-from corea.cascade.sweep import at_threshold
+from corea.cascade.rules import Choice
 from corea.config.cascade_schema import RECALIBRATIONS, CascadeConfig
+from corea.evaluation.ece_figures import ece_change_p, set_ece_interval, stated
+from corea.evaluation.points import Picker, Point, drawn_figures, measured
 from corea.metrics import calibration
 from corea.metrics.bootstrap import EXACT, draw_sample
 from corea.metrics.cascade_curve import curve
@@ -24,6 +27,9 @@ from corea.metrics.figures import Figure, figures_of
 from corea.metrics.levels import Levels, Tally, group
 
 ACROSS = ("accuracy", "cost", "deferral_rate", "ece", "auroc", "area_gain", "apgr")
+AT_THRESHOLD = ("accuracy", "cost", "deferral_rate")
+SAFE = "max_drop"
+"""Rule whose promise decides which signal the advice names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,65 +38,100 @@ class SignalRow:
 
     name: str
     """E.g. "verbalized" or "verbalized, isotonic"."""
-    choice: Choice
+    point: Point
+    """By the configured rule."""
+    safe: Point
+    """By the rule SAFE."""
     figures: dict[str, Figure]
     """pass@1, cost and deferral rate at the threshold of the configured rule (absent if it found none); ECE, AUROC,
     area_gain (0 random deferral, 1 oracle) and APGR."""
     p: dict[str, float]
-    """Two-sided bootstrap p-value of the difference to the first row; empty for that row and if resamples are
-    not paired (more than EXACT questions)."""
+    """Two-sided p-value of the difference to the first row; empty for that row and if resamples are not paired (more
+    than EXACT questions)."""
     line: pd.DataFrame = field(repr=False)
     """deferral_rate, cost, accuracy at each threshold."""
 
+    @property
+    def choice(self) -> Choice:
+        """The threshold of the configured rule."""
+        return self.point.choice
+
 
 def variants(raw: dict[str, Pairs], cfg: CascadeConfig) -> dict[str, Pairs]:
-    """Every signal of `raw`, raw and with each recalibration that the calibration questions allow."""
+    """Every signal of `raw`, raw and with each recalibration that the calibration questions allow.
+
+    `combined` is a fitted probability already.
+    """
     found = dict(raw)
     for name, pairs in raw.items():
-        for method in RECALIBRATIONS[1:]:
+        for method in RECALIBRATIONS[1:] if name != COMBINED else ():
             mapped = recalibrated(pairs, method, cfg)
             if mapped is not None:
-                found[f"{name}, {method}"] = mapped
+                found[f"{name}, {method}"] = mapped[0]
     return found
 
 
-def compare(found: dict[str, Pairs], inside: np.ndarray, cfg: CascadeConfig) -> list[SignalRow]:
-    """One row per signal, on the test questions where `inside` [N] holds; rows are compared with the first one."""
+def compare(found: dict[str, Pairs], inside: np.ndarray, name: str, cfg: CascadeConfig) -> list[SignalRow]:
+    """One row per signal, on the test questions where `inside` [N] holds; rows are compared with the first one.
+
+    `name` is the dataset's.
+    """
     rows: list[SignalRow] = []
-    reference: dict[str, np.ndarray] = {}
-    for name, pairs in found.items():
+    reference: tuple[Levels, dict[str, np.ndarray]] | None = None
+    for signal, pairs in found.items():
         test = pairs.where(inside & (pairs.split == cfg.test_split))
         known = pairs.where(inside & (pairs.split == cfg.calibration_split))
-        choice = choose(cfg.rule, group(known) if len(known) else None, cfg)
-        cuts = [] if choice.threshold is None else [choice.threshold]
-        edges = np.unique([*calibration.bin_edges(cfg.bins, cfg.ece_edges), *cuts])
-        sample = draw_sample(test, edges, cfg.resamples, cfg.seed)
-        values, draws = sample.centred(partial(_values, choice=choice, cfg=cfg))
-        reference = reference or draws
-        paired = bool(rows) and len(test) <= EXACT
-        p = {key: _p_value(d - reference[key]) for key, d in draws.items() if key in reference} if paired else {}
-        here = curve(sample.exact.observed)
-        line = pd.DataFrame({key: getattr(here, key) for key in ("deferral_rate", "cost", "accuracy")})
-        figures = figures_of(values, draws, len(test), cfg.level)
-        rows.append(SignalRow(name=name, choice=choice, figures=figures, p=p, line=line))
+        row, levels, draws = _row(signal, test, group(known) if len(known) else None, name, cfg)
+        if reference is None:
+            reference = (levels, draws)
+        elif len(test) <= EXACT:
+            row.p = _p_values(levels, draws, *reference, cfg)
+        rows.append(row)
     return rows
 
 
-def _values(levels: Levels, tally: Tally, choice: Choice, cfg: CascadeConfig) -> dict[str, np.ndarray]:
-    first = levels.missing
-    value, right = levels.value[first:], tally.slm_right[..., first:]
-    wrong = tally.size[..., first:] - right
+def _row(
+    signal: str, test: Pairs, known: Levels | None, name: str, cfg: CascadeConfig
+) -> tuple[SignalRow, Levels, dict[str, np.ndarray]]:
+    """One row without p-values, the levels of its test questions, and the draws [R] behind its figures."""
+    picker = Picker(name, known, cfg)
+    pick = picker.pick(cfg.rule)
+    safe = pick if cfg.rule == SAFE else picker.pick(SAFE)
+    cuts = [p.choice.threshold for p in (pick, safe) if p.choice.threshold is not None]
+    edges = np.unique([*calibration.bin_edges(cfg.bins, cfg.ece_edges), *cuts])
+    sample = draw_sample(test, edges, cfg.resamples, cfg.seed)
+    lines = [curve(tally) for tally in (sample.exact.observed, sample.drawn)]
+    values, draws = sample.centred(partial(_values, cfg=cfg))
+    figures = figures_of(values, draws, len(test), cfg.level)
+    set_ece_interval(figures["ece"], sample.exact, "ece", cfg)
+    point = measured(pick, sample, lines, cfg.level)
+    if point.figures:
+        figures = {key: point.figures[key] for key in AT_THRESHOLD} | figures
+        at = drawn_figures(pick, sample, lines[1])
+        draws |= {key: at[key] for key in AT_THRESHOLD}
+    line = pd.DataFrame({key: getattr(lines[0], key) for key in ("deferral_rate", "cost", "accuracy")})
+    row = SignalRow(
+        name=signal, point=point, safe=measured(safe, sample, lines, cfg.level), figures=figures, p={}, line=line
+    )
+    return row, sample.exact, draws
+
+
+def _values(levels: Levels, tally: Tally, cfg: CascadeConfig) -> dict[str, np.ndarray]:
+    value, wrong, right = stated(levels, tally)
     bin_of = calibration.equal_width(value, cfg.bins, cfg.ece_edges)
-    line = curve(tally)
     values = {
         "ece": calibration.ece(value, wrong, right, bin_of, cfg.bins),
         "auroc": calibration.auroc(wrong, right),
-        **curve_figures(tally, line),
+        **curve_figures(tally, curve(tally)),
     }
-    if choice.threshold is not None:
-        here = at_threshold(line, levels, choice.threshold)
-        values |= {"accuracy": here.accuracy, "cost": here.cost, "deferral_rate": here.deferral_rate}
     return {key: values[key] for key in ACROSS if key in values}
+
+
+def _p_values(
+    levels: Levels, draws: dict[str, np.ndarray], of: Levels, reference: dict[str, np.ndarray], cfg: CascadeConfig
+) -> dict[str, float]:
+    found = {key: _p_value(d - reference[key]) for key, d in draws.items() if key in reference}
+    return found | {"ece": ece_change_p(levels, of, cfg)}
 
 
 def _p_value(differences: np.ndarray) -> float:

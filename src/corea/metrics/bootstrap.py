@@ -131,13 +131,3 @@ def interval(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     whole = masked.count(axis=0) == 0
     low, high = np.nanquantile(np.where(whole, 0.0, draws), ends, axis=0)
     return np.where(whole, np.nan, low), np.where(whole, np.nan, high)
-
-
-def reverse_interval(value: float, draws: np.ndarray, level: float) -> tuple[float, float]:
-    """Reverse percentile ("basic") interval of a figure >= 0 that binning biases upwards, e.g. ECE.
-
-    Resampling adds the same bias again, so the percentile interval of an ECE near 0 lies above the true value;
-    reflecting it at the estimate removes the bias. The estimate itself is always inside.
-    """
-    low, high = interval(draws, level)
-    return min(value, max(0.0, 2 * value - float(high))), max(value, 2 * value - float(low))

@@ -14,6 +14,9 @@ import pandas as pd
 
 from corea.metrics.levels import LLM_ONLY, SLM_ONLY, Levels, Tally
 
+OF_DEPTH = ("deferral_rate", "accuracy", "cost", "selective_accuracy")
+"""Fields of a curve that depend on the depth."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Curve:
@@ -38,10 +41,28 @@ class Curve:
 
     def at(self, depth: int | np.ndarray) -> Curve:
         """The curve at one depth (without the axis D) or at several."""
-        names = ("deferral_rate", "accuracy", "cost", "selective_accuracy")
-        here = {name: getattr(self, name)[..., depth] for name in names}
+        return self._with({name: getattr(self, name)[..., depth] for name in OF_DEPTH})
+
+    def each(self, depth: np.ndarray) -> Curve:
+        """Every resample at its own depth [R]; without the axis D."""
+        at = np.asarray(depth)[:, None]
+        return self._with({name: np.take_along_axis(getattr(self, name), at, -1)[:, 0] for name in OF_DEPTH})
+
+    def or_llm_alone(self, mask: np.ndarray) -> Curve:
+        """The LLM alone, without the SLM, where `mask` [R] holds; for a curve at one depth of each resample."""
+        alone = {
+            "deferral_rate": 1.0,
+            "accuracy": self.llm_accuracy,
+            "cost": self.llm_cost,
+            "selective_accuracy": np.nan,
+        }
+        here = self._with({name: np.where(mask, alone[name], getattr(self, name)) for name in OF_DEPTH})
+        here.slm_cost = np.where(mask, 0.0, self.slm_cost)
+        return here
+
+    def _with(self, of_depth: dict[str, np.ndarray]) -> Curve:
         alone = ("slm_accuracy", "llm_accuracy", "slm_cost", "llm_cost")
-        return Curve(**here, **{name: getattr(self, name) for name in alone})
+        return Curve(**of_depth, **{name: getattr(self, name) for name in alone})
 
 
 def curve(tally: Tally) -> Curve:

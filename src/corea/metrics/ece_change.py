@@ -65,6 +65,25 @@ def ece_change_interval(
 
     `confidence`, `correct`, `bin_of`: [N] of either model, question by question; NaN is a missing confidence.
     """
+    estimate, error, reason = _change(confidence, correct, bin_of, bins)
+    if reason:
+        return None, reason
+    half = float(foldnorm.ppf(level, BIAS)) * error
+    return Interval(estimate=estimate, low=max(estimate - half, -1.0), high=min(estimate + half, 1.0)), ""
+
+
+def ece_change_p_value(
+    confidence: tuple[Array, Array], correct: tuple[Array, Array], bin_of: tuple[Array, Array], bins: int
+) -> float:
+    """1 - the highest level whose interval excludes 0; NaN where there is no interval. As ece_change_interval."""
+    estimate, error, reason = _change(confidence, correct, bin_of, bins)
+    return float("nan") if reason else float(foldnorm.sf(abs(estimate) / error, BIAS))
+
+
+def _change(
+    confidence: tuple[Array, Array], correct: tuple[Array, Array], bin_of: tuple[Array, Array], bins: int
+) -> tuple[float, float, str]:
+    """Estimate, its standard error, and why there is none."""
     given = [~np.isnan(np.asarray(c, np.float64)) for c in confidence]
     models = [
         bins_of_answers(np.asarray(c)[g], np.asarray(y)[g], np.asarray(b)[g], bins)
@@ -72,7 +91,7 @@ def ece_change_interval(
     ]
     reason = too_few(*models)
     if reason:
-        return None, reason
+        return np.nan, np.nan, reason
     kernels = [_kernel_of(m) for m in models]
     first, second = (
         _part(m, np.asarray(c, np.float64), np.asarray(y, np.float64), np.asarray(b), g, f)
@@ -87,9 +106,8 @@ def ece_change_interval(
     for k in range(2, ORDERS + 1):
         both = np.outer(kernels[0].derivative(first.scaled, k), kernels[1].derivative(second.scaled, k))
         shared += float((scale * correlation**k * both).sum()) / factorial(k)
-    estimate = first.total - second.total
-    half = foldnorm.ppf(level, BIAS) * np.sqrt(max(first.variance + second.variance - 2 * shared, 1e-12))
-    return Interval(estimate=estimate, low=max(estimate - float(half), -1.0), high=min(estimate + float(half), 1.0)), ""
+    variance = max(first.variance + second.variance - 2 * shared, 1e-12)
+    return first.total - second.total, float(np.sqrt(variance)), ""
 
 
 def _kernel_of(bins: Bins) -> Kernel:

@@ -9,10 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from corea.metrics.bootstrap import interval, reverse_interval
-
-BIASED = ("ece", "ece_equal_mass", "ece_debiased", "brier_reliability")
-"""Figures that finite bins bias upwards; they get the reverse percentile interval."""
+from corea.metrics.bootstrap import interval
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +43,6 @@ def figures_of(
     """A Figure of each value with the interval of its draws [R]."""
     figures = {}
     for name, value in values.items():
-        ends = reverse_interval(float(value), draws[name], level) if name in BIASED else interval(draws[name], level)
-        figures[name] = Figure(value=float(value), low=float(ends[0]), high=float(ends[1]), n=n)
+        low, high = interval(draws[name], level)
+        figures[name] = Figure(value=float(value), low=float(low), high=float(high), n=n)
     return figures

@@ -91,12 +91,23 @@ class Levels:
 
 def group(pairs: Answered) -> Levels:
     """One level per distinct confidence."""
-    value, level = np.unique(pairs.confidence, return_inverse=True)  # NaN comes last, as one value
+    return grouped(pairs.confidence, pairs.slm_correct, pairs.llm_correct, pairs.slm_cost, pairs.llm_cost)
+
+
+def grouped(
+    confidence: np.ndarray,
+    slm_correct: np.ndarray,
+    llm_correct: np.ndarray,
+    slm_cost: np.ndarray,
+    llm_cost: np.ndarray,
+) -> Levels:
+    """One level per distinct confidence; [N] each."""
+    value, level = np.unique(confidence, return_inverse=True)  # NaN comes last, as one value
     if len(value) and np.isnan(value[-1]):
         value = np.roll(value, 1)
         level = (level + 1) % len(value)
-    outcome = 2 * pairs.slm_correct.astype(np.int64) + pairs.llm_correct
-    return _levels(value, value, level, outcome, pairs.slm_cost, pairs.llm_cost)
+    outcome = 2 * slm_correct.astype(np.int64) + llm_correct
+    return _levels(value, value, level, outcome, slm_cost, llm_cost)
 
 
 def coarsen(levels: Levels, most: int = MAX_LEVELS, edges: np.ndarray | None = None) -> Levels:

@@ -12,11 +12,11 @@ from corea.metrics.figures import Figure
 from corea.prices import USD
 
 MOST = 8
-"""Chains in a chart or in the terminal."""
+"""Maximum number of chains in a chart or in the terminal."""
 
 
 def model_names(results: Results) -> dict[int, str]:
-    """Tier -> name of its model, or "tier 3" where the table names none or several."""
+    """Tier -> name of its model, or "tier 3" if the table names no model or several."""
     known = results.answers.models
     return {
         tier: known[tier][0] if len(known.get(tier, [])) == 1 else f"tier {tier}"
@@ -34,7 +34,7 @@ def chain_models(results: Results, best: BestChain) -> str:
 
 
 def chain_sentence(results: Results, name: str, best: BestChain, cost_words: str, accuracy_words: str) -> str:
-    """The headline of a dataset: which chain, what it saves and loses, and who answers how much."""
+    """The headline of a dataset: the chain, what it saves and loses, and the share that each model answers."""
     chain, reference = chain_models(results, best), model_names(results)[best.reference]
     if best.tiers == [best.reference]:
         why = f": {best.choice.note}" if best.choice.note else ", which no chain undercuts"
@@ -55,7 +55,7 @@ def thresholds_text(thresholds: tuple[float, ...] | list[float]) -> str:
 
 
 def shown_rows(tiers: TierResults, most: int = MOST) -> pd.DataFrame:
-    """The rows of the table of chains that are worth a look: the chosen chain and the best others by the rule."""
+    """The rows to show of the table of chains: the chosen chain and the best others by the rule."""
     return tiers.chosen.head(most)
 
 
@@ -75,20 +75,20 @@ def change_figures(row: pd.Series | object) -> tuple[Figure, Figure]:
     )
 
 
-def chain_warnings(name: str, results: Results, best: BestChain) -> list[str]:
-    """What must not be overlooked about the chosen chain: a drop beyond delta that the interval excludes, then cost."""
-    found = []
+def chain_warnings(name: str, results: Results, best: BestChain) -> tuple[list[str], list[str]]:
+    """Warnings about the chosen chain: drops beyond `delta` (the interval included), and higher costs."""
+    drops, costs = [], []
     drop, delta = best.figures["accuracy_change"], results.cfg.delta
     reference = model_names(results)[best.reference]
     if drop.high < -delta:
-        found.append(
-            f"{name}: the chosen chain loses {-100 * drop.value:.1f} points of pass@1 against {reference} alone on the "
-            f"test questions, more than the {100 * delta:g} of cascade.delta"
+        drops.append(
+            f"{name}: the chosen chain LOSES {-100 * drop.value:.1f} points of pass@1 against {reference} alone on the "
+            f"test questions; cascade.delta allows {100 * delta:g}"
         )
     if best.costs_more:
         cost = best.figures["cost_change"].value
-        found.append(f"{name}: the chosen chain costs {100 * cost:.1f} % more than {reference} alone")
-    return found
+        costs.append(f"{name}: the chosen chain costs {100 * cost:.1f} % more than {reference} alone")
+    return drops, costs
 
 
 def cost_title(unit: str) -> str:
@@ -97,5 +97,5 @@ def cost_title(unit: str) -> str:
 
 
 def share_of(value: float, whole: float) -> float:
-    """value / whole, NaN where nothing is paid."""
+    """value / whole; NaN if `whole` is 0."""
     return value / whole if whole > 0 else math.nan

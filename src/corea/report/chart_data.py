@@ -1,4 +1,4 @@
-"""Data of the charts of report.html, as its scripts take it."""
+"""Data of the charts of report.html, in the form that its scripts read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from corea.evaluation import price_sensitivity
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.evaluation.signal_comparison import SignalRow
 from corea.report import plot_tables
@@ -17,7 +18,7 @@ from corea.report.chain_words import shown_chains, thresholds_text
 from corea.report.plot_tables import cost_text, thin
 
 QUESTIONS = 3000
-"""Most questions that the slider lists; of more, an evenly spaced part."""
+"""Maximum number of questions in the slider's list; if there are more, an evenly spaced part of them."""
 
 
 def page_data(results: Results) -> dict[str, Any]:
@@ -118,13 +119,13 @@ def _tiers(results: Results, name: str, e: Evaluation) -> list[dict[str, Any]]:
 
 
 def _audit(results: Results, name: str, e: Evaluation) -> list[dict[str, Any]]:
-    """The cascade's curve by the recorded verdicts and by ours."""
+    """The cascade's curve with the recorded verdicts and with corea's."""
     if results.audit is None:
         return []
     both = results.audit.evaluations[name]
     lines = []
     for label, sweep in (("recorded", both.before_sweep), ("regraded", both.sweep)):
-        assert sweep is not None, "an audit has both"
+        assert sweep is not None, "an audit has both sweeps"
         line = thin(sweep)
         cost = plot_tables.percent_of_llm(line["cost"], e)
         points = {"x": _rounded(cost), "y": _rounded(line["accuracy"])}
@@ -150,7 +151,7 @@ def _price_curve(e: Evaluation, point: Point) -> dict[str, Any]:
 
 
 def _xy(table: pd.DataFrame, e: Evaluation) -> dict[str, Any]:
-    """Points of the Pareto chart with their hover text, and a band where there is one."""
+    """Points of the Pareto chart with their hover text, and a band if there is one."""
     points: dict[str, Any] = {
         "x": _rounded(table["cost_percent"]),
         "y": _rounded(table["accuracy"]),

@@ -48,7 +48,7 @@ def plot_tiers(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def plot_audit(table: pd.DataFrame, ax: Axes) -> None:
-    """The cascade by the recorded verdicts and by ours, with bands."""
+    """The cascade with the recorded verdicts and with corea's, with bands."""
     for (label, part), color in zip(table.groupby("verdicts", sort=False), INKS[1::-1], strict=False):
         part = thin(part)
         ax.fill_between(part["cost_percent"], part["accuracy_lo"], part["accuracy_hi"], color=color, alpha=0.15, lw=0)

@@ -17,9 +17,11 @@ from pathlib import Path
 from corea.cascade.chain_results import BestChain
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import sentence as audit_sentence
+from corea.evaluation.operation import includes
 from corea.evaluation.results import Results
 from corea.prices import USD
 from corea.report import html_tables, sentences
+from corea.report.advice import advice
 from corea.report.chain_words import model_names
 from corea.report.chart_data import page_data
 from corea.runtime import atomic_write
@@ -50,6 +52,8 @@ def render(results: Results) -> str:
         costs_more=point.costs_more if chain is None else chain.costs_more,
         tiles=_tiles(results),
         warnings=sentences.warnings(results),
+        advice=advice(results),
+        includes=includes(results.cfg, chain is not None),
         datasets=[
             {
                 "name": name,
@@ -130,14 +134,14 @@ def _tiles(results: Results) -> list[dict[str, str]]:
         sent = sentences.percent(f["deferral_rate"].value, signed=False)
         note = f"confidence below {point.choice.threshold:.3g}"
         tiles.append({"label": "questions sent to the LLM", "value": sent, "note": note})
-    for label, key in (("ECE of the small model", "ece"), ("AUROC of its confidence", "auroc")):
+    for label, key in (("ECE of the confidence", "ece"), ("AUROC of the confidence", "auroc")):
         earlier = f"before RL {e.before.figures[key].value:.3f}" if e.before else e.name
         tiles.append({"label": label, "value": _short(e.small.figures[key].value), "note": earlier})
     return tiles
 
 
 def _chain_tiles(results: Results, chain: BestChain) -> list[dict[str, str]]:
-    """The same of the best chain, and who answers how much."""
+    """The figures of the best chain, and the share that each model answers."""
     names, level = model_names(results), f"{100 * results.cfg.level:g} %"
     against = f"against {names[chain.reference]} alone"
     tiles = []

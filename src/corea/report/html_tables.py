@@ -9,7 +9,8 @@ from typing import Any
 from corea.cascade.chain_results import TierResults
 from corea.evaluation import price_sensitivity
 from corea.evaluation.audit import Audit
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.evaluation.signal_comparison import SignalRow
 from corea.metrics.figures import Figure
 from corea.prices import USD
@@ -168,7 +169,7 @@ def tiers_table(results: TierResults, names: dict[int, str], unit: str) -> str:
 
 
 def price_list(prices: dict[str, dict[str, Any]]) -> str:
-    """HTML table: what each tier costs, with source and date; empty if the answers table does not say."""
+    """HTML table: what each tier costs, with source and date; empty if the answers table has no prices."""
     rows = []
     for tier, price in sorted(prices.items()):
         own = price.get("gpu_hour") is not None
@@ -183,13 +184,13 @@ def price_list(prices: dict[str, dict[str, Any]]) -> str:
 
 
 LISTED = 300
-"""Most findings of the audit in the report; audit.csv holds all."""
+"""Maximum number of audit findings in the report; audit.csv has all."""
 TEXT = 1500
-"""Length of the end of a text that the report shows."""
+"""Characters that the report shows of a text, from its end."""
 
 
 def moves_table(audit: Audit, name: str) -> str:
-    """HTML table: figures with the recorded verdicts and with ours."""
+    """HTML table: figures with the recorded verdicts and with corea's."""
     rows = []
     for row in audit.moves[audit.moves["dataset"] == name].itertuples():
         change = Figure(value=row.change, low=row.low, high=row.high, n=0)
@@ -218,7 +219,7 @@ def disagreements_table(audit: Audit) -> str:
         cells.append(f"<details><summary>open</summary><p>{escape(asked)}</p><pre>{escape(cut)}</pre></details>")
         rows.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
     more = (
-        f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv holds all.</p>' if len(table) > LISTED else ""
+        f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv has all.</p>' if len(table) > LISTED else ""
     )
     head = ("answer of", "gold", "given", "recorded", "regraded", "why", "texts")
     return f'<div class="wide">{_table(head, rows)}</div>{more}'

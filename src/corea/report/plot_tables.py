@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.prices import USD
 from corea.report.chain_words import shown_chains
@@ -34,7 +35,7 @@ TRAINING = {
 
 
 def percent_of_llm(cost: np.ndarray | float, evaluation: Evaluation) -> np.ndarray:
-    """Cost as per cent of the LLM alone; NaN if the LLM costs nothing."""
+    """Cost in per cent of the LLM alone; NaN if the LLM costs nothing."""
     base = evaluation.large["cost"].value
     return np.asarray(cost, np.float64) * 100 / (base if base > 0 else np.nan)
 
@@ -115,7 +116,7 @@ def _rule_row(point: Point) -> pd.DataFrame:
 
 
 def thin(table: pd.DataFrame, most: int = 400) -> pd.DataFrame:
-    """At most `most` rows, evenly spread, both ends kept: a plot shows no more."""
+    """At most `most` evenly spaced rows, including both ends; a plot cannot resolve more."""
     if len(table) <= most:
         return table
     return table.iloc[np.unique(np.linspace(0, len(table) - 1, most).astype(int))]
@@ -178,7 +179,7 @@ def prepare_tiers(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
 
 def prepare_audit(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
     """Rows: verdicts (recorded, regraded), cost_percent, accuracy with its band."""
-    assert results.audit is not None, "an audit was made"
+    assert results.audit is not None, "requires an audit"
     both = results.audit.evaluations[name]
     parts = []
     for label, sweep in (("recorded", both.before_sweep), ("regraded", both.sweep)):
@@ -188,7 +189,7 @@ def prepare_audit(results: Results, e: Evaluation, name: str) -> pd.DataFrame:
 
 
 def comparisons(results: Results, shown: Sequence[Evaluation]) -> dict[str, list[tuple[Evaluation, pd.DataFrame]]]:
-    """Tables of the figures that compare, one panel per dataset; figures without a panel are left out."""
+    """Tables of the comparison figures, one panel per dataset; figures without a panel are left out."""
     figures = {
         "signals": [(e, prepare_signals(results, e, e.name)) for e in shown if results.signals.get(e.name)],
         "tiers": [(e, prepare_tiers(results, e, e.name)) for e in shown if e.name in results.tiers],

@@ -85,7 +85,7 @@ def _save(figure: Figure, folder: Path, name: str) -> Path:
         with atomic_write(folder / f"{name}.{kind}") as temporary:
             metadata = {"Date": None} if kind == "svg" else None
             figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)
-        figure.set_layout_engine("none")  # so that the second file has the layout of the first
+        figure.set_layout_engine("none")  # the second file keeps the layout of the first
     return folder / f"{name}.png"
 
 
@@ -287,7 +287,7 @@ def _training(table: pd.DataFrame) -> Figure | None:
 
 
 def plot_training(table: pd.DataFrame, ax: Axes) -> None:
-    """One training metric: every step faint, its running mean on top."""
+    """One training metric: every step in a light colour, and its running mean."""
     ax.plot(table["step"], table["value"], color=BLUE, lw=0.8, alpha=0.35)
     ax.plot(table["step"], table["smooth"], color=BLUE, lw=1.8)
     ax.set_xlabel("step")

@@ -29,7 +29,7 @@ class Outputs:
     files: list[Path]
     """metrics.json, frontier.csv, operating_point.json, ..."""
     plots: list[Path]
-    """PNG files; an SVG stands beside each."""
+    """PNG files; each has an SVG beside it."""
     report: Path | None
 
 

@@ -15,13 +15,16 @@ from typing import Any
 import pandas as pd
 
 from corea.cascade.chain_results import TierResults
-from corea.evaluation.dataset import Evaluation, Point, Small
-from corea.evaluation.operation import operating_point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.operation import includes, operating_point
+from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.evaluation.signal_comparison import signals_frame
+from corea.evaluation.small_model import Small
 from corea.metrics.figures import figures_json
 from corea.prices import USD
 from corea.report import sentences
+from corea.report.advice import advice
 from corea.runtime import atomic_write
 
 FRONTIER = (
@@ -89,6 +92,8 @@ def metrics_document(results: Results) -> dict[str, Any]:
         "notes": results.notes,
         "primary": results.primary,
         "headline": sentences.headline(results),
+        "advice": advice(results),
+        "intervals_include": includes(cfg, results.chain(results.primary) is not None),
         "datasets": {name: _dataset(e, cfg.level) for name, e in results.datasets.items()},
         "pooled": _dataset(results.pooled, cfg.level),
         "audit": None
@@ -150,6 +155,7 @@ def _point(point: Point, unit: str, level: float) -> dict[str, Any]:
         "threshold": point.choice.threshold,
         "note": point.choice.note or None,
         "costs_more_than_llm": point.costs_more if point.figures else None,
+        "resamples_without_threshold": point.not_found,
         **figures_json(point.figures, unit, level),
     }
 

@@ -1,11 +1,14 @@
-"""Sentences on the results, shared by terminal and report."""
+"""Sentences about the results, shared by terminal and report."""
 
 from __future__ import annotations
 
 import math
 
+from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.audit import sentence as audit_sentence
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.operation import includes
+from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.metrics.figures import Figure
 from corea.prices import USD
@@ -35,7 +38,7 @@ def span(figure: Figure, digits: int = 1) -> str:
 
 
 def headline(results: Results) -> str:
-    """The primary dataset at the configured rule: its best chain where it has more than two tiers."""
+    """The primary dataset at the configured rule: with more than two tiers, its best chain."""
     return story(results, results.primary)
 
 
@@ -64,7 +67,7 @@ def _cost_words(evaluation: Evaluation, change: Figure) -> str:
         return "has no cost to compare, since the LLM is free in this table"
     size, ends = percent(abs(change.value), signed=False), f" ({span(change)})" if span(change) else ""
     if evaluation.unit != USD:
-        return f"needs {size} fewer LLM calls{ends}, without the small model's cost, which the table does not hold"
+        return f"needs {size} fewer LLM calls{ends}, without the small model's cost, which the table does not have"
     if change.value > 0:
         return f"COSTS {size} MORE than the LLM alone{ends}"
     return f"costs {size} less than the LLM alone{ends}"
@@ -89,34 +92,64 @@ def _accuracy_words(change: Figure, level: float) -> str:
 
 
 def warnings(results: Results) -> list[str]:
-    """Warnings: audit findings, cascades that cost more than the LLM, uninformative confidences."""
-    found = []
+    """Warnings by harm: accuracy lost beyond `delta`, then cost, then too few questions, then other findings."""
+    found: dict[str, list[str]] = {"drop": [], "cost": [], "few": [], "other": []}
     if results.audit is not None and len(results.audit.findings):
-        found.append(audit_sentence(results.audit))
+        found["other"].append(audit_sentence(results.audit))
     for name, evaluation in results.everything.items():
         chain = results.chain(name)
         if chain is not None:
-            found += chain_warnings(name, results, chain)
+            drop, cost = chain_warnings(name, results, chain)
+            found["drop"] += drop
+            found["cost"] += cost
             continue
-        for point in evaluation.points:
-            if point.chosen_on == name and point.costs_more:
-                extra = percent(point.figures["cost_change"].value, signed=False)
-                rule = point.choice.rule
-                found.append(f"{name}: at the threshold of {rule} this cascade costs {extra} more than the LLM alone")
+        found["drop"] += _drop_warnings(evaluation, results.cfg)
+        found["cost"] += _cost_warnings(evaluation)
+        note = evaluation.point(results.cfg.rule).choice.note
+        if "more calibration questions" in note:
+            found["few"].append(f"{name}: {note}")
         gain = evaluation.areas["area_gain"]
         if gain.high <= 0:
-            found.append(f"{name}: deferring by this confidence is worse than deferring at random")
+            found["other"].append(f"{name}: deferring by this confidence is worse than deferring at random")
         elif gain.low <= 0:
-            found.append(f"{name}: deferring by this confidence is not distinguishable from deferring at random")
+            text = "deferring by this confidence is not distinguishable from deferring at random"
+            found["other"].append(f"{name}: {text}")
+    return [text for kind in found.values() for text in kind]
+
+
+def _drop_warnings(evaluation: Evaluation, cfg: CascadeConfig) -> list[str]:
+    """Points whose drop is beyond `delta`, the interval included; the configured rule's first."""
+    found = []
+    for point in evaluation.points:
+        rule = point.choice.rule
+        wanted = rule == cfg.rule or point.chosen_on != evaluation.name
+        if not (wanted and point.figures and point.figures["accuracy_change"].high < -cfg.delta):
+            continue
+        change = point.figures["accuracy_change"]
+        of = "" if point.chosen_on == evaluation.name else f" that was chosen on {point.chosen_on}"
+        found.append(
+            f"{evaluation.name}: the threshold of {rule}{of} LOSES {100 * -change.value:.1f} points of pass@1 against "
+            f"the LLM alone ({span(change)}); cascade.delta allows {100 * cfg.delta:g}"
+        )
     return found
 
 
+def _cost_warnings(evaluation: Evaluation) -> list[str]:
+    return [
+        f"{evaluation.name}: at the threshold of {p.choice.rule} this cascade costs "
+        f"{percent(p.figures['cost_change'].value, signed=False)} more than the LLM alone"
+        for p in evaluation.points
+        if p.chosen_on == evaluation.name and p.costs_more
+    ]
+
+
 def settings(results: Results) -> str:
-    """One line on the settings behind the figures."""
+    """The settings of the evaluation in one line."""
     cfg, first = results.cfg, results.first
     known = f"{first.calibration_questions:,} calibration and " if first.calibration_questions else ""
     return (
         f"signal {cfg.signal}; rule {cfg.rule}; {known}{first.questions:,} test questions of {first.name}; "
-        f"{100 * cfg.level:g} % intervals from {cfg.resamples:,} paired bootstrap resamples, seed {cfg.seed}; "
+        f"{100 * cfg.level:g} % intervals from {cfg.resamples:,} paired bootstrap resamples, seed {cfg.seed}, include "
+        f"{includes(cfg, results.chain(results.primary) is not None)}; "
         f"LLM alone {cost_text(first.large['cost'].value, first.unit)}"
     )

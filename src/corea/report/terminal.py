@@ -6,11 +6,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from corea.evaluation.dataset import Evaluation, Point
+from corea.evaluation.dataset import Evaluation
+from corea.evaluation.points import Point
 from corea.evaluation.results import Results
 from corea.metrics.figures import Figure
 from corea.prices import USD
 from corea.report import sentences
+from corea.report.advice import advice
 from corea.report.chain_words import (
     change_figures,
     cost_title,
@@ -26,7 +28,7 @@ WIDTH = 118
 
 
 def print_summary(results: Results, console: Console | None = None) -> None:
-    """Headline, models, rules (of more than two tiers: chains), and what must not be overlooked."""
+    """Headline, models, rules (of more than two tiers: chains), and warnings."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
@@ -40,6 +42,8 @@ def print_summary(results: Results, console: Console | None = None) -> None:
         console.print(f"[bold yellow]! {text}[/]", highlight=False)
     for text in results.notes:
         console.print(f"[dim]note: {text}[/]", highlight=False)
+    for text in advice(results):
+        console.print(f"[green]→[/] {text}", highlight=False)
     console.print(f"[bold]{sentences.headline(results)}[/]", highlight=False)
     console.print(f"[dim]{sentences.settings(results)}[/]", highlight=False)
 

@@ -1,1 +1,1 @@
-"""Reinforcement learning: the loop (trainer), and its rooms rollout/, update/ and run/."""
+"""Reinforcement learning: the loop (trainer), and its packages rollout, update and run."""

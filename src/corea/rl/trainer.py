@@ -11,7 +11,7 @@
                    Checkpoints.save()  weights, optimizer, counts
     every step     StepReporter        metrics.jsonl, logger, samples.parquet
 
-Only this module composes the others. Steps are counted from 1 in metrics.jsonl and checkpoints ("step 50" is after the
+Only this module combines the others. Steps are counted from 1 in metrics.jsonl and checkpoints ("step 50" is after the
 50th update) and from 0 where a batch is sampled.
 """
 
@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 class _StepAbandoned(Exception):
-    """A signal arrived while completions were sampled. The step is given up; nothing has changed."""
+    """A signal arrived while completions were sampled. The step is abandoned; nothing has changed."""
 
 
 class Trainer:
@@ -97,7 +97,7 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C; a checkpoint was saved. SIGTERM also saves one, and returns.
-            UserError: too many steps in a row were not finite; their batches were kept.
+            UserError: too many steps in a row were not finite; their batches are stored.
         """
         done = self._restore()
         steps = self.cfg.trainer.steps
@@ -164,7 +164,7 @@ class Trainer:
         return metrics | {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
 
     def _abandon_if_stopped(self, stop: StopRequest) -> Callable[[int], None]:
-        """Called between the engine's batches. A single process abandons the step as soon as it is asked to stop."""
+        """Called between the engine's batches. A single process abandons the step as soon as a stop is requested."""
 
         def progress(_: int) -> None:
             if stop.received is not None and distributed.world_size() == 1:
@@ -185,14 +185,14 @@ class Trainer:
         return improved
 
     def _check_finite(self, done: int, groups: list[Group], reporter: StepReporter) -> None:
-        """Keep the batch of a step whose loss or gradient was not finite; stop after too many in a row."""
+        """Store the batch of a step whose loss or gradient was not finite; stop after too many in a row."""
         if not self.skipped_in_a_row:
             return
         path = reporter.report_not_finite(done, groups)
         if self.skipped_in_a_row >= self.cfg.trainer.max_skipped:
             raise UserError(
                 f"stopped: loss or gradient was not finite in {self.skipped_in_a_row} steps in a row, up to step "
-                f"{done}; the batches are in {path}. Lower trainer.optimizer.lr, or look at the rewards there"
+                f"{done}; the batches are in {path}. Lower trainer.optimizer.lr, or inspect the rewards in them"
             )
 
     def _restore(self) -> int:
@@ -217,7 +217,7 @@ class Trainer:
         return found.step
 
     def _layout(self) -> dict[str, int]:
-        """What the files of the optimizer state depend on."""
+        """The settings that the files of the optimizer state depend on."""
         return {"processes": distributed.world_size(), "zero_stage": self.cfg.trainer.zero_stage}
 
     def _save(self, done: int) -> None:

@@ -51,7 +51,7 @@ class Validation:
         return bool(every) and step % every == 0
 
     def run(self) -> ValidationResult:
-        """Answer the questions with the current model; each rank answers its part and gets the result of all."""
+        """Answer the questions with the current model; each rank answers a part and gets the results of all."""
         mine = self.questions[distributed.rank() :: distributed.world_size()]
         sampling = Sampling(temperature=0.0, max_tokens=self.cfg.model.max_tokens, n=1)
         answers = self.engine.generate([build_messages(self.cfg.model.prompt, q) for q in mine], sampling)

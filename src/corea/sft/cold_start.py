@@ -276,7 +276,7 @@ class ColdStart:
             return 0
         try:
             state = torch.load(self.checkpoint, weights_only=True)
-        except Exception as error:  # a truncated or foreign file; torch raises various errors
+        except Exception as error:  # torch raises various errors on a truncated or foreign file
             raise UserError(
                 f"{self.checkpoint}: cannot be read ({type(error).__name__}); remove it or use another folder"
             ) from error

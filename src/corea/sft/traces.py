@@ -4,10 +4,10 @@ The large tiny model writes its intermediate steps. The small one answers direct
 that its confidence is uninformative before RL. There is one function per task. Each step is short enough for a small
 network, and no step is skipped.
 
-A small model that has only seen random confidences computes nothing at the position of the confidence. Policy gradients
-then find no feature to reinforce: the confidence moves to the right average and stays the same for every question.
+A small model trained only on random confidences learns no feature that predicts the confidence. Policy gradients then
+have no feature to reinforce: the confidence moves to the right average and stays the same for every question.
 `direct_two_sided` avoids this. The distance of its confidence from 0.5 depends on the length of the question; the
-side is a coin toss, so that ranking answers by it is exactly random.
+side is random, so that ranking answers by it is exactly random.
 """
 
 from __future__ import annotations
@@ -120,6 +120,6 @@ def direct_unsure(entry: dict[str, Any], rng: random.Random) -> str:
 
 
 def direct_two_sided(entry: dict[str, Any], rng: random.Random) -> str:
-    """Direct answer with a confidence far from 0.5 for short questions and near it for long ones, above or below by a
-    coin toss: the cold start of the small tiny model. Its AUROC is 0.5, whichever answers are right."""
+    """Direct answer with a confidence far from 0.5 for short questions and near it for long ones, above or below
+    at random: the cold start of the small tiny model. Its AUROC is 0.5, whichever answers are right."""
     return _direct(entry, rng.choices(CONFIDENCE_GRID, two_sided_weights(relative_size(entry["metadata"])))[0])

@@ -1,4 +1,4 @@
-"""Training questions that repeat each other, or that occur in a held-out split.
+"""Finds training questions that repeat each other or that occur in a held-out split.
 
 A training question is contaminated if its normalised text equals that of a held-out question, or if the two share 13
 words in a row, as in the GPT-3 paper (arXiv 2005.14165, appendix C). Words are lower-case runs of letters and

@@ -1,4 +1,4 @@
-"""Expected confidence: the mean over the confidences that the model could have written instead of the stated one.
+"""Expected confidence: the mean over the confidences that the model could have stated, by their probabilities.
 
 A stated confidence takes few values; its distribution over tokens is continuous. With p_j the distribution at token j
 given the tokens before it,
@@ -21,7 +21,7 @@ Piece = Sequence
 
 
 def expected_confidence(tail: Sequence[Piece], percent: bool = False) -> float | None:
-    """Expected confidence of a completion that ends with the tokens `tail`; None if it states none.
+    """Expected confidence of a completion that ends with the tokens `tail`; None if it states no confidence.
 
     Args:
         tail: see Sampling.record; the alternatives of each token are its most probable ones.

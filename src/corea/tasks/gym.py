@@ -2,8 +2,8 @@
 
 reasoning-gym generates item i of a task from Random(seed + i), so two seeds that differ by less than the number of
 items give the same questions at shifted indices. Every (seed, split, source) therefore has its own base seed, a
-64-bit hash. Questions that small tasks repeat by chance are kept apart by the hash of their text
-(question_text.partition).
+64-bit hash. Small tasks may still repeat a question by chance; the hash of its text
+then assigns every copy to the same split (question_text.partition).
 
 One raw item (chain_sum):
     {"question": "State the final answer to the following arithmetic problem: 34 + 7 =", "answer": "41",

@@ -82,7 +82,7 @@ def held_out(
     if size is not None and len(questions) < size:
         raise UserError(
             f"data {dataset!r}: only {len(questions)} distinct questions for split {split!r}, {size} required; "
-            "widen the difficulty parameters or ask for fewer"
+            "widen the difficulty parameters or require fewer"
         )
     return questions
 
@@ -91,8 +91,8 @@ class _Selection:
     """Picks distinct questions from a mix in the proportions of its weights.
 
     Taking the first distinct questions of the stream would shift the proportions towards sources that rarely repeat a
-    question, and more so the larger the split. Here every place of the split belongs to a source, and takes the next
-    distinct question of that source. The selection of a smaller size is the beginning of that of a larger one.
+    question, and more so the larger the split. Here every place of the split belongs to one source and
+    takes the next distinct question of that source. A smaller selection is the beginning of a larger one.
     """
 
     def __init__(self, sources: Sequence[Source], size: int | None, dataset: str, elsewhere: Collection[str] = ()):
@@ -124,7 +124,7 @@ class _Selection:
         return since_new > 20 * self.size + 5_000 if enough else count > 200 * self.size + 10_000
 
     def _add(self, question: Question) -> bool:
-        """Keep a new question; True if its source has an open place for it."""
+        """Keep a new question; True if its source has an open place."""
         text = normalise(question.text)
         if text in self.seen or text in self.elsewhere:
             return False
@@ -135,7 +135,7 @@ class _Selection:
         return self.open[key] >= 0
 
     def questions(self) -> list[Question]:
-        """The selection in the order of places. Places of an exhausted source go to questions that are left over."""
+        """The selection in the order of places; places of an exhausted source go to questions left over from others."""
         if self.size is None:
             return self.distinct
         queues: dict[SourceKey, deque[Question]] = defaultdict(deque)

@@ -150,7 +150,7 @@ class TrainingStream:
         self.sources = training_sources(data)
         self.split, self.seed, self.size = split, seed, size
         self.screenings = _clean(data, self.sources)
-        # Some procedural questions are dropped; with twice the items, a step does not reach into the part of the next.
+        # Some procedural questions are dropped; with twice the items, steps do not overlap.
         self.stride = size if all("set" in s for s in self.sources) else 2 * size
 
     def take(self, step: int) -> tuple[list[Question], SplitReport]:

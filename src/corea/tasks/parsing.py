@@ -1,11 +1,11 @@
-"""The one parser: text of a completion to answer, confidence and status. Reward and cascade both use it.
+"""The parser: splits the text of a completion into answer, confidence and status. Reward and cascade both use it.
 
     <think>34+7 is 41</think> <answer>41</answer> <confidence>0.85</confidence>
 
-- The last well-formed tag of each kind wins, wherever it stands. Well-formed: opened and closed with no tag of the same
+- The last well-formed tag of each kind wins, at any position. Well-formed: opened and closed with no tag of the same
   kind between, and not empty; a confidence must also be a readable number in range.
 - A missing or unreadable confidence is None, never 0.
-- `60%` and `60` mean 0.6 only where the prompt asked for a percentage (`percent`); there every number is one of 0..100.
+- `60%` and `60` mean 0.6 only where the prompt asked for a percentage (`percent`); every number is then in 0..100.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LAYOUT = {
 
 
 def tag_contents(text: str, name: str) -> list[str]:
-    """Stripped contents of every closed `<name>` tag, in order, the empty ones left out. Linear in the text."""
+    """Stripped contents of every closed, non-empty `<name>` tag, in order. Takes time linear in the text."""
     contents, start = [], None
     for match in _TAGS[name].finditer(text):
         if not match[1]:
@@ -36,7 +36,7 @@ def tag_contents(text: str, name: str) -> list[str]:
 
 
 def tag_span(text: str, name: str, readable: Callable[[str], bool]) -> tuple[int, int] | None:
-    """Start and end, in `text`, of what stands in the last closed `<name>` tag with readable contents."""
+    """Start and end, in `text`, of the contents of the last closed `<name>` tag whose contents are readable."""
     found, start = None, None
     for match in _TAGS[name].finditer(text):
         if not match[1]:
@@ -51,7 +51,7 @@ def tag_span(text: str, name: str, readable: Callable[[str], bool]) -> tuple[int
 
 
 def read_confidence(text: str, percent: bool = False) -> float | None:
-    """A number in [0, 1], or where `percent` is set in [0, 100] with or without the sign; None if it is not one."""
+    """A number in [0, 1], or with `percent` in [0, 100] with or without the sign; None for any other text."""
     text = text.strip()
     if percent:
         text = text.removesuffix("%").rstrip()
@@ -62,7 +62,8 @@ def read_confidence(text: str, percent: bool = False) -> float | None:
 
 
 def is_well_formed(text: str, expect_confidence: bool = True) -> bool:
-    """Exactly the expected tags, each opened and closed once, in order, with nothing but white space around them."""
+    """Whether the text has exactly the expected tags, each opened and closed once, in order, with only white space
+    around them."""
     names = ("think", "answer", "confidence") if expect_confidence else ("think", "answer")
     for name, tag in _TAGS.items():
         if len(tag.findall(text)) != (2 if name in names else 0):
@@ -71,12 +72,12 @@ def is_well_formed(text: str, expect_confidence: bool = True) -> bool:
 
 
 def parse_completion(text: str, finish_reason: str, *, percent: bool = False, expect_confidence: bool = True) -> Parsed:
-    """Take one completion apart.
+    """Parse one completion.
 
     Args:
         finish_reason: of the completion: "stop", "length" or "error".
         percent: the prompt asked for a confidence in percent.
-        expect_confidence: without it a confidence is still read where there is one, but none is missed.
+        expect_confidence: False: a confidence is read if there is one, but may be absent.
 
     Returns:
         Parsed. Its status is the first that holds: error (the engine failed; nothing is read), truncated (cut off at

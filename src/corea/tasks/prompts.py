@@ -1,4 +1,4 @@
-"""Prompts by name: how a model is asked, and what its answer must contain."""
+"""Prompts by name: the messages of a question, and what the completion must contain."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _PERCENT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One way of asking."""
+    """Messages that ask a question, and what the completion must contain."""
 
     system: str | None
     """System message; None: no system message."""
     expects_confidence: bool
-    """True: a completion without a confidence is incomplete. False: a confidence is read where there is one."""
+    """True: a completion without a confidence is incomplete. False: a confidence is read if there is one."""
     percent: bool = False
     """The prompt asks for the confidence in percent."""
     examples: tuple[tuple[str, str], ...] = ()

@@ -26,7 +26,7 @@ def partition(text: str) -> str:
 def data_set_partition(text: str) -> str:
     """Split of a question of a data set: "test", "calibration", "validation" (1/16 of all texts each) or "train".
 
-    A data set is finite, so its validation questions come from the training side, which has the most.
+    A data set is finite, so its validation questions are taken from the training share, which is the largest.
     """
     return {0: "test", 1: "calibration", 2: "validation"}.get(_digest(text)[0] % 16, "train")
 

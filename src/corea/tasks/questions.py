@@ -68,7 +68,7 @@ def to_questions(source: SourceConfig, rows: Iterable[dict[str, Any]], *, datase
             continue
         question = _question(source, row, dataset, f"{where}, row {number}")
         if seen.setdefault(question.id, normalise(question.text)) != normalise(question.text):
-            raise UserError(f"{where}, row {number}: question id {question.id} belongs to another question too")
+            raise UserError(f"{where}, row {number}: question id {question.id} also belongs to another question")
         questions.append(question)
     if not questions:
         raise UserError(f"{where}: no questions" + (" that pass where and between" if source.where else ""))
@@ -86,7 +86,7 @@ def _passes(source: SourceConfig, row: dict[str, Any], where: str) -> bool:
         try:
             inside = low <= float(value) <= high
         except (TypeError, ValueError) as error:
-            what = f"column {column} holds {str(value)[:40]!r}, which is no number"
+            what = f"column {column} holds {str(value)[:40]!r}, which is not a number"
             raise UserError(f"{where}: data source {source.name}.between: {what}") from error
         if not inside:
             return False
@@ -140,7 +140,7 @@ def _text(row: dict[str, Any], column: str, where: str, key: str = "") -> str:
     if key == "gold" and isinstance(value, list | tuple) and not any(isinstance(v, dict | list) for v in value):
         value = ", ".join(map(str, value))
     value = _plain(value, column, where)
-    text = "" if value is None or value != value else str(value).strip()  # NaN is how tools write a missing text
+    text = "" if value is None or value != value else str(value).strip()  # tools write a missing text as NaN
     if not text:
         raise UserError(f"{where}: column {column} is empty")
     return text
@@ -174,7 +174,7 @@ def _labelled(value: Any, where: str) -> dict[str, str]:
     if isinstance(value, dict) and {"label", "text"} <= value.keys():
         labels, texts = value["label"], value["text"]
         if not isinstance(labels, Sequence) or not isinstance(texts, Sequence) or len(labels) != len(texts):
-            raise UserError(f"{where}: options: label and text are no two lists of the same length")
+            raise UserError(f"{where}: options: label and text are not two lists of the same length")
         return {str(k): str(v) for k, v in zip(labels, texts, strict=True)}
     if isinstance(value, dict):
         return {str(k): str(v) for k, v in value.items()}

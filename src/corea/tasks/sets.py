@@ -69,7 +69,7 @@ class DataSet:
         return order
 
     def _side(self, question: Question, own: str | None) -> str:
-        """Split of a question, among those that are served by the data set's split `own`."""
+        """Split of a question, among the splits that the data set's split `own` supplies."""
         sharing = [s for s in SPLITS if self._own_split(s) == own]
         if len(sharing) == 1:
             return sharing[0]
@@ -83,7 +83,7 @@ class DataSet:
         return rest[0] if len(rest) == 1 or fraction(question.text, "side") < share else rest[1]
 
     def _own_split(self, split: str) -> str | None:
-        """The data set's split that serves `split`; None: none does."""
+        """The data set's split that supplies `split`, or None."""
         if split == "validation" and split not in self.source.splits:
             split = "train"
         return self.source.splits.get(split)
@@ -95,7 +95,7 @@ class DataSet:
         return self._rows[own]
 
     def _read(self, own: str) -> tuple[str, list[dict[str, Any]]]:
-        """(where they come from, for messages; rows) of one of the set's own splits."""
+        """(origin, for messages; rows) of one of the data set's own splits."""
         source = self.source
         columns = top_columns(source)
         if source.path is None:

@@ -26,7 +26,7 @@ class SplitReport:
 
 
 def is_procedural(question: Question) -> bool:
-    """True for generated questions, whose split is known only once their text is. A data set knows it beforehand."""
+    """True for generated questions, whose split follows from their text; a data set assigns its own splits."""
     return question.grader == "reasoning_gym"
 
 

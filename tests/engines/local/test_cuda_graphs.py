@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from corea.engines.local.cuda_graphs import decode_static
-from corea.engines.local.decode import decode
+from corea.engines.local.decode import DecodeOptions, decode
 from corea.engines.local.hf import HFEngine
 from corea.engines.local.token_sampling import noise_keys, uniforms
 from corea.errors import UserError
@@ -21,8 +21,8 @@ def test_tokens_and_logprobs_are_those_of_the_ordinary_loop(llama, tokenizer, te
     assert len(prompts[0]) < len(prompts[-1])  # padding is met
     limits = [90 - 7 * k for k in range(len(prompts))]  # beyond the ordinary loop's first room
     noise = uniforms(noise_keys(prompts, 3), 3, max(limits)) if temperature else None
-    common = {"copies": 3, "limits": limits, "stop_ids": [5, 6], "temperature": temperature, "noise": noise, "pad": 0}
-    expected, found = decode(llama, prompts, **common), decode_static(llama, prompts, **common)
+    options = DecodeOptions(copies=3, limits=limits, stop_ids=[5, 6], temperature=temperature, noise=noise, pad=0)
+    expected, found = decode(llama, prompts, options), decode_static(llama, prompts, options)
     assert len({len(row.token_ids) for row in expected}) > 2  # rows end at different times
     for one, other in zip(found, expected, strict=True):
         assert (one.token_ids, one.stopped) == (other.token_ids, other.stopped)

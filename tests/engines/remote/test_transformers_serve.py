@@ -1,16 +1,13 @@
 """OpenAIEngine against `transformers serve` on loopback with the large tiny model."""
 
 import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 
 from corea.engines.loading import model_location
 from corea.types import Sampling
+from loopback_server import serving
 
 QUESTIONS = ["4 + 3 + 1", "9 - 2 - 3 + 5", "1 + 2 + 3 + 4 + 5 + 6"]
 
@@ -18,30 +15,11 @@ QUESTIONS = ["4 + 3 + 1", "9 - 2 - 3 + 5", "1 + 2 + 3 + 4 + 5 + 6"]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """(URL, name of the model)"""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     model = model_location("package:tiny_llm")
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", model, "--port", str(port)]
-    log = open(tmp_path_factory.mktemp("serve") / "log", "w+")  # noqa: SIM115
-    settings = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(
-        [*command, "--device", "cpu", "--host", "127.0.0.1"], env=settings, stdout=log, stderr=log
-    )
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                log.seek(0)
-                assert process.poll() is None, log.read()
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1", model
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", model, "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with serving(command, environment, tmp_path_factory.mktemp("serve") / "log") as url:
+        yield url, model
 
 
 @pytest.mark.slow

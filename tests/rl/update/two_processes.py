@@ -10,7 +10,7 @@ import torch
 from deepspeed.utils import safe_get_full_grad
 
 from corea.config import LossConfig, OptimizerConfig, TrainerConfig
-from corea.engines.local.decode import decode
+from corea.engines.local.decode import DecodeOptions, decode
 from corea.rl.run import distributed
 from corea.rl.update import weight_sync
 from corea.rl.update.batching import micro_batches
@@ -71,8 +71,8 @@ def model_weights(policy):
 
 def sampled(model, tokens):
     """A greedy continuation of a fixed prompt."""
-    rows = decode(model, [[5, 6, 7]], copies=1, limits=[tokens], stop_ids=[], temperature=0.0, noise=None, pad=0)
-    return rows[0].token_ids
+    options = DecodeOptions(copies=1, limits=[tokens], stop_ids=[], temperature=0.0, noise=None, pad=0)
+    return decode(model, [[5, 6, 7]], options)[0].token_ids
 
 
 def main():

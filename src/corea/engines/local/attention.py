@@ -1,7 +1,7 @@
 """Grouped-query attention of a decode step without copying keys and values for every query head.
 
 With a mask, the sdpa function of transformers repeats keys and values for each query head of a group at every token: 7
-times the cache for Qwen2.5-0.5B. Here the heads of a group take the place of query positions.
+times the cache for Qwen2.5-0.5B. Here the heads of a group are passed as query positions instead.
 
 Legend: R rows, H query heads, K key/value heads, D head size, L columns.
 """

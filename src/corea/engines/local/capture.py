@@ -31,7 +31,7 @@ class Record:
 
 
 class Recorder:
-    """Records what `wanted` names for the rows of one batch. A context manager: it hooks into the model."""
+    """Context manager that hooks into the model and records what `wanted` names for the rows of one batch."""
 
     def __init__(self, model, wanted: tuple[str, ...], *, rows: int, room: int, copies: int):
         """

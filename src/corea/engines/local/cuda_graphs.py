@@ -1,7 +1,7 @@
 """The decode loop with a cache of fixed size, so that a CUDA GPU can replay one captured step (`engine.graphs=true`).
 
 A step of a small model consists of dozens of short kernels, and launching them takes longer than running them. A
-replayed graph launches them all at once. The price: no row leaves the batch before the last one ends, and every step
+replayed graph launches them all at once. In return, all rows stay in the batch until the last one ends, and every step
 attends to all columns of the final cache. On a CPU the same steps run without capture; tests compare them with the
 ordinary loop. The capture itself has not been run on a GPU.
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from corea.engines.local.decode import Decoded, Decoder, finished_row
+from corea.engines.local.decode import Decoded, DecodeOptions, Decoder, finished_row
 from corea.engines.local.token_sampling import sample_token
 
 
@@ -32,7 +32,7 @@ class StaticLayer(CacheLayerMixin):
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing to do: the buffers hold the prompts already."""
+        """Nothing to do: the buffers already hold the prompts."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         """Write [B, H, 1, D]; returns all columns, of which the mask hides the unfilled ones."""
@@ -89,7 +89,7 @@ class StaticStep:
         self.positions.clamp_(max=self.last)  # finished rows continue and must stay within the model's context
 
     def _capture(self):
-        """Capture `_forward` as a graph; the first real step overwrites what the warm-up steps have written."""
+        """Capture `_forward` as a graph; the first real step overwrites the values written by the warm-up steps."""
         state = self.column.clone(), self.positions.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -117,33 +117,23 @@ class StaticStep:
 
 
 @torch.no_grad()
-def decode_static(
-    model,
-    prompts: Sequence[Sequence[int]],
-    *,
-    copies: int,
-    limits: Sequence[int],
-    stop_ids: Sequence[int],
-    temperature: float,
-    noise: Tensor | None,
-    pad: int,
-) -> list[Decoded]:
+def decode_static(model, prompts: Sequence[Sequence[int]], options: DecodeOptions) -> list[Decoded]:
     """As corea.engines.local.decode.decode without a recorder, for models with full attention in every layer."""
     started = time.perf_counter()
-    room, rows = max(limits), len(prompts) * copies
-    decoder = Decoder(model, prompts, copies, pad=pad, room=room)
-    limit = torch.tensor(limits).repeat_interleave(copies)  # [B]
+    copies, noise = options.copies, options.noise
+    room, rows = max(options.limits), len(prompts) * copies
+    decoder = Decoder(model, prompts, copies, pad=options.pad, room=room)
+    limit = torch.tensor(options.limits).repeat_interleave(copies)  # [B]
     lengths = torch.tensor([len(p) for p in prompts]).repeat_interleave(copies)
-    stops = torch.tensor(sorted(stop_ids), dtype=torch.long)
+    stops = torch.tensor(sorted(options.stop_ids), dtype=torch.long)
     tokens, logprobs = torch.zeros((rows, room), dtype=torch.long), torch.zeros((rows, room))
     running = torch.ones(rows, dtype=torch.bool)
     results = [Decoded() for _ in range(rows)]
     logits = decoder.prefill()
     static = StaticStep(decoder, room, last=int((lengths + limit).max()) - 1)
     for number in range(room):
-        token, logprob = sample_token(
-            logits, temperature, None if noise is None else noise[:, number].to(logits.device)
-        )
+        numbers = None if noise is None else noise[:, number].to(logits.device)
+        token, logprob = sample_token(logits, options.temperature, numbers)
         tokens[:, number], logprobs[:, number] = token.cpu(), logprob.cpu()
         stopped = torch.isin(tokens[:, number], stops)
         ended = running & (stopped | (limit <= number + 1))

@@ -1,7 +1,7 @@
 """The decode loop: completes prompts with any transformers decoder whose layers are attention.
 
 Each prompt is prefilled once, and its cache is copied to its G completions. Prompts of similar length are prefilled
-together, so that little is computed on padding. Finished rows leave the batch.
+together, so that little computation is spent on padding. Finished rows leave the batch.
 
 Legend: P prompts, G completions per prompt, B = P x G rows at the start, R unfinished rows, V vocabulary.
 """
@@ -39,6 +39,23 @@ class Decoded:
     """Seconds from the start of the batch to the last token."""
     record: Record | None = None
     """Set by decode(recorder=...)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DecodeOptions:
+    """How to complete a batch of prompts."""
+
+    copies: int
+    """Completions of each prompt."""
+    limits: Sequence[int]
+    """[P] maximum number of new tokens of each prompt's completions."""
+    stop_ids: Sequence[int]
+    """End-of-sequence tokens."""
+    temperature: float
+    noise: Tensor | None
+    """[B, max(limits)] uniform random numbers; None at temperature 0."""
+    pad: int
+    """Id of the padding token."""
 
 
 def finished_row(tokens: Tensor, logprobs: Tensor, length: int, stopped: bool, seconds: float) -> Decoded:
@@ -168,43 +185,33 @@ class Decoder:
 
 @torch.no_grad()
 def decode(
-    model,
-    prompts: Sequence[Sequence[int]],
-    *,
-    copies: int,
-    limits: Sequence[int],
-    stop_ids: Sequence[int],
-    temperature: float,
-    noise: Tensor | None,
-    pad: int,
-    recorder: Recorder | None = None,
+    model, prompts: Sequence[Sequence[int]], options: DecodeOptions, recorder: Recorder | None = None
 ) -> list[Decoded]:
-    """Complete each prompt `copies` times.
+    """Complete each prompt `options.copies` times.
 
     Args:
         prompts: token ids, sorted by length.
-        limits: [P] maximum number of new tokens of each prompt's completions.
-        noise: [B, max(limits)] uniform random numbers; None at temperature 0.
         recorder: records further data; changes no token.
 
     Returns:
         [B] rows; those of one prompt are adjacent.
     """
     started = time.perf_counter()
-    room = max(limits)
-    decoder = Decoder(model, prompts, copies, pad=pad, room=room)
+    room, noise = max(options.limits), options.noise
+    decoder = Decoder(model, prompts, options.copies, pad=options.pad, room=room)
     device = decoder.device
-    rows = len(prompts) * copies
+    rows = len(prompts) * options.copies
     tokens = torch.zeros((rows, room), dtype=torch.long)
     logprobs = torch.zeros((rows, room))
-    limit = torch.tensor(limits).repeat_interleave(copies)  # [B]
-    stops = torch.tensor(sorted(stop_ids))
+    limit = torch.tensor(options.limits).repeat_interleave(options.copies)  # [B]
+    stops = torch.tensor(sorted(options.stop_ids))
     alive = torch.arange(rows)  # [R] number of the row in each place of the batch
     results = [Decoded() for _ in range(rows)]
 
     logits = decoder.prefill()
     for step in range(room):
-        token, logprob = sample_token(logits, temperature, None if noise is None else noise[alive, step].to(device))
+        numbers = None if noise is None else noise[alive, step].to(device)
+        token, logprob = sample_token(logits, options.temperature, numbers)
         on_cpu = token.cpu()
         tokens[alive, step] = on_cpu
         logprobs[alive, step] = logprob.cpu()

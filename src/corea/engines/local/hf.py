@@ -1,9 +1,9 @@
-"""HFEngine: our own decode loop on a transformers model (see corea.engines.local.decode)."""
+"""HFEngine: corea's own decode loop on a transformers model (see corea.engines.local.decode)."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,10 @@ from corea.engines.loading import encode_prompt, eos_ids, load_model, require_at
 from corea.engines.local.attention import grouped
 from corea.engines.local.capture import Record, Recorder
 from corea.engines.local.cuda_graphs import decode_static
-from corea.engines.local.decode import Decoded, decode, full_attention
+from corea.engines.local.decode import Decoded, DecodeOptions, decode, full_attention
 from corea.engines.local.token_sampling import noise_keys, uniforms
 from corea.errors import UserError
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Message, Progress, Prompts, Sampling
 
 TAIL = 32
 """Number of last tokens whose distribution is recorded; the confidence is at the end of a completion."""
@@ -81,12 +81,7 @@ class HFEngine:
         """Token ids of a conversation; see `encode_prompt`."""
         return encode_prompt(self.tokenizer, messages, self.model_name, self.template)
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times; `progress` is called with the number of prompts of each batch.
 
         A prompt that fills the model's context gets completions with finish_reason "error".
@@ -123,18 +118,18 @@ class HFEngine:
             if sampling.record
             else nullcontext()
         )
-        options: dict[str, Any] = {
-            "copies": sampling.n,
-            "limits": limits,
-            "stop_ids": sorted(self.stop_ids),
-            "temperature": sampling.temperature,
-            "noise": noise,
-            "pad": self.tokenizer.pad_token_id or 0,
-        }
+        options = DecodeOptions(
+            copies=sampling.n,
+            limits=limits,
+            stop_ids=sorted(self.stop_ids),
+            temperature=sampling.temperature,
+            noise=noise,
+            pad=self.tokenizer.pad_token_id or 0,
+        )
         with grouped(self.model), recorder as recording:
             if self.graphs and recording is None:
-                return decode_static(self.model, prompts, **options)
-            return decode(self.model, prompts, **options, recorder=recording)
+                return decode_static(self.model, prompts, options)
+            return decode(self.model, prompts, options, recording)
 
     def _completion(self, prompt: list[int], row: Decoded, copy: int) -> Completion:
         return build_completion(

@@ -95,7 +95,7 @@ class SlotCache(Cache):
         super().__init__(layers=[SlotLayer(self.window) for _ in range(layers)])
 
     def prefill(self, first: int) -> None:
-        """Announce a forward pass over prompts from number `first` on."""
+        """Prepare for a forward pass over prompts from number `first` on."""
         self.window.first = first
 
     def decode(self) -> None:

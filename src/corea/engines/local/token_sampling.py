@@ -51,7 +51,7 @@ def sample_token(logits: Tensor, temperature: float, uniform: Tensor | None) -> 
 
     Args:
         logits: [R, V].
-        temperature: 0 takes the most probable token, with its log-probability at temperature 1.
+        temperature: 0 selects the most probable token, with its log-probability at temperature 1.
         uniform: [R] in [0, 1), unused at temperature 0. The token is the inverse cumulative distribution at this value.
 
     Returns:

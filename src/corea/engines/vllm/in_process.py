@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids_of, load_error, model_location, pick_device, pick_dtype
 from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.errors import UserError
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Progress, Prompts, Sampling
 
 
 class VLLMEngine:
@@ -85,12 +85,7 @@ class VLLMEngine:
         if not self.llm.reset_prefix_cache():
             raise RuntimeError("vLLM did not reset its prefix cache")
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times.
 
         A completion is a function of (seed, prompt, weights), except for the rounding of sums, which may decide a
@@ -131,7 +126,7 @@ class VLLMEngine:
                     temperature=sampling.temperature,
                     max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
                     seed=completion_seed(keys[row], copy) if sampling.temperature else None,
-                    logprobs=0,  # of the sampled token only
+                    logprobs=0,  # only of the sampled token
                     stop_token_ids=sorted(self.stop_ids),
                     detokenize=False,
                 )
@@ -154,9 +149,9 @@ class VLLMEngine:
 
 
 def set_vllm_environment(cfg: VLLMEngineConfig) -> None:
-    """Set what vLLM reads only from the environment; variables that are already set are kept."""
+    """Set options that vLLM reads only from the environment; variables that are already set are kept."""
     settings = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, where weights can be passed on
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that weights can be passed on
         "VLLM_CPU_KVCACHE_SPACE": str(cfg.cpu_cache_gib),
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",

@@ -14,7 +14,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from corea.engines.remote.openai_chat import OpenAIEngine, read_key
 from corea.errors import UserError
 from corea.run_folder import run_dir
 from corea.runtime import atomic_write
-from corea.types import Completion, Message, Sampling
+from corea.types import Completion, Progress, Prompts, Sampling
 
 
 class VLLMServer(OpenAIEngine):
@@ -43,14 +43,14 @@ class VLLMServer(OpenAIEngine):
     def from_model(
         cls, model, tokenizer, *, template=None, model_name: str, path: str, revision, **options
     ) -> ServedRollouts:
-        """The engine that samples from the model in training; from here on the server holds its weights."""
+        """The engine that samples from the model in training; the server loads its weights here."""
         return ServedRollouts(model, tokenizer, template, model_name, VLLMServerEngineConfig(**options))
 
 
 class ServedRollouts:
     """Samples rollouts on a vLLM server that follows the trained weights (see corea.engines.TrainingEngine).
 
-    Several ranks may share the server: each sends its own prompts; rank 0 passes on the weights.
+    Several ranks may share the server: each sends its own prompts; rank 0 sends the weights.
     """
 
     def __init__(self, model, tokenizer, template, model_name: str, cfg: VLLMServerEngineConfig):
@@ -68,7 +68,7 @@ class ServedRollouts:
         self.folder = Path(cfg.weights or run_dir() / "served_weights").expanduser().absolute()
         served = json.loads(self._call("v1/models"))["data"][0]
         self.served, self.context = served["id"], served["max_model_len"]
-        self.sync(model.named_parameters(remove_duplicate=False))  # the server may hold other weights
+        self.sync(model.named_parameters(remove_duplicate=False))  # the server may have other weights
 
     def close(self) -> None:
         """Nothing to do: the server keeps running."""
@@ -118,12 +118,7 @@ class ServedRollouts:
             reason = getattr(error, "reason", error)
             raise UserError(f"{where}: {url} does not answer ({reason}); start it with `vllm serve`") from None
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Completion]]:
+    def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times, with at most cfg.concurrency prompts at a time.
 
         A prompt that fills the model's context gets completions with finish_reason "error".
@@ -165,8 +160,8 @@ class ServedRollouts:
                 n=sampling.n,
                 temperature=sampling.temperature,
                 max_tokens=min(sampling.max_tokens, self.context - len(ids)),
-                seed=completion_seed(key, 0),  # the server counts up from it for the other copies
-                logprobs=0,  # of the sampled token only
+                seed=completion_seed(key, 0),  # the server adds 1 for each further copy
+                logprobs=0,  # only of the sampled token
                 top_p=1.0,  # without the model's own sampling defaults
                 extra_body={
                     "top_k": 0,

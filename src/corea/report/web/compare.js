@@ -1,34 +1,37 @@
-// Charts that hold several things against one another: signals, tiers, verdicts, prices.
+// Charts that compare signals, tiers, recorded and graded verdicts, and prices.
 
 function drawComparisons(d) { drawSignals(d); drawTiers(d); drawAudit(d); drawPrices(d); }
 
-function drawSignals(d) {
-  const box = document.getElementById("chart-signals");
-  if (!box || !d.signals.length) return;
-  const inks = ["blue", "orange", "green", "red", "purple", "grey"], dashes = { isotonic: "dot", platt: "dash" };
-  const raw = d.signals.map((s) => s.name.split(", ")[0]).filter((n, i, a) => a.indexOf(n) === i);
-  const traces = d.signals.map((s) => {
-    const [base, kind] = s.name.split(", ");
-    return { x: s.x, y: s.y, name: s.name, mode: "lines", visible: kind ? "legendonly" : true, showlegend: !kind || !isNarrow(), hovertemplate: "%{x:.1f} %: %{y:.1%}<extra>" + s.name + "</extra>",
-      line: { color: color(inks[raw.indexOf(base) % inks.length]), dash: dashes[kind] || "solid", width: kind ? 1.4 : 2.2 } };
-  });
+const INKS = ["blue", "orange", "green", "red", "purple", "grey"];
+
+function drawAccuracyOverCost(box, traces, d) {
   Plotly.react(box, traces, layout(
     { title: { text: d.cost_label }, rangemode: "tozero" }, { title: { text: "pass@1" }, tickformat: ".0%" },
   ), CONFIG);
 }
 
+function drawSignals(d) {
+  const box = document.getElementById("chart-signals");
+  if (!box || !d.signals.length) return;
+  const dashes = { isotonic: "dot", platt: "dash" };
+  const raw = d.signals.map((s) => s.name.split(", ")[0]).filter((n, i, a) => a.indexOf(n) === i);
+  const traces = d.signals.map((s) => {
+    const [base, kind] = s.name.split(", ");
+    return { x: s.x, y: s.y, name: s.name, mode: "lines", visible: kind ? "legendonly" : true, showlegend: !kind || !isNarrow(), hovertemplate: "%{x:.1f} %: %{y:.1%}<extra>" + s.name + "</extra>",
+      line: { color: color(INKS[raw.indexOf(base) % INKS.length]), dash: dashes[kind] || "solid", width: kind ? 1.4 : 2.2 } };
+  });
+  drawAccuracyOverCost(box, traces, d);
+}
+
 function drawTiers(d) {
   const box = document.getElementById("chart-tiers");
   if (!box || !d.tiers.length) return;
-  const inks = ["blue", "orange", "green", "red", "purple", "grey"];
   const traces = d.tiers.map((t, i) => ({
     x: t.x, y: t.y, text: t.text, name: "tiers " + t.name, mode: "lines+markers", marker: { size: 5 },
-    line: { color: color(inks[i % inks.length]), width: t.name.split("-").length > 2 ? 2.4 : 1.6 },
+    line: { color: color(INKS[i % INKS.length]), width: t.name.split("-").length > 2 ? 2.4 : 1.6 },
     hovertemplate: "thresholds %{text}<br>%{x:.1f} %: %{y:.1%}<extra>" + t.name + "</extra>",
   }));
-  Plotly.react(box, traces, layout(
-    { title: { text: d.cost_label }, rangemode: "tozero" }, { title: { text: "pass@1" }, tickformat: ".0%" },
-  ), CONFIG);
+  drawAccuracyOverCost(box, traces, d);
 }
 
 function drawAudit(d) {
@@ -41,9 +44,7 @@ function drawAudit(d) {
     traces.push({ x: a.x, y: a.y, name: a.name + (isNarrow() ? "" : " verdicts"), mode: "lines", line: { color: color(ink), width: 2.2 },
       meta: { low: a.low, high: a.high }, hovertemplate: "%{x:.1f} %: %{y:.1%}<extra>" + a.name + "</extra>" });
   });
-  Plotly.react(box, traces, layout(
-    { title: { text: d.cost_label }, rangemode: "tozero" }, { title: { text: "pass@1" }, tickformat: ".0%" },
-  ), CONFIG);
+  drawAccuracyOverCost(box, traces, d);
 }
 
 function drawPrices(d) {

@@ -1,4 +1,5 @@
-// Moves the threshold: figures of the cascade there, its place in the charts, and the questions that change hands.
+// Moves the threshold: shows the figures of the cascade, the point in the charts, and the questions that move to
+// another model.
 
 const LISTED = 25;
 const VERDICTS = ["neither is right", "only the large model is right", "only the small model is right", "both are right"];
@@ -7,7 +8,7 @@ function sliderStart(d) {
   const x = d.thresholds.x, wanted = d.chosen === null ? x[Math.floor(x.length / 2)] : d.chosen;
   let best = 0;
   x.forEach((t, i) => { if (t <= wanted + 1e-9) best = i; });
-  // the rule's threshold defers what lies below it, and so does the next observed one above
+  // the rule's threshold defers the same questions as the next observed threshold above it
   return d.chosen !== null && x[best] < wanted - 1e-9 && best + 1 < x.length ? best + 1 : best;
 }
 
@@ -57,11 +58,11 @@ function listHands(d, now, start) {
   });
   const words = document.getElementById("hands-words"), body = document.getElementById("hands-body");
   body.replaceChildren();
-  const part = q.id.length < q.all ? " (of an even part of " + q.id.length + " questions)" : "";
+  const part = q.id.length < q.all ? " (of an evenly spaced sample of " + q.id.length + " questions)" : "";
   const tally = [0, 0, 0, 0];
   moved.forEach((k) => { tally[q.outcome[k]] += 1; });
   if (now === start) {
-    words.textContent = "Move the slider: the questions that change hands are listed here.";
+    words.textContent = "Move the slider: questions that move to the other model are listed here.";
   } else {
     const gained = now > start ? tally[1] : tally[2], lost = now > start ? tally[2] : tally[1];
     words.textContent = moved.length + " questions go " + (now > start ? "to the large model" : "back to the small model")

@@ -1,4 +1,4 @@
-// Every figure as SVG and CSV, every table as CSV, tables sorted by a click on their head.
+// Saves figures as SVG and CSV and tables as CSV; a click on a column head sorts a table.
 
 function save(name, text, kind) {
   const link = document.createElement("a");

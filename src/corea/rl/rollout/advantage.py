@@ -1,7 +1,7 @@
-"""Advantages: how much better each rollout is than its group, from the rewards of the group.
+"""Advantages: how much better each rollout is than its group, computed from the rewards of the group.
 
-dr_grpo is the default. Dividing by the standard deviation (grpo) scales tiny differences of confidence in a group
-that is all correct up to full size (Liu et al., arXiv 2503.20783). The user's own function is named module:function or
+dr_grpo is the default. Dividing by the standard deviation (grpo) turns tiny differences of confidence in an all-correct
+group into full-sized advantages (Liu et al., arXiv 2503.20783). The user's own function is named module:function or
 file.py:function; see docs/extending.md. Pure functions; imports no torch.
 
 Legend: G completions of one question.
@@ -62,7 +62,7 @@ def _own_advantages(rewards: Sequence[float], name: str) -> list[float]:
 
 
 def finite_numbers(key: str, name: str, values: Sequence[float], count: int) -> list[float]:
-    """What the user's function `name` returned for one group, as floats.
+    """The values that the user's function `name` returned for one group, as floats.
 
     Raises:
         UserError: it is not `count` finite numbers.

@@ -1,4 +1,4 @@
-"""Reward components that a user adds without changing corea.
+"""Reward components that users add without changing corea.
 
     reward:
       extra:

@@ -2,8 +2,8 @@
 
 The paper (arXiv 2603.03752) compares the confidence with the mean correctness of all rollouts of the question (group
 target, L1). Here the distance is also defined for missing confidences and malformed completions: they get its worst
-value, so that omitting the confidence never pays. Pure functions; imports no torch. The user's own components:
-extra_rewards.py.
+value, so that leaving out the confidence is never an advantage. Pure functions; imports no torch. The user's own
+components: extra_rewards.py.
 
 Legend: G completions of one question.
 """
@@ -21,7 +21,7 @@ from corea.user_code import load_function
 
 DISTANCES = ("l1", "l2", "kl", "log")
 GRID = [k / 20 for k in range(21)]
-"""Confidences and targets at which the worst value of the user's own distance is looked for."""
+"""Confidences and targets at which the worst value of the user's own distance is searched."""
 
 
 def distance(confidence: float, target: float, kind: str, eps: float) -> float:

@@ -43,7 +43,7 @@ class Sampler:
         self.questions = StepQuestions(cfg)
 
     def sample(self, step: int, progress: Callable[[int], None]) -> Batch:
-        """Batch of step number `step` (from 0). The engine calls `progress` between its batches; it may raise."""
+        """Batch of step number `step` (from 0). The engine calls `progress`, which may raise, between its batches."""
         groups, report = self._attempt(step, 0, self.cfg.trainer.questions, progress)
         batch = Batch(groups=groups, first_groups=list(groups), report=report)
         for attempt in range(1, self.cfg.trainer.resample + 1):

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class StepQuestions:
-    """Assigns every step its part of the training stream."""
+    """Assigns each step a part of the training stream."""
 
     def __init__(self, cfg: TrainConfig):
         self.stream = TrainingStream(cfg.data, split="train", seed=cfg.seed, size=cfg.trainer.questions)

@@ -1,4 +1,4 @@
-"""Loads the user's own functions before the model, so that a mistake in their names costs no time."""
+"""Loads the user's own functions before the model, so that a wrong name fails at once."""
 
 from __future__ import annotations
 

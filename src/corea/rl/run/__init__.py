@@ -1,1 +1,1 @@
-"""Around the loop: checkpoints, processes, alarms, progress, metrics, and the files that a run writes."""
+"""What the loop uses: checkpoints, processes, alarms, progress, metrics, and the files that a run writes."""

@@ -1,7 +1,7 @@
 """Warnings about a run that is going wrong, each with a remedy. Pure; imports no torch.
 
 An alarm compares the mean of a metric over the last WINDOW steps with a limit. After a warning it is silent for WINDOW
-steps. A resumed run starts with empty windows: alarms only print, nothing is computed from them.
+steps. A resumed run starts with empty windows: alarms only print messages and change nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ class MovingMean:
 
 
 class Alarm:
-    """Watches one metric; subclasses define which, its limit and the message."""
+    """Watches one metric and warns while its mean exceeds a limit; subclasses define both and the message."""
+
+    metric: str
+    """Key of the watched metric."""
+    limit: float
+    """Largest healthy mean, unless a subclass compares otherwise."""
 
     def __init__(self) -> None:
         self.mean = MovingMean()
@@ -45,12 +50,12 @@ class Alarm:
         return self.message(mean, metrics)
 
     def watched(self, metrics: Mapping[str, float]) -> float:
-        """The watched metric of a step."""
-        raise NotImplementedError
+        """The watched metric of a step; NaN if the step has none."""
+        return metrics.get(self.metric, MISSING)
 
     def exceeded(self, mean: float) -> bool:
         """Whether the mean calls for a warning; False for NaN."""
-        raise NotImplementedError
+        return mean > self.limit
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         """What has happened, and the remedy."""
@@ -64,11 +69,9 @@ class NarrowBand(Alarm):
     difficulties helps.
     """
 
+    metric = "confidence/std"
     limit = 0.05
     """Smallest healthy standard deviation."""
-
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("confidence/std", MISSING)
 
     def exceeded(self, mean: float) -> bool:
         return mean < self.limit
@@ -88,28 +91,27 @@ class NarrowBand(Alarm):
 class OneValue(Alarm):
     """Nearly all answers state the same confidence; a few others keep the standard deviation up."""
 
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        narrow = metrics.get("confidence/std", MISSING) < NarrowBand.limit  # NarrowBand warns already
-        return 0.0 if narrow else metrics.get("confidence/top_share", MISSING)
+    metric = "confidence/top_share"
+    limit = 0.95
 
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.95
+    def watched(self, metrics: Mapping[str, float]) -> float:
+        narrow = metrics.get("confidence/std", MISSING) < NarrowBand.limit  # NarrowBand already warns
+        return 0.0 if narrow else super().watched(metrics)
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
-            f"{mean:.0%} of the confidences of {WINDOW} steps are one value; raise trainer.temperature, take a longer "
-            "cold start with varied confidences, or trainer.credit=segment"
+            f"{mean:.0%} of the confidences of {WINDOW} steps are the same value; raise trainer.temperature, take a "
+            "longer cold start with varied confidences, or trainer.credit=segment"
         )
 
 
 class Extremes(Alarm):
     """Nearly all confidences are 0 or 1."""
 
+    limit = 0.95
+
     def watched(self, metrics: Mapping[str, float]) -> float:
         return metrics.get("confidence/share_0", MISSING) + metrics.get("confidence/share_1", MISSING)
-
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.95
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
@@ -119,17 +121,15 @@ class Extremes(Alarm):
 
 
 class LowEntropy(Alarm):
-    """The policy is nearly deterministic: the rollouts of a group agree, and there is nothing to learn from."""
+    """The policy is nearly deterministic: the rollouts of a group agree, so that there is no learning signal."""
 
+    metric = "entropy"
     limit = 0.05
     """Smallest healthy share of the entropy at the start."""
 
     def __init__(self) -> None:
         super().__init__()
         self.start: float | None = None
-
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("entropy", MISSING)
 
     def exceeded(self, mean: float) -> bool:
         if self.start is None and mean == mean:
@@ -138,7 +138,7 @@ class LowEntropy(Alarm):
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
-            f"entropy has fallen to {mean:.4f} nats a token from {self.start:.4f}; lower trainer.optimizer.lr, raise "
+            f"entropy has fallen to {mean:.4f} nats per token from {self.start:.4f}; lower trainer.optimizer.lr, raise "
             "trainer.temperature, raise trainer.loss.eps_high, or add trainer.loss.kl"
         )
 
@@ -146,11 +146,8 @@ class LowEntropy(Alarm):
 class Truncated(Alarm):
     """Most completions reach the token limit."""
 
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("truncated_share", MISSING)
-
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.5
+    metric = "truncated_share"
+    limit = 0.5
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
@@ -162,15 +159,12 @@ class Truncated(Alarm):
 class NoConfidence(Alarm):
     """Most completions have no readable confidence."""
 
-    def watched(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get("missing_confidence_share", MISSING)
-
-    def exceeded(self, mean: float) -> bool:
-        return mean > 0.5
+    metric = "missing_confidence_share"
+    limit = 0.5
 
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
-            f"{mean:.0%} of the completions of {WINDOW} steps state no confidence that can be read; run a cold start "
+            f"{mean:.0%} of the completions of {WINDOW} steps state no readable confidence; run a cold start "
             "(corea.sft), take model.prompt=confidence, or raise reward.format"
         )
 

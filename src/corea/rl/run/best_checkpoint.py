@@ -1,4 +1,4 @@
-"""Which checkpoint is best by a validation metric, and when to stop because none improves."""
+"""Selects the best checkpoint by a validation metric, and stops training if none improves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def selection_value(by: str, metrics: Mapping[str, float]) -> float:
 
     The metrics themselves cover only the answers with a confidence. Without this correction, a model that states almost
     none could win. ece and brier: a missing confidence counts as an error of 1. auroc: it ranks below all others; this
-    AUROC follows from cascade_area, which ranks it so.
+    AUROC follows from cascade_area, which uses the same ranking.
     """
     value, missing = float(metrics[by]), float(metrics["missing_confidence_share"])
     if by in LOWER_IS_BETTER and missing:
@@ -30,7 +30,7 @@ def selection_value(by: str, metrics: Mapping[str, float]) -> float:
 
 @dataclass(slots=True)
 class BestCheckpoint:
-    """The best validation so far. Part of every checkpoint, so that a resumed run decides as an uninterrupted one."""
+    """The best validation so far. Stored in every checkpoint, so that a resumed run makes the same selection."""
 
     by: str | None
     """Validation metric; None: no checkpoint is selected."""
@@ -39,12 +39,12 @@ class BestCheckpoint:
     step: int = 0
     """Step of the best validation; 0: none yet."""
     value: float | None = None
-    """Its metric, see `selection_value`."""
+    """Metric of that validation, see `selection_value`."""
     worse: int = 0
-    """Validations since then."""
+    """Number of validations since then."""
 
     def update(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """Take in the validation after step `step`; True if it is better than all before. NaN never is."""
+        """Record the validation after step `step`; True if it is better than all before. NaN is never better."""
         if self.by is None:
             return False
         value = selection_value(self.by, metrics)

@@ -7,7 +7,7 @@ checkpoints/step-000050/
     manifest.json   size and SHA-256 of each of these files
 
 A checkpoint is written to a hidden folder in the same place, flushed to disk and renamed. It is valid only if every
-file agrees with the manifest. This is checked first, because DeepSpeed's files are pickles.
+file agrees with the manifest. This is checked before loading, because DeepSpeed's files are pickles.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Checkpoints:
         for old in self._paths()[self.keep_last :]:
             if old.name == f"step-{best:06d}":
                 continue
-            hidden = old.with_name(f".{old.name}.old")  # hidden, so that no search finds it half deleted
+            hidden = old.with_name(f".{old.name}.old")  # hidden: a partly deleted folder must not be found
             os.replace(old, hidden)
             shutil.rmtree(hidden)
         return path
@@ -117,7 +117,7 @@ class Checkpoints:
 
 
 def _require_shared(folder: Path) -> None:
-    """Check that every rank sees the folder: each writes a part, also on other machines."""
+    """Check that every rank, also on other machines, sees the folder: each writes a part of the checkpoint."""
     blind = [number for number, seen in enumerate(gather(folder.is_dir())) if not seen]
     if blind:
         raise UserError(
@@ -133,7 +133,7 @@ def manifest(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, in words; None if it is intact."""
+    """The damage of a checkpoint, in words; None if it is intact."""
     try:
         expected = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
@@ -158,7 +158,7 @@ def sha256(path: Path) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder, so that renames in it survive a power failure; a no-op where the system cannot."""
+    """Flush a folder, so that renames in it survive a power failure; no effect on systems that cannot do this."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -87,7 +87,7 @@ class LiveDisplay:
 
 
 class NoDisplay(PlainDisplay):
-    """Prints nothing: for all ranks but 0."""
+    """Prints nothing; for all ranks except 0."""
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
         """Prints nothing."""

@@ -83,7 +83,7 @@ def shutdown_together() -> Iterator[None]:
     """Destroy the process group on all ranks together when the work is done or the user stops it.
 
     A process that exits with open connections is sometimes aborted by its library threads, and the launcher then
-    reports a finished run as failed. After any other error the group is left alone: the other ranks may be waiting
+    reports a finished run as failed. After any other error the group is not destroyed: the other ranks may be waiting
     elsewhere, and a barrier would hang.
     """
     try:

@@ -1,4 +1,4 @@
-"""model/ of a finished run: the best checkpoint by a validation metric, or the weights of the last step."""
+"""Writes model/ of a finished run: the best checkpoint by a validation metric, or the weights of the last step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_final_model(run_dir: Path, done: int, best: BestCheckpoint, save_model
 
     Args:
         done: the last step.
-        save_model: writes the current weights to a folder; used where no best checkpoint is selected or intact.
+        save_model: writes the current weights to a folder; used if no best checkpoint is selected or intact.
     """
     record: dict[str, Any] = {"step": done}
     name = f"step-{best.step:06d}"

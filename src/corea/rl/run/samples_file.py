@@ -1,7 +1,7 @@
 """samples.parquet: the rollouts of logged steps, parsed, graded and rewarded. A folder with one file per step.
 
-`pandas.read_parquet("samples.parquet")` reads all files as one table. A resumed run writes the file of a repeated step
-again with the same contents; other steps never change it.
+`pandas.read_parquet("samples.parquet")` reads all files as one table. If a resumed run repeats a step, it
+writes the file of that step again with the same contents.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def write_samples(folder: Path, step: int, frame: pd.DataFrame) -> None:
 
 
 def write_broken(folder: Path, step: int, groups: Sequence[Group]) -> None:
-    """Write one step with tokens and log-probabilities beside the samples: the whole input of its update."""
+    """Write the samples of one step with tokens and log-probabilities: the complete input of its update."""
     frame = samples_frame(step, groups)
     completions = [r.completion for g in groups for r in g.rollouts]
     frame["prompt_ids"] = [c.prompt_ids for c in completions]

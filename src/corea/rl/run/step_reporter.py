@@ -1,4 +1,4 @@
-"""Writes what a finished step leaves: metrics.jsonl, the logger, the progress display, warnings, samples.parquet."""
+"""Reports a finished step: metrics.jsonl, the logger, the progress display, warnings, samples.parquet."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StepReporter:
         *,
         next_step: int,
     ):
-        """Lines of metrics.jsonl from step `next_step` on are removed: they are written again."""
+        """Removes the lines of metrics.jsonl from step `next_step` on, because they are written again."""
         self.cfg = cfg
         self.run_dir = run_dir
         self.logger = logger
@@ -73,7 +73,7 @@ class StepReporter:
     def report_validation(
         self, step: int, groups: Sequence[Group], metrics: dict[str, float], best: BestCheckpoint, improved: bool
     ) -> None:
-        """Write the answers and the diagram of one validation; where it is the best so far, also best.json."""
+        """Write the answers and the diagram of one validation; if it is the best so far, also best.json."""
         if not self.main:
             return
         diagram = write_validation(self.run_dir, step, groups, metrics)
@@ -86,10 +86,10 @@ class StepReporter:
                 path.write_text(json.dumps(state, indent=1) + "\n")
 
     def report_not_finite(self, step: int, groups: Sequence[Group]) -> Path:
-        """Keep the batch of a step whose loss or gradient was not finite; returns the file."""
+        """Write the batch of a step whose loss or gradient was not finite; returns the file."""
         everyone = [g for part in distributed.gather(groups) for g in part]
         path = self.run_dir / "not_finite.parquet"
         if self.main:
             write_broken(path, step, everyone)
-            log.warning("step %d: loss or gradient is not finite; nothing was changed, the batch is in %s", step, path)
+            log.warning("step %d: loss or gradient is not finite; weights are unchanged, batch in %s", step, path)
         return path

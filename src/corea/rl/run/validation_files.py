@@ -27,7 +27,7 @@ def write_validation(run_dir: Path, step: int, groups: Sequence[Group], metrics:
 
 
 def plot_reliability(table: pd.DataFrame, path: Path, title: str) -> None:
-    """Accuracy over confidence; the area of a circle shows how many answers its bin holds."""
+    """Accuracy over confidence; the area of a circle shows the number of answers in its bin."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.6, 3.6), layout="constrained")

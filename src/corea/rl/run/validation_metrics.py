@@ -14,7 +14,7 @@ from corea.metrics.calibration import bin_edges, equal_width, measure
 from corea.types import Group
 
 SHOWN_SHARES = 20
-"""Confidence values whose share is logged, the most frequent ones."""
+"""Number of confidence values whose share is logged: the most frequent ones."""
 
 
 def confidences_and_verdicts(groups: Sequence[Group]) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +45,7 @@ def cascade_area(confidence: np.ndarray, correct: np.ndarray) -> float:
 
     Questions are deferred in order of confidence, the lowest first; missing confidences come before all, ties in random
     order (the mean over orders is used). An LLM that is right with the same probability on every question adds the same
-    to both curves, so it need not be known: the area is computed from the share of all questions that the SLM still
+    to both curves and cancels out: the area is computed from the share of all questions that the SLM still
     answers correctly. Positive if the confidence ranks better than chance; equal to
     accuracy x (1 - accuracy) x (AUROC - 1/2) if none is missing.
     """
@@ -58,7 +58,7 @@ def cascade_area(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 
 def reliability_table(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> pd.DataFrame:
-    """Columns left, right, answers, confidence, accuracy: one row per bin that holds an answer."""
+    """Columns left, right, answers, confidence, accuracy: one row per non-empty bin."""
     given = ~np.isnan(confidence)
     edges = bin_edges(bins)
     frame = pd.DataFrame(

@@ -2,7 +2,8 @@
 
 Completions of one question share their prompt. A tree is the prompt followed by several completions; an attention mask
 lets each completion see only the prompt and itself. A prompt is thus computed once instead of G times. The last
-token of a completion predicts nothing and is not part of the input. Trees are sorted by length and padded on the right.
+token of a completion predicts no other token and is not part of the input. Trees are sorted by length and padded on
+the right.
 
 Legend: B trees of a micro-batch, L input tokens of the longest, N completion tokens (flat, without padding).
 """
@@ -21,7 +22,7 @@ TREE_TOKENS = 1024
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """What the update needs of one completion."""
+    """The data of one completion that the update needs."""
 
     prompt_ids: list[int]
     token_ids: list[int]

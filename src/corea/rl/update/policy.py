@@ -83,8 +83,8 @@ class Policy:
 
     def _pad_to_same_count(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
         """Pad with empty micro-batches so that all ranks run the same number of forward passes: ZeRO-3 gathers weights
-        from all ranks. At least one, because DeepSpeed cannot step without a backward pass, and a batch may hold only
-        degenerate groups.
+        from all ranks. There is at least one, because DeepSpeed cannot step without a backward pass, and a batch may
+        contain only degenerate groups.
         """
         count = max(1, *distributed.gather(len(batches)))
         return [*batches, *[empty_micro_batch(self.pad)] * (count - len(batches))]
@@ -164,7 +164,7 @@ class Policy:
         self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
 
     def load(self, folder: Path) -> None:
-        """Restore what `save` wrote. The files are pickles: verify their checksums first.
+        """Load the files that `save` wrote. They are pickles: verify their checksums first.
 
         Raises:
             ValueError: the files belong to another number of processes or ZeRO stage.

@@ -25,7 +25,7 @@ def build_rows(
 ) -> list[Row]:
     """One row per completion that is in the loss.
 
-    A group whose advantages are all 0 is skipped unless there is a KL term, which gives it a gradient of its own. The
+    A group whose advantages are all 0 is skipped unless there is a KL term, which gives it a gradient. The
     denominator inside `weight_of` counts skipped groups too.
 
     Args:

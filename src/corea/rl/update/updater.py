@@ -34,8 +34,8 @@ class Updater:
         most = -(-cfg.trainer.questions // distributed.world_size())
         if cfg.trainer.minibatches > most:
             raise UserError(
-                f"trainer.minibatches={cfg.trainer.minibatches}: allowed is at most {most}, the questions that one of "
-                f"{distributed.world_size()} processes has in a step"
+                f"trainer.minibatches={cfg.trainer.minibatches}: allowed is at most {most}, the questions per step of "
+                f"each of {distributed.world_size()} processes"
             )
 
     def update(self, groups: list[Group], lr: float) -> dict[str, float]:

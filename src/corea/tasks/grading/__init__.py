@@ -1,10 +1,10 @@
 """Verdicts: is the parsed answer the gold one?
 
-`grade` and `grade_many` are all that the other packages need, and `unreadable_warning` before a run. What is bounded is
-judged in this process; math-verify, scorers and functions of the user's run in worker processes with limits on time and
-memory (`pool`).
+The other packages need only `grade`, `grade_many` and, before a run, `unreadable_warning`. Work of bounded cost is done
+in this process; math-verify, the scorers of tasks and the user's functions run in worker processes with limits on time
+and memory (`pool`).
 
-    answer -> normal form -> number, expression, words, list or relation -> comparing -> verdict with a note
+    answer -> normal form -> number, expression, words, list or relation -> comparison -> verdict with a note
 """
 
 from corea.tasks.grading.final_answer import final_answer

@@ -1,7 +1,7 @@
 """Which option of a multiple-choice question an answer picks.
 
-A letter counts where it is asserted: alone, behind "the answer is" in many languages, or in front of its option's text
-or a reason. A letter that is one of several, or that is taken back, does not; neither is the article "A" a letter.
+A letter counts if it is asserted: alone, after "the answer is" (in many languages), or before its option's text or a
+reason. It does not count if there are several letters, or if the text retracts it. The article "A" is not a letter.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _REASON = re.compile(
     re.IGNORECASE,
 )
 _CONFIRMED = re.compile(
-    r"(?:is|are|was|seems|looks|appears|must be|should be|would be|ist|est|es|è)\s+(?:to be\s+)?(?:the\s+|la\s+|die\s+|le\s+)?"
+    r"(?:is|are|was|seems|looks|appears|must be|should be|would be|ist|est|es|è)\s+(?:to be\s+)?"
+    r"(?:the\s+|la\s+|die\s+|le\s+)?"
     r"(?:(?:(?:more|most|probably|actually)\s+)?(?:correct|right|best|true|likely|appropriate|suitable|better|plausible|"
     r"accurate|preferable|fitting|convincing)|answer|richtig|korrekt|"
     r"correcte?|correcta)",
@@ -68,7 +69,7 @@ _TEXT_AND_LETTER = re.compile(
 
 
 def _text(option: str) -> str:
-    """An option's text in the form that it is compared in; letter case stays."""
+    """An option's text in normal form for comparison; keeps upper and lower case."""
     return strip_end(normal(str(option))).strip("\"' !")
 
 
@@ -78,7 +79,7 @@ def _options(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
 
 
 def _value(text: str) -> str:
-    """The number that a text is, else the text: \\frac12 and 1/2 are one option."""
+    """The number that a text denotes, else the text: \\frac12 and 1/2 are the same option."""
     found = literal_prefix(text)
     return text if found is None else f"{found[0].value}{found[1]}"
 
@@ -89,7 +90,7 @@ def _tight(text: str) -> str:
 
 
 def _by_text(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
-    """The one option whose text this is: by exact case, else folded, else without articles."""
+    """The only option with this text: compared exactly, else in lower case, else without articles."""
     given = text.strip("\"' !.")
     for key in (str, _value, _tight, str.casefold, lambda t: _ARTICLE.sub("", t.casefold())):
         found = [letter for letter, option in options if option and key(option) == key(given)]
@@ -101,7 +102,7 @@ def _by_text(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def _label(letter: str, options: tuple[tuple[str, str], ...]) -> str | None:
-    """The label that a letter is; without options any single letter or digit is one."""
+    """The option label that a letter denotes; without options any single letter or digit is a label."""
     if not options:
         return letter.upper() if len(letter) == 1 and letter.isalpha() else None
     for label, _ in options:
@@ -116,7 +117,7 @@ def read_choice(text: str, options: dict[str, str]) -> str | None:
 
 
 def choice_or_reason(text: str, options: dict[str, str]) -> tuple[str | None, str]:
-    """(letter, "") or (None, why there is none)."""
+    """(letter, "") or (None, the reason why there is none)."""
     pairs = _options(tuple((str(k), str(v)) for k, v in options.items()))
     core, why = boxed_answer(text)
     if core is None:
@@ -136,7 +137,7 @@ def choice_or_reason(text: str, options: dict[str, str]) -> tuple[str | None, st
 
 
 def _bare(text: str, options: tuple[tuple[str, str], ...]) -> str | None:
-    """A single letter, in brackets or not. An option whose very text is that small letter comes first."""
+    """A single letter, in brackets or not. An option whose text is that lower-case letter takes precedence."""
     match = re.fullmatch(r"[\[({\"'<]*([A-Za-z]|[0-9]{1,2})[)\]}\"'>]*[.:)!]?", text)
     if match is None:
         return None
@@ -166,19 +167,19 @@ def _asserted(text: str, options: tuple[tuple[str, str], ...]) -> tuple[str | No
         or label is None
         or (match[1].islower() and not match[2] and not _DELIMITER.match(rest[match.end() :]))
     ):
-        return None, "names no letter and no option's text"
+        return None, "names neither a letter nor an option's text"
     return _with_tail(label, match[2], rest[match.end() :], options)
 
 
 def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
-    """The letter, if what stands behind it lets it stand."""
+    """The letter, unless the text after it retracts it or names another one."""
     delimiter = re.match(r"[.:,;!)\]\-\s(]*", tail)[0]
     marks = delimiter.replace(" ", "").replace("\n", "")
     behind = tail[len(delimiter) :].strip()
     if "?" in tail[: len(delimiter) + 1]:
-        return None, f"the letter {label} is only asked"
+        return None, f"the letter {label} is followed by a question mark"
     if not behind:
-        return (None, f"a dash behind the letter {label}") if marks.endswith("-") else (label, "")
+        return (None, f"a dash after the letter {label}") if marks.endswith("-") else (label, "")
     second = _other_first(label, delimiter + behind, options)
     if second == label and re.fullmatch(rf"(?:[/&,\s]*[(]?{label}[)]?)+", tail.strip()):
         return label, ""
@@ -186,16 +187,16 @@ def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, st
         return None, "several letters"
     named = _by_text(behind.rstrip(")"), options)
     if named is not None:
-        return (label, "") if named.upper() == label else (None, f"the letter {label} with another option's text")
+        return (label, "") if named.upper() == label else (None, f"the letter {label} with the text of another option")
     if delimiter == "." and behind[0].isalpha():
-        return None, "names no letter and no option's text"
+        return None, "names neither a letter nor an option's text"
     if re.match(r"(?:,\s*)?(?:and\s+)?not\s+[(\[]?(?!" + label + r")[A-Z][)\]]?(?![\w'])(?!\s+[a-z])", behind):
         return label, ""
     if _REJECT.match(behind) or (not marks and _REJECT.match(tail.strip())):
-        return None, f"the letter {label} is taken back"
+        return None, f"the letter {label} is retracted"
     bare_a = label == "A" and behind.startswith("car ")  # French "A car ...", English "A car ..."
     if not (bracket or marks or (_REASON.match(behind) and not bare_a) or _CONFIRMED.match(behind)):
-        return None, "names no letter and no option's text"
+        return None, "names neither a letter nor an option's text"
     clause = re.split(r"[.;]\s|\b(?:because|since|weil|car|porque)\b", behind)[0]
     others = re.match(r"[(\[]?(?!" + label + r"\b)[A-Z][)\]]?\s+(?:is|was|are|would)\b", behind)
     if (
@@ -205,12 +206,12 @@ def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, st
     ):
         own = next((o for name, o in options if name.upper() == label), "")
         if not own or not behind.casefold().startswith(own.casefold()):
-            return None, f"the letter {label} is taken back"
+            return None, f"the letter {label} is retracted"
     return _no_other(label, behind, options)
 
 
 def _other_first(label: str, tail: str, options: tuple[tuple[str, str], ...]) -> str | None:
-    """The next letter where it follows at once ("A or B", "(A) (B)")."""
+    """The next letter if it follows immediately ("A or B", "(A) (B)")."""
     match = _JOIN.match(tail.lstrip(" )]}").lstrip())
     rest = tail.lstrip(" )]}")
     rest = rest[match.end() :] if match else rest
@@ -219,7 +220,7 @@ def _other_first(label: str, tail: str, options: tuple[tuple[str, str], ...]) ->
 
 
 def _no_other(label: str, behind: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
-    """Whether the text behind a letter asserts another one."""
+    """The letter, unless the text after it asserts another one."""
     for match in re.finditer(r"(?<![\w'])([A-Z])(?![\w'])", behind):
         other = _label(match[1], options)
         if other is None or other == label:
@@ -249,7 +250,7 @@ def _listed(letter: str, behind: str, options: tuple[tuple[str, str], ...]) -> b
 
 
 def _gold(question: Question, options: dict[str, str]) -> str | None:
-    """The gold letter; it may stand as letter, as the option's text, or as the option's number from 0."""
+    """The gold letter; the gold may be the letter, the option's text, or the option's number from 0."""
     letter = read_choice(question.gold, options)
     if letter is not None:
         return letter
@@ -263,13 +264,13 @@ def _gold(question: Question, options: dict[str, str]) -> str | None:
 
 
 def choice(question: Question, answer: str) -> Verdict:
-    """The same option; with `meta["options"]` ({letter: text} or a list) an option's text stands for its letter."""
+    """The same option. With `meta["options"]` ({letter: text} or a list) an answer may also give the option's text."""
     options = question.meta.get("options") or {}
     if not isinstance(options, dict):
         options = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", options, strict=False))
     gold = _gold(question, options)
     if gold is None:
-        return unreadable_gold(question.gold, "it is no letter, no option and no option's number")
+        return unreadable_gold(question.gold, "it is neither a letter nor an option")
     given, why = choice_or_reason(answer, options)
     if given is None and not options and answer.strip() == question.gold.strip():
         return CORRECT

@@ -1,14 +1,15 @@
-"""The final answer of a text that nobody asked for tags: what other systems have recorded.
+"""The final answer of a text without required tags, such as recorded answers of other systems.
 
-The first there is of, in what stands behind the last `</think>`:
+It is the first of these that the text after the last `</think>` contains:
 
 1. the last `<answer>` tag,
-2. the last `\\boxed{...}`, braces or none, cut off or not,
-3. what stands behind the last `####`, however long the text behind it,
-4. what stands behind the last "the answer is" or "Answer:", in many languages,
-5. by grader: the last line with a letter alone (choice), the last formula or the last sentence with a digit.
+2. the last `\\boxed{...}`, with or without braces, cut off or not,
+3. the text after the last `####`, of any length,
+4. the text after the last "the answer is" or "Answer:", in many languages,
+5. depending on the grader: the last line with a single letter (choice), the last formula, or the last sentence with a
+   digit.
 
-A text that goes on with a question of its own is cut there.
+A text in which the model continues with another question is cut before that question.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from corea.tasks.grading.reading.prose import LEAD, NEGATION, boxes
 from corea.tasks.parsing import tag_contents
 
 LONGEST = 2000
-"""Characters of a sentence that are looked at."""
+"""Maximum number of characters of a sentence that are searched."""
 _NEXT_QUESTION = re.compile(
     r"\n\s*(?:\*\*)?(?:Question|Q|Problem|Human|User|Exercise|Frage|问题)\s*\d*\s*[:：]", re.IGNORECASE
 )
@@ -38,13 +39,13 @@ _LETTER = re.compile(r"[\s>*_#]*[(\[]?\s*([A-J])\s*[)\]]?\s*[.。)*]*\s*(?:\*\*)
 
 
 def final_answer(text: str, grader: str = "math") -> str | None:
-    """The final answer that a text states, as the graders take it; None where it states none.
+    """The final answer that a text states, in the form that the graders expect; None if it states none.
 
     Args:
-        grader: name of the question's grader; it decides what is looked for where no marker stands.
+        grader: name of the question's grader; it decides what is searched for if there is no marker.
     """
     said = _behind_thinking(text)
-    if answers := tag_contents(said if said.strip() else text, "answer"):  # it may stand in the thinking alone
+    if answers := tag_contents(said if said.strip() else text, "answer"):  # the answer may only be in the thinking
         return answers[-1]
     text = said
     if not text.strip():
@@ -60,7 +61,7 @@ def final_answer(text: str, grader: str = "math") -> str | None:
 
 
 def _behind_thinking(text: str) -> str:
-    """What stands behind the last `</think>`; nothing where the thinking never ends."""
+    """The text after the last `</think>`; empty if the thinking never ends."""
     if "</think>" in text:
         return text.rpartition("</think>")[2]
     return text.partition("<think>")[0] if "<think>" in text else text
@@ -74,7 +75,7 @@ def _before_next_question(text: str) -> str:
 
 
 def _behind_hashes(text: str) -> str | None:
-    """The line behind the last `####` that is no heading; of a heading "Final answer" the next line."""
+    """The line after the last `####` that is not a heading; after a heading "Final answer", the next line."""
     for match in reversed(list(_HASHES.finditer(text))):
         line = match[1].strip()
         if not line or _HEADING.fullmatch(line):
@@ -89,7 +90,7 @@ def _behind_hashes(text: str) -> str | None:
 
 
 def _behind_lead(text: str, grader: str) -> str | None:
-    """The rest of the sentence behind the last lead."""
+    """The rest of the sentence after the last lead, such as "the answer is"."""
     for match in reversed(list(_LEADS.finditer(text))):
         if (
             NEGATION.search(text[max(0, match.start() - 12) : match.start()])
@@ -107,7 +108,7 @@ def _behind_lead(text: str, grader: str) -> str | None:
 
 
 def _last_of(text: str, grader: str) -> str | None:
-    """What a text without any marker ends in."""
+    """The answer at the end of a text without a marker."""
     text = _REMARK.sub("", text.strip())
     sentences = [s.strip() for s in _SENTENCE_END.split(text) if s.strip()]
     if not sentences:

@@ -1,4 +1,4 @@
-"""Golds that no answer can be held against, found before anything is spent on them."""
+"""Gold answers that their grader cannot read, found before a run spends anything on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from corea.tasks.grading.verdicts import grade_many
 from corea.types import Outcome, Question
 
 PROBE = "0"
-"""An answer that every grader can read; the verdict shows whether the gold can be."""
+"""An answer that every grader can read; its verdict shows whether the gold is readable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class Unreadable:
 
 
 def unreadable_golds(questions: Iterable[Question]) -> list[Unreadable]:
-    """The questions whose gold their grader cannot read. Functions of the user's and reasoning-gym are not asked."""
+    """The questions whose gold their grader cannot read. The user's own graders and reasoning-gym are not checked."""
     asked = [q for q in questions if q.grader != "reasoning_gym" and not is_own(q.grader)]
     verdicts = grade_many(asked, [PROBE] * len(asked))
     return [Unreadable(q, v.note) for q, v in zip(asked, verdicts, strict=True) if v.outcome is Outcome.UNREADABLE_GOLD]
 
 
 def unreadable_warning(questions: Iterable[Question]) -> str | None:
-    """One line for the log before a run starts, or None where every gold can be read."""
+    """One line for the log before a run starts; None if every gold can be read."""
     questions = list(questions)
     found = unreadable_golds(questions)
     if not found:

@@ -1,7 +1,7 @@
-"""One function a grader: (question, answer) -> Verdict. Functions of the user's return True, False or None instead.
+"""One function per grader: (question, answer) -> Verdict. The user's own functions return True, False or None instead.
 
-Answers are what a model wrote, so nothing here evaluates them but the bounded reader of expressions. The exceptions,
-math-verify and the scorers of most reasoning-gym tasks, only run inside a worker of the pool.
+Answers come from a model and are not trusted: in this process only the bounded reader of expressions evaluates them.
+math-verify and the scorers of most reasoning-gym tasks run in a worker of the pool.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from corea.tasks.grading.rulings import CORRECT, unreadable_gold, wrong
 from corea.types import Question, Verdict
 
 MAX_ANSWER = 1000
-"""Characters; a longer answer is wrong."""
+"""Maximum characters of an answer; a longer one is wrong."""
 
 
 def plain_text(text: str) -> str:
-    """Single spaces, none at the ends, no invisible characters."""
+    """The text with single spaces, stripped, without invisible characters."""
     return " ".join("".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf").split())
 
 
 def exact(question: Question, answer: str) -> Verdict:
-    """The same text, runs of white space and invisible characters aside."""
+    """The same text, ignoring invisible characters and the amount of white space."""
     gold = plain_text(question.gold)
     if not gold:
         return unreadable_gold(question.gold, "it is empty")
-    return CORRECT if plain_text(answer) == gold else wrong("another text than the gold")
+    return CORRECT if plain_text(answer) == gold else wrong("not the gold's text")
 
 
 @lru_cache(maxsize=256)
@@ -42,11 +42,11 @@ def gym_task(name: str):
 
 
 def reasoning_gym(question: Question, answer: str) -> Verdict:
-    """Full marks of the task's own scorer: it gives part of them to answers that merely contain the gold."""
+    """The maximum score of the task's own scorer; answers that merely contain the gold get less."""
     try:
         score = gym_task(question.meta["task"]).score_answer(answer, question.meta["entry"])
     except (ValueError, ArithmeticError, TypeError, IndexError, AttributeError) as error:
-        # a scorer stumbled over what a model wrote
+        # a scorer may raise anything on text that a model wrote
         return wrong(f"the task's scorer cannot read it ({type(error).__name__})")
     return CORRECT if score == 1.0 else wrong(f"the task's scorer gives {score:.2g} of 1")
 

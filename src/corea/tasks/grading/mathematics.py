@@ -1,8 +1,8 @@
-"""Equality as mathematics. What the readers of this package know is judged by them, in this process, within bounds.
+"""Mathematical equality. Forms that the readers of this package can read are judged in this process, within bounds.
 
-math-verify (https://github.com/huggingface/Math-Verify) judges the rest: golds with sums and integrals, and such
-answers where data.grading.unevaluated=right. It may take any time and memory, so it only runs in a worker. Its own time
-limit is an alarm signal that only the main thread can set; here the limits are those of the worker process.
+math-verify (https://github.com/huggingface/Math-Verify) judges the rest: golds with sums and integrals, and
+with data.grading.unevaluated=right also such answers. It may take any amount of time and memory, so it only runs in a
+worker, which has limits. Its own time limit is an alarm signal, which only the main thread can set.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from corea.tasks.grading.rulings import CORRECT, unevaluated, unparsed, unreadab
 from corea.types import Question, Verdict
 
 MAX_WORDS = 12
-"""A gold of more words is prose, which no answer can be held against."""
-WORKER = "it holds a form that is not worked out"
+"""A gold of more words is prose, which cannot be compared with an answer."""
+WORKER = "it contains a form that is not evaluated"
 _BRACED = re.compile(r"\{(\w)\}")
 _LETTERS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _KNOWN = frozenset(words("sin cos tan cot sec csc log ln exp sqrt lim max min dx dy dt dz pi"))
@@ -34,7 +34,7 @@ _DOLLARS = re.compile(r"^([^\w$\\]*)(\\\$|\$)(?=\s*-?[0-9.])")
 
 
 def dollars(text: str) -> str:
-    """`\\$5` and `$5` as `USD 5`; the dollar signs around a formula stay."""
+    """Write `\\$5` and `$5` as `USD 5`; dollar signs around a formula stay."""
     match = _DOLLARS.match(text.strip())
     if match is None or (match[2] == "$" and text.replace("\\$", "").count("$") % 2 == 0):
         return text
@@ -43,13 +43,13 @@ def dollars(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def gold_text(gold: str) -> str:
-    """The gold answer in normal form; of a GSM8K solution what stands behind `####`."""
+    """The gold answer in normal form; of a GSM8K solution, the text after `####`."""
     return without_lead(normal(dollars(gold.rpartition("####")[2])))
 
 
 @lru_cache(maxsize=4096)
 def _gold_form(gold: str, question: str) -> Form | str:
-    """The form of a gold, or why it has none; WORKER: math-verify has to read it."""
+    """The form of a gold, or the reason why it has none; WORKER: math-verify must read it."""
     text = gold_text(gold)
     if not text:
         return "it is empty"
@@ -67,12 +67,12 @@ def _gold_form(gold: str, question: str) -> Form | str:
 
 
 def answer_text(answer: str) -> str:
-    """An answer in normal form, without the words that only announce it."""
+    """An answer in normal form, without introductory words."""
     return strip_end(sentence_answer(without_lead(normal(dollars(answer)))))
 
 
 def quick_math(question: Question, answer: str) -> Verdict | None:
-    """The verdict; None: math-verify has to look, in a worker."""
+    """The verdict; None: math-verify must judge, in a worker."""
     gold = _gold_form(question.gold, question.text)
     if not gold_text(question.gold):
         return unreadable_gold(question.gold, "it is empty")
@@ -91,9 +91,7 @@ def quick_math(question: Question, answer: str) -> Verdict | None:
         found = compare(gold, read_form(text, terms.asked), terms)
     except Unevaluated as error:
         return (
-            None
-            if terms.unevaluated == "right" and not _strange(text, "")
-            else wrong(f"{error} that is not worked out")
+            None if terms.unevaluated == "right" and not _strange(text, "") else wrong(f"{error} that is not evaluated")
         )
     except Unread as error:
         return unparsed(f"cannot be read: {error}")
@@ -110,7 +108,7 @@ def _strange(text: str, gold: str) -> set[str]:
 
 
 def _opaque(question: Question, why: str, text: str) -> Verdict | None:
-    """For a gold that the readers here do not know: the same text, else math-verify if it holds a sum or the like."""
+    """Verdict if the readers cannot read the gold: by equal text, else by math-verify if it has a sum or the like."""
     gold = gold_text(question.gold)
     if why != WORKER:
         return unreadable_gold(question.gold, why)
@@ -120,7 +118,7 @@ def _opaque(question: Question, why: str, text: str) -> Verdict | None:
 
 
 def _same_text(one: str, other: str) -> bool:
-    """The same text but for spaces that mean nothing and braces around one character: `\\pmod{5}` is `\\pmod 5`."""
+    """Equal text, ignoring redundant spaces and braces around one character: `\\pmod{5}` is `\\pmod 5`."""
     if squeezed(one) == squeezed(other):
         return True
     return "{" in one + other and squeezed(_BRACED.sub(r" \1", one)) == squeezed(_BRACED.sub(r" \1", other))
@@ -128,14 +126,14 @@ def _same_text(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def parsed(text: str) -> list:
-    """What math-verify reads in a text in normal form; empty where it reads nothing."""
+    """What math-verify reads in a text in normal form; empty if nothing."""
     from math_verify import parse
 
     return parse(f"\\boxed{{{text}}}", parsing_timeout=None, raise_on_error=True)
 
 
 def math(question: Question, answer: str) -> Verdict:
-    """Equal as mathematics, math-verify included. May take any time and memory: for a worker of the pool."""
+    """Mathematical equality, including by math-verify. May take any time and memory: for a worker of the pool."""
     quick = quick_math(question, answer)
     if quick is not None:
         return quick
@@ -159,17 +157,17 @@ def _parsed_or_nothing(text: str) -> list:
         return parsed(text)
     except MemoryError:
         raise
-    except Exception:  # whatever a parser of LaTeX makes of what a model wrote
+    except Exception:  # the parser may raise anything on text that a model wrote
         return []
 
 
 def _has_expression(found: list) -> bool:
-    """math-verify returns the text itself beside what it understands of it."""
+    """Whether math-verify found an expression; it also returns the plain text."""
     return any(not isinstance(item, str) for item in found)
 
 
 def warm_up() -> None:
-    """Build math-verify's grammars: the first call takes seconds, which no answer should be charged for."""
+    """Build math-verify's grammars. The first call takes seconds, which must not count against an answer's limit."""
     from math_verify import parse, verify
 
     verify(

@@ -1,4 +1,4 @@
-"""What a grading worker imports, by the name of a grader. Imports no grader."""
+"""What a grading worker must import, by the name of the grader. Imports no grader."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ __all__ = ["LIGHT", "allowed_graders", "is_own", "kind", "known_grader"]
 
 
 def kind(grader: str, question: Question) -> tuple[str, str]:
-    """What a worker has to import once: a grader, or a task with its scorer."""
+    """What a worker must import once: a grader, or a task with its scorer."""
     return grader, question.meta.get("task", "") if grader == "reasoning_gym" else ""

@@ -1,7 +1,7 @@
-"""The last number of a text, as the value that it is: `\\frac34`, `2^3` and `5 million` are not their last digits.
+"""The last number of a text, as its whole value: `\\frac34`, `2^3` and `5 million` are more than their last digits.
 
-Prose may stand around it. What takes the number back ("5 is wrong", "not 5"), makes it one of several guesses ("5 or
-6") or part of something else (`x_2`, `3x`, `17 * 23`) leaves nothing to compare.
+Prose around it is allowed. No number is read if the text retracts it ("5 is wrong", "not 5"), gives several guesses ("5
+or 6"), or makes it part of something else (`x_2`, `3x`, `17 * 23`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from corea.tasks.grading.rulings import CORRECT, unparsed, unreadable_gold, wron
 from corea.types import Question, Verdict
 
 _CALCULATION = re.compile(r"<<[^<>]*>>")
-"""GSM8K's notes for a calculator."""
+"""GSM8K's calculator annotations."""
 _START = re.compile(r"\\frac|[0-9]|\.[0-9]")
 _POWER = re.compile(r"\s*\^\s*(?:\{\s*(-?[0-9]{1,3})\s*\}|\((-?[0-9]{1,3})\)|(-?[0-9]{1,3})(?![0-9.]))")
 _ATTACHED = re.compile(r"(?:[A-Za-z]|[_^]\s*\{?|\\)$")
@@ -48,7 +48,8 @@ _TAKEN_BACK = re.compile(
 )
 _BOUND_BEFORE = re.compile(
     r"(?:[<>~]|\\le|\\ge|\\approx|\\sim|\b(?:at least|at most|more than|less than|fewer than|over|under|about|around|"
-    r"approximately|roughly|nearly|almost|maybe|perhaps|probably|possibly|between|between\s+\S+\s+(?:and|to)|up to|ca\.?))\s*[$(]*$",
+    r"approximately|roughly|nearly|almost|maybe|perhaps|probably|possibly|between|"
+    r"between\s+\S+\s+(?:and|to)|up to|ca\.?))\s*[$(]*$",
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(
@@ -62,7 +63,7 @@ _GUESSES = re.compile(
 _ONLY_NUMBERS = re.compile(r"[-+$()\[\]{}0-9.,/;|&\s]+")
 _BETWEEN = re.compile(r"\b(?:and|to)\b")
 _FEW = 3
-"""With fewer other words than this an answer is no prose, and a bound or a hedge in it counts."""
+"""An answer with fewer other words than this is not prose; a bound or a hedge in it then counts."""
 _MIXED_IN_WORDS = re.compile(r"(?<![0-9.,/])([0-9]+) and ([0-9]+/[0-9]+)(?![0-9.,/])")
 """2 and 1/2"""
 _DEGREES = re.compile(r"\s*\^\{\\circ\}\s*")
@@ -71,7 +72,7 @@ _NUMBER_WORDS = re.compile(r"[A-Za-z]+(?:[ -]+[A-Za-z]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The number of a text, or why there is none."""
+    """The number of a text, or the reason why there is none."""
 
     value: Fraction | None = None
     percent: bool = False
@@ -80,7 +81,7 @@ class Reading:
 
 
 def read_number(text: str) -> Fraction | None:
-    """The last number in a text, exactly: "$1,234.50" is 2469/2, "3/4 of them" is 3/4, "1 1/2" 3/2; else None."""
+    """The last number in a text as a fraction: "$1,234.50" is 2469/2, "3/4 of them" is 3/4, "1 1/2" 3/2; else None."""
     return read_numeric(text).value
 
 
@@ -102,7 +103,7 @@ def read_numeric(text: str, question: Asked = NOTHING_ASKED) -> Reading:
     for line in reversed(lines):
         if (spoken := _spoken(line)) is not None:
             return spoken
-    return Reading(why="holds no number")
+    return Reading(why="contains no number")
 
 
 def _in_line(line: str, question: Asked) -> Reading:
@@ -147,7 +148,7 @@ def _powered(last: tuple[int, int, Fraction], match: re.Match[str]) -> tuple[int
 
 
 def _sign(before: str, value: Fraction) -> tuple[str, Fraction]:
-    """The sign in front of a number; a dash behind a word or a number is none."""
+    """The sign before a number; a dash after a word or a number is not a sign."""
     stripped = before.rstrip(" $")
     if (word := re.search(r"(?<![^\s(=:,])(?:minus|negative)$", stripped, re.IGNORECASE)) and not re.search(
         r"[0-9]\s*$", stripped[: word.start()]
@@ -165,7 +166,7 @@ def _sign(before: str, value: Fraction) -> tuple[str, Fraction]:
 
 
 def _context(before: str, behind: str) -> str:
-    """What speaks against reading a number where it stands; empty if nothing does."""
+    """The reason not to read a number in its context; empty if there is none."""
     if before.count("{") > before.count("}") or before.count("\\{") > before.count("\\}"):
         return "the last number is part of an expression"
     if _ATTACHED.search(before) and not _CURRENCY.search(before):
@@ -173,9 +174,9 @@ def _context(before: str, behind: str) -> str:
     if _FUNCTION.search(before):
         return "the last number is part of an expression"
     if _OPERATOR.search(before):
-        return "arithmetic that is not worked out"
+        return "arithmetic that is not evaluated"
     if _TAKEN_BACK.search(before) or _REJECTED.search(behind):
-        return "the words around the number speak against it"
+        return "the words around the number negate it"
     if _GUESSES.search(before):
         return "several guesses"
     words = len(re.findall(r"[^\W\d_]{2,}", before + " " + behind))
@@ -189,7 +190,7 @@ def _context(before: str, behind: str) -> str:
 
 
 def _behind(value: Fraction, before: str, behind: str, question: Asked) -> Reading:
-    """The value with percent, the words that change it, or a unit."""
+    """The value with the text after it: percent, words that scale it, or a unit."""
     if PERCENT.match(behind.lstrip()):
         return Reading(value, percent=True)
     spaced = behind[:1].isspace()
@@ -205,14 +206,14 @@ def _behind(value: Fraction, before: str, behind: str, question: Asked) -> Readi
     if match and not changed:
         unit = read_unit(match[0]) if match[0] not in ("st", "nd", "rd", "th") else None
         if unit is None and match[0] not in ("st", "nd", "rd", "th") and not is_label(match[0], question):
-            return Reading(why=f"{match[0][:20]!r} at the number is no unit")
+            return Reading(why=f"{match[0][:20]!r} after the number is not a unit")
         return Reading(value, unit=unit)
     rest = behind.strip(" .")
     return Reading(value, unit=read_unit(rest) if len(rest) < 40 else None)
 
 
 def _scale(word: str, value: Fraction, spaced: bool, alone: bool) -> Fraction | None:
-    """What a word multiplies the number in front of it by."""
+    """Factor by which a word multiplies the number before it; None if it does not."""
     folded = word.casefold()
     if folded.removesuffix("s") in ("score", "gross", "mil", "myriad") and not alone:
         return None
@@ -227,7 +228,7 @@ def _scale(word: str, value: Fraction, spaced: bool, alone: bool) -> Fraction | 
 
 
 def _spoken(line: str) -> Reading | None:
-    """The last number in words."""
+    """The last number written in words."""
     best = None
     for run in _NUMBER_WORDS.finditer(line):
         words = list(re.finditer(r"[A-Za-z]+", run[0]))
@@ -256,7 +257,7 @@ def _spoken(line: str) -> Reading | None:
     if re.search(r"\b(?:times|plus|minus|over|divided by)\s*$", before) or re.match(
         r"\s*(?:times|plus|minus|over)\b", behind
     ):
-        return Reading(why="arithmetic that is not worked out")
+        return Reading(why="arithmetic that is not evaluated")
     why = _context(before, behind)
     return Reading(why=why) if why else Reading(value, percent=PERCENT.match(behind.lstrip()) is not None)
 
@@ -270,7 +271,7 @@ def numeric(question: Question, answer: str) -> Verdict:
     if given.value is None:
         return unparsed(given.why)
     if gold.unit is not None and given.unit is not None and not same_kind(gold.unit, given.unit):
-        return wrong(f"the unit {given.unit.text[:30]!r} where {gold.unit.text[:30]!r} is wanted")
+        return wrong(f"the unit {given.unit.text[:30]!r} where {gold.unit.text[:30]!r} is required")
     wanted = {gold.value, gold.value / 100} if gold.percent else {gold.value}
     offered = {given.value, given.value / 100} if given.percent else {given.value}
     if gold.percent and given.percent:

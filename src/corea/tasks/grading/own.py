@@ -1,7 +1,7 @@
 """The user's own graders: "module:function" or "path/to/file.py:function", called as function(question, answer).
 
-`question` is a corea.types.Question, `answer` the text of the answer tag. True (or 1.0) means correct, None that the
-answer cannot be read, everything else wrong; an exception is the outcome "error".
+`question` is a corea.types.Question, `answer` the text of the answer tag. True (or 1.0) means correct, None means that
+the answer cannot be read, anything else means wrong; an exception gives the outcome "error".
 """
 
 from __future__ import annotations

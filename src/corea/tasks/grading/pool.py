@@ -1,7 +1,7 @@
-"""A pool of worker processes that can be killed: grading never hangs, and never takes the run with it.
+"""A pool of worker processes that can be killed: grading can neither hang nor crash the run.
 
-Workers are plain subprocesses that are started with the first answer that needs one. Nothing is forked (threads and
-devices of this process stay out of it) and nothing uses signals here, so any thread may grade.
+Workers are plain subprocesses; the first answer that needs one starts them. They are not forked, because threads and
+devices of this process must not be copied, and no signals are used here, so that any thread may grade.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from corea.tasks.grading.rulings import set_unevaluated, verdict
 from corea.types import Outcome, Question, Verdict
 
 START_SECONDS = 900.0
-"""A worker that is not ready by then never will be. Imports on a busy machine take long."""
+"""Worker start-up timeout; imports on a busy machine take long."""
 PATIENCE = 20.0
-"""Wall-clock seconds an answer may take for each second of processor time it is allowed: a starved machine is slow."""
+"""Limit of an answer in wall-clock seconds, per second of its limit in processor time; large, for busy machines."""
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 JOBS = 5000
-"""Answers after which a worker is replaced: libraries keep caches."""
+"""Answers after which a worker is replaced, because caches of libraries grow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What grading one answer may cost, and how many processes grade."""
+    """Limits of grading one answer, and the number of processes."""
 
     seconds: float = 3.0
-    """Of processor time, an answer."""
+    """Processor time per answer."""
     memory_mb: int = 1024
-    """Of private memory, a worker."""
+    """Private memory per worker."""
     workers: int = 0
-    """Processes; 0: one a processor, at most 8."""
+    """Number of processes; 0: one per processor, at most 8."""
     unevaluated: str = "wrong"
-    """Forms that are equal to the gold but not worked out: wrong or right."""
+    """Verdict of answers that equal the gold but are not evaluated: wrong or right."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class _Worker:
         self.deadline = time.monotonic() + START_SECONDS
 
     def give(self, job: Job) -> bool:
-        """Hand over a job; False if the process is gone."""
+        """Send a job; False if the process has ended."""
         payload = pickle.dumps((job.grader, job.question, job.answer))
         self.job = job
         self.expect(START_SECONDS if kind(job.grader, job.question) not in self.prepared else self.patience)
@@ -98,15 +98,15 @@ class _Worker:
 
     @property
     def patience(self) -> float:
-        """Wall-clock seconds for one answer."""
+        """Limit of one answer in wall-clock seconds."""
         return PATIENCE * self.limits.seconds
 
     def expect(self, seconds: float) -> None:
-        """Something within so many seconds."""
+        """Set the deadline of the next reply."""
         self.deadline = time.monotonic() + seconds
 
     def read(self) -> list[dict] | None:
-        """Whole replies, None when the process has ended."""
+        """The complete replies; None if the process has ended."""
         chunk = os.read(self.process.stdout.fileno(), 65536)
         if not chunk:
             return None
@@ -115,7 +115,7 @@ class _Worker:
         return [json.loads(line) for line in lines]
 
     def end(self) -> int:
-        """Kill the process; its exit status."""
+        """Kill the process; returns its exit status."""
         if self.process.poll() is None:
             self.process.kill()
         status = self.process.wait()
@@ -131,7 +131,7 @@ def _write(stream, data: bytes) -> None:
 
 
 class Pool:
-    """Judges batches of jobs. One batch at a time; further callers wait."""
+    """Judges batches of jobs, one batch at a time; further callers wait."""
 
     def __init__(self, limits: Limits):
         self.limits = limits
@@ -139,13 +139,13 @@ class Pool:
         self.workers: list[_Worker] = []
         self.lock = threading.Lock()
         self.secrets = False
-        """Whether workers see the environment's keys and tokens: a function of the user's may need them."""
+        """Whether workers see keys and tokens of the environment, which the user's functions may need."""
 
     def run(self, jobs: Sequence[Job]) -> dict[int, Verdict]:
         """Verdicts by the index of the job.
 
         Raises:
-            UserError: a function of the user's cannot be imported.
+            UserError: the user's function cannot be imported.
         """
         with self.lock:
             secrets = any(is_own(job.grader) for job in jobs)
@@ -224,7 +224,7 @@ class Pool:
                     raise RuntimeError(f"a grading process was not ready after {START_SECONDS:g} s")
 
     def _lost(self, worker: _Worker, waiting: deque[Job], verdicts, selector) -> None:
-        """A worker has ended: its time was up, or the answer crashed it, or someone killed it."""
+        """Handle the end of a worker: by its time limit, by a crash on the answer, or by a kill from outside."""
         job, started = worker.job, worker.ready
         status = self._drop(worker, selector)
         if not started:
@@ -267,7 +267,7 @@ def shared_pool() -> Pool:
 
 
 def set_limits(*, seconds: float, memory_mb: int, workers: int, unevaluated: str = "wrong") -> None:
-    """Limits of the shared pool, and how forms that are not worked out are judged, from now on."""
+    """Set the limits of the shared pool and the verdict of unevaluated answers, from now on."""
     global _limits
     wanted = Limits(seconds=seconds, memory_mb=memory_mb, workers=workers, unevaluated=unevaluated)
     if wanted != _limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from corea.types import Outcome, Verdict
 
 NOTE = 200
-"""Characters of a note."""
+"""Maximum characters of a note."""
 _settings = {"unevaluated": "wrong"}
 
 
@@ -14,7 +14,7 @@ class UnreadableGold(ValueError):
 
 
 def verdict(outcome: Outcome, note: str = "") -> Verdict:
-    """Of an answer that was judged. There was nothing to judge it by where the gold cannot be read."""
+    """The verdict with this outcome; `correct` is None if the gold cannot be read."""
     right = None if outcome is Outcome.UNREADABLE_GOLD else outcome is Outcome.CORRECT
     return Verdict(outcome=outcome, correct=right, note=" ".join(note.split())[:NOTE])
 
@@ -23,17 +23,17 @@ CORRECT = verdict(Outcome.CORRECT)
 
 
 def wrong(note: str) -> Verdict:
-    """A wrong answer."""
+    """Verdict of a wrong answer."""
     return verdict(Outcome.WRONG, note)
 
 
 def unparsed(note: str) -> Verdict:
-    """An answer that cannot be read."""
+    """Verdict of an answer that cannot be read."""
     return verdict(Outcome.UNPARSED, note)
 
 
 def unreadable_gold(gold: str, why: str) -> Verdict:
-    """A gold answer that cannot be read."""
+    """Verdict if the gold answer cannot be read."""
     shown = " ".join(gold.split())
     shown = repr(shown if len(shown) <= 60 else shown[:57] + "...")
     return verdict(Outcome.UNREADABLE_GOLD, f"gold {shown} cannot be read: {why}")
@@ -45,5 +45,5 @@ def unevaluated() -> str:
 
 
 def set_unevaluated(value: str) -> None:
-    """How forms that are equal to the gold but not worked out are judged from now on."""
+    """Set the verdict of answers that equal the gold but are not evaluated, from now on."""
     _settings["unevaluated"] = value

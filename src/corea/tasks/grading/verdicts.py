@@ -1,4 +1,4 @@
-"""From parsed completions to verdicts, in batches: cheap answers here, the others in the pool."""
+"""From parsed completions to verdicts, in batches: cheap answers in this process, the others in the pool."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from corea.tasks.grading.rulings import unparsed, verdict, wrong
 from corea.types import Outcome, Parsed, Question, Status, Verdict
 
 LIGHT_TASKS = ("chain_sum", "decimal_chain_sum", "products", "spell_backward")
-"""reasoning-gym tasks whose own scorer only compares decimals or letters. Those without one compare text."""
+"""reasoning-gym tasks whose scorer only compares decimals or letters; tasks without a scorer compare text."""
 
 
 def grade(question: Question, parsed: Parsed) -> bool | None:
-    """Whether the answer is correct; an answer that is missing, unreadable, or could not be graded in time is not.
+    """Whether the answer is correct; one that is missing, unreadable or not graded in time is not correct.
 
     Returns:
-        None where there is nothing to judge: the engine failed (status error).
+        None if there is nothing to judge because the engine failed (status error).
 
     Raises:
         UserError: the question names an unknown grader.
@@ -32,11 +32,11 @@ def grade(question: Question, parsed: Parsed) -> bool | None:
 def grade_many(
     questions: Sequence[Question | str], parsed: Sequence[Parsed | str | None], grader: str = "math"
 ) -> list[Verdict]:
-    """Judge many answers, those that need a worker side by side.
+    """Judge many answers; those that need a worker run in parallel.
 
     Args:
-        questions: one an answer; a bare text is a gold answer for `grader`.
-        parsed: completions taken apart, or bare answers (None: there is none).
+        questions: one per answer; a plain string is a gold answer for `grader`.
+        parsed: parsed completions, or plain answers (None: no answer).
 
     Returns:
         Verdicts in the order of the answers.
@@ -46,7 +46,7 @@ def grade_many(
     """
     verdicts: list[Verdict | None] = []
     jobs: list[Job] = []
-    places: dict[object, list[int]] = {}  # of each job; rollouts often agree, and equal mathematics is judged once
+    places: dict[object, list[int]] = {}  # positions of each job: equal answers are judged once
     for asked, given in zip(questions, parsed, strict=True):
         question = _question(asked, grader) if isinstance(asked, str) else asked
         known = _at_once(question, given)
@@ -70,7 +70,7 @@ def _question(gold: str, grader: str) -> Question:
 
 
 def _at_once(question: Question, given: Parsed | str | None) -> Verdict | None:
-    """The verdict where no worker is needed."""
+    """The verdict if no worker is needed, else None."""
     if not known_grader(question.grader):
         raise UserError(f"question {question.id}: grader={question.grader}: allowed is {allowed_graders()}")
     if isinstance(given, Parsed):

@@ -1,9 +1,9 @@
-"""python -m corea.tasks.grading.worker: judges one answer after the other under limits on time and memory.
+"""python -m corea.tasks.grading.worker: judges one answer after another under limits on time and memory.
 
 Reads length-prefixed pickles of (grader, question, answer) that its parent writes to stdin, and answers each with one
-line of JSON, after one more where something had to be imported first. The time limit is on processor time, so that a
-busy machine does not turn right answers into timeouts; the kernel enforces it by ending the process, whatever code is
-running. Sleeping is bounded by the parent.
+line of JSON; if something must be imported first, another line comes before. The time limit is on processor time, so
+that a busy machine does not turn right answers into timeouts; the kernel enforces it by ending the process, whatever
+code is running. The parent limits the wall-clock time.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def main(seconds: float, memory_mb: int, unevaluated: str) -> None:
     set_unevaluated(unevaluated)
     jobs = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a function of the user's prints must not end up among the replies
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which may want to finish its step
+    os.dup2(2, 1)  # output of the user's function must not get into the replies
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and may finish its step first
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     logging.disable(logging.CRITICAL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -54,7 +54,7 @@ def main(seconds: float, memory_mb: int, unevaluated: str) -> None:
 
 
 def limit_memory(memory_mb: int) -> None:
-    """At most this much private memory from here on. Without effect where the system has no such limit."""
+    """Limit the private memory of this process. No effect on systems without such a limit."""
     try:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_mb * 2**20, memory_mb * 2**20))
     except (ValueError, OSError):
@@ -62,7 +62,7 @@ def limit_memory(memory_mb: int) -> None:
 
 
 def prepare(grader: str, question: Question) -> str | None:
-    """Import and build what the first answer should not be charged for; a mistake in the configuration, in one line."""
+    """Import and build what must not count against the first answer's limit; returns a configuration error, or None."""
     if grader == "math":
         warm_up()
     elif grader == "reasoning_gym":
@@ -85,7 +85,7 @@ def judge(grader: str, question: Question, answer: str, seconds: float) -> dict[
         return {"outcome": Outcome.ERROR, "note": "grading ran out of memory", "restart": "yes"}
     except RecursionError:
         return {"outcome": Outcome.ERROR, "note": "too deeply nested to be graded"}
-    except Exception as error:  # the library's or the user's code met something that it was not made for
+    except Exception as error:  # the library's or the user's code may raise anything
         return {"outcome": Outcome.ERROR, "note": _line(error)}
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -100,7 +100,8 @@ def _outcome(
     if right is None:
         return {"outcome": Outcome.UNPARSED, "note": "the grader cannot read it"}
     correct = float(right) == 1.0
-    return {"outcome": Outcome.CORRECT if correct else Outcome.WRONG, "note": "" if correct else "the grader says no"}
+    note = "" if correct else "the grader returned False"
+    return {"outcome": Outcome.CORRECT if correct else Outcome.WRONG, "note": note}
 
 
 def _line(error: Exception) -> str:
@@ -111,7 +112,7 @@ def _receive(stream: BinaryIO) -> tuple[str, Question, str] | None:
     header = stream.read(HEADER)
     if len(header) < HEADER:
         return None
-    return pickle.loads(stream.read(int.from_bytes(header, "big")))  # written by our own parent
+    return pickle.loads(stream.read(int.from_bytes(header, "big")))  # only the parent process writes here
 
 
 def _send(stream: BinaryIO, reply: dict) -> None:

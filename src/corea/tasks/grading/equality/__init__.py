@@ -1,1 +1,1 @@
-"""Whether two forms say the same: `comparing` has one rule for each kind of gold; `values` compares expressions."""
+"""Equality of two forms: `comparing` has one rule for each kind of gold; `values` compares expressions."""

@@ -1,4 +1,4 @@
-"""Whether an answer says what the gold says: one rule for each kind of gold."""
+"""Whether an answer equals the gold: one rule for each kind of gold."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from corea.tasks.grading.reading.trees import symbols
 
 
 def compare(gold: Form, answer: Form, terms: Terms) -> Finding:
-    """Whether the answer is the gold; the note says why not.
+    """Whether the answer equals the gold; the note says why not.
 
     Raises:
-        Unread, ArithmeticError: a part cannot be read, or has no value that is computed.
+        Unread, ArithmeticError: a part cannot be read, or its value cannot be computed.
     """
     if isinstance(answer, Relation) and not isinstance(gold, Relation):
         return compare_to_relation(gold, answer, terms, compare)
@@ -38,10 +38,10 @@ def compare(gold: Form, answer: Form, terms: Terms) -> Finding:
     if isinstance(gold, Words):
         if isinstance(answer, Words) and answer.text == gold.text:
             return YES
-        return Finding(False, "other words than the gold's")
+        return Finding(False, "not the gold's words")
     if isinstance(gold, Text):
         found = YES if gold == answer else compare_regions(gold, answer)
-        return found or Finding(False, "not the gold's text, which is compared as such")
+        return found or Finding(False, "not the gold's text")
     if isinstance(gold, Based):
         return _based(gold, answer)
     if isinstance(gold, Matrix):
@@ -62,23 +62,23 @@ def _expression(gold: Expression, answer: Form, terms: Terms) -> Finding:
     tree = tree_of(answer)
     if tree is None:
         count = f"{len(answer.items)} values" if isinstance(answer, Several) else KINDS[type(answer)]
-        return Finding(False, f"{count} where the gold is one expression")
+        return Finding(False, f"{count}, but the gold is one expression")
     if (conflict := unit_conflict(gold, answer, terms.asked)) is not None:  # type: ignore[arg-type]
         return conflict
     if is_infinite(gold.tree) or is_infinite(tree):
-        return YES if is_infinite(gold.tree) == is_infinite(tree) else Finding(False, "infinity on one side only")
+        return YES if is_infinite(gold.tree) == is_infinite(tree) else Finding(False, "only one of the two is infinite")
     if not symbols(gold.tree):
         if symbols(tree):
-            return Finding(False, "holds variables where the gold is a constant")
-        return YES if equal_constants(gold.tree, tree) else Finding(False, "another value than the gold")
+            return Finding(False, "has variables, but the gold is a constant")
+        return YES if equal_constants(gold.tree, tree) else Finding(False, "not the gold's value")
     if symbols(gold.tree) != symbols(tree) and not symbols(tree) <= symbols(gold.tree):
-        return Finding(False, f"other variables than the gold: {', '.join(sorted(symbols(tree)))[:40]}")
-    return YES if equal_expressions(gold.tree, tree) else Finding(False, "an expression that is not equal to the gold")
+        return Finding(False, f"variables that are not the gold's: {', '.join(sorted(symbols(tree)))[:40]}")
+    return YES if equal_expressions(gold.tree, tree) else Finding(False, "an expression that does not equal the gold")
 
 
 def _based(gold: Based, answer: Form) -> Finding:
     if isinstance(answer, Based):
-        return YES if answer == gold else Finding(False, "other digits or another base than the gold")
+        return YES if answer == gold else Finding(False, "not the gold's digits or base")
     whole = isinstance(answer, Number) and answer.places is None and not answer.percent
     if whole and str(answer.value) == gold.digits:
         return YES
@@ -89,13 +89,13 @@ def _matrix(gold: Matrix, answer: Form, terms: Terms) -> Finding:
     if isinstance(answer, Several) and answer.kind == "tuple" and all(len(row) == 1 for row in gold.rows):
         answer = Matrix(tuple((item,) for item in answer.items))  # a column vector written as a point
     if not isinstance(answer, Matrix) or answer.determinant != gold.determinant:
-        return Finding(False, "no matrix where the gold is one")
+        return Finding(False, "not a matrix, but the gold is one")
     if [len(r) for r in answer.rows] != [len(r) for r in gold.rows]:
-        return Finding(False, "a matrix of another shape than the gold")
+        return Finding(False, "a matrix that does not have the gold's shape")
     for wanted, given in zip(gold.rows, answer.rows, strict=True):
         for one, other in zip(wanted, given, strict=True):
             if not compare(one, other, terms).right:
-                return Finding(False, "a matrix with another entry than the gold")
+                return Finding(False, "a matrix with an entry that differs from the gold's")
     return YES
 
 
@@ -117,12 +117,12 @@ def _several(gold: Several, answer: Form, terms: Terms) -> Finding:
     if gold.kind == "set" and len(gold.items) == 1 and not isinstance(answer, Several):
         return compare(gold.items[0], answer, terms)
     if not isinstance(answer, Several) or answer.kind != gold.kind:
-        return Finding(False, f"not a {gold.kind} of {len(gold.items)} as the gold is")
+        return Finding(False, f"not a {gold.kind} of {len(gold.items)}, as the gold is")
     if len(answer.items) != len(gold.items):
-        return Finding(False, f"{len(answer.items)} values where the gold has {len(gold.items)}")
+        return Finding(False, f"{len(answer.items)} values, but the gold has {len(gold.items)}")
     if gold.kind == "tuple":
         if gold.brackets != answer.brackets:
-            return Finding(False, f"brackets {answer.brackets} where the gold has {gold.brackets}")
+            return Finding(False, f"brackets {answer.brackets}, but the gold has {gold.brackets}")
         for one, other in zip(gold.items, answer.items, strict=True):
             found = compare(one, other, terms)
             if not found.right:

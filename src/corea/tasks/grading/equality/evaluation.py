@@ -1,7 +1,8 @@
-"""The value of an expression tree: exactly as a fraction, or with a number of digits. Both within bounds."""
+"""The value of an expression tree, as an exact fraction or to a number of digits; both with bounded work."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from math import comb, factorial
 
@@ -15,15 +16,15 @@ ZERO = mpmath.mpf(10) ** -40
 
 
 class NotRational(ArithmeticError):
-    """The value is no fraction, or not found as one."""
+    """The value is not a fraction, or is not found to be one."""
 
 
 class Undefined(ArithmeticError):
-    """There is no value here (over the reals)."""
+    """The expression has no value (over the reals)."""
 
 
 class TooLarge(ArithmeticError):
-    """The value is beyond what is computed."""
+    """The value exceeds the bounds of what is computed."""
 
 
 def _context(digits: int):
@@ -35,7 +36,45 @@ def _context(digits: int):
 FINE, FINEST = _context(50), _context(400)
 
 
-class _Exact:
+class _Evaluator:
+    """Evaluates the operations that both kinds of numbers share.
+
+    A subclass defines the arithmetic: `number`, `total`, `is_zero`, `power` and `root`, and `other` for the remaining
+    operations.
+    """
+
+    point: dict[str, Fraction]
+
+    def node(self, tree: Tree):
+        kind = tree[0]
+        if kind == "num":
+            return self.number(tree[1])
+        if kind == "sym":
+            return self.number(self.point[tree[1]])
+        if kind == "neg":
+            return -self(tree[1])
+        if kind == "add":
+            return self.total(self(t) for t in tree[1:])
+        if kind == "mul":
+            value = self(tree[1])
+            for t in tree[2:]:
+                value = value * self(t)
+            return value
+        if kind == "div":
+            below = self(tree[2])
+            if self.is_zero(below):
+                raise Undefined
+            return self(tree[1]) / below
+        if kind == "pow":
+            return self.power(tree)
+        if kind == "root":
+            return self.root(self(tree[1]), self(tree[2]))
+        if kind == "abs":
+            return abs(self(tree[1]))
+        return self.other(tree)
+
+
+class _Exact(_Evaluator):
     """Evaluates with fractions."""
 
     def __init__(self, point: dict[str, Fraction]):
@@ -50,32 +89,17 @@ class _Exact:
             raise NotRational
         return value
 
-    def node(self, tree: Tree) -> Fraction:
+    def number(self, value: Fraction) -> Fraction:
+        return value
+
+    def total(self, values: Iterable[Fraction]) -> Fraction:
+        return sum(values, start=Fraction(0))
+
+    def is_zero(self, value: Fraction) -> bool:
+        return value == 0
+
+    def other(self, tree: Tree) -> Fraction:
         kind = tree[0]
-        if kind == "num":
-            return tree[1]
-        if kind == "sym":
-            return self.point[tree[1]]
-        if kind == "neg":
-            return -self(tree[1])
-        if kind == "add":
-            return sum((self(t) for t in tree[2:]), start=self(tree[1]))
-        if kind == "mul":
-            value = self(tree[1])
-            for t in tree[2:]:
-                value = value * self(t)
-            return value
-        if kind == "div":
-            below = self(tree[2])
-            if below == 0:
-                raise Undefined
-            return self(tree[1]) / below
-        if kind == "pow":
-            return self.power(self(tree[1]), self(tree[2]))
-        if kind == "root":
-            return self.root(self(tree[1]), self(tree[2]))
-        if kind == "abs":
-            return abs(self(tree[1]))
         if kind in ("floor", "ceil"):
             value = self(tree[1])
             return Fraction(value.__floor__() if kind == "floor" else value.__ceil__())
@@ -93,7 +117,8 @@ class _Exact:
         self.budget -= int(value)
         return int(value)
 
-    def power(self, base: Fraction, exponent: Fraction) -> Fraction:
+    def power(self, tree: Tree) -> Fraction:
+        base, exponent = self(tree[1]), self(tree[2])
         if exponent.denominator != 1:
             raise NotRational
         if base == 0:
@@ -118,7 +143,7 @@ class _Exact:
 
 
 def _integer_root(value: int, n: int) -> int | None:
-    """The n-th root of a non-negative integer where it is an integer."""
+    """The n-th root of a non-negative integer if it is an integer, else None."""
     if value.bit_length() > 4000:
         return None
     low, high = 0, 1 << (value.bit_length() // n + 1)
@@ -131,7 +156,7 @@ def _integer_root(value: int, n: int) -> int | None:
     return low if low**n == value else None
 
 
-class _Approximate:
+class _Approximate(_Evaluator):
     """Evaluates with mpmath; over the reals unless `complex_values`."""
 
     def __init__(self, point: dict[str, Fraction], context, complex_values: bool):
@@ -141,7 +166,7 @@ class _Approximate:
         value = self.node(tree)
         if isinstance(value, self.mp.mpf):
             _, mantissa, exponent, _ = value._mpf_
-            if not mantissa and exponent:  # infinite, or no number
+            if not mantissa and exponent:  # infinite or NaN
                 raise Undefined
             if not -(10**6) < exponent < 10**6:
                 raise TooLarge
@@ -149,41 +174,23 @@ class _Approximate:
             raise Undefined
         return value
 
-    def fraction(self, value: Fraction):
+    def number(self, value: Fraction):
         return self.mp.mpf(value.numerator) / value.denominator
 
-    def node(self, tree: Tree):
+    def total(self, values: Iterable):
+        return self.mp.fsum(values)
+
+    def is_zero(self, value) -> bool:
+        return abs(value) < ZERO
+
+    def other(self, tree: Tree):
         mp, kind = self.mp, tree[0]
-        if kind == "num":
-            return self.fraction(tree[1])
-        if kind == "sym":
-            return self.fraction(self.point[tree[1]])
         if kind == "const":
             if tree[1] == "i":
                 return mp.mpc(0, 1)
             if tree[1] == "inf":
                 raise Undefined
             return +mp.pi if tree[1] == "pi" else +mp.e
-        if kind == "neg":
-            return -self(tree[1])
-        if kind == "add":
-            return mp.fsum(self(t) for t in tree[1:])
-        if kind == "mul":
-            value = self(tree[1])
-            for t in tree[2:]:
-                value = value * self(t)
-            return value
-        if kind == "div":
-            below = self(tree[2])
-            if abs(below) < ZERO:
-                raise Undefined
-            return self(tree[1]) / below
-        if kind == "pow":
-            return self.power(tree)
-        if kind == "root":
-            return self.root(self(tree[1]), self(tree[2]))
-        if kind == "abs":
-            return abs(self(tree[1]))
         if kind in ("floor", "ceil"):
             return mp.floor(self(tree[1])) if kind == "floor" else mp.ceil(self(tree[1]))
         if kind == "fact":
@@ -192,7 +199,7 @@ class _Approximate:
             return mp.binomial(self.modest(self(tree[1])), self.modest(self(tree[2])))
         if kind == "deg":
             return self(tree[1]) * mp.pi / 180
-        if kind == "app":  # some function of its own: no identity but the arguments' makes two of them equal
+        if kind == "app":  # an arbitrary fixed function: two values agree only if the arguments do
             value = self(tree[2])
             return mp.sin(value * 7 / 5 + ord(tree[1])) + value / (ord(tree[1]) - 90)
         return self.function(tree)
@@ -282,10 +289,10 @@ def exact_or_none(tree: Tree, point: dict[str, Fraction]) -> Fraction | None:
 
 
 def evaluate(tree: Tree, point: dict[str, Fraction], context, complex_values: bool):
-    """The value with the digits of the context; over the reals unless `complex_values`.
+    """The value to the digits of the context; over the reals unless `complex_values`.
 
     Raises:
-        ArithmeticError: there is none, or none that is computed.
+        ArithmeticError: it has no value, or one outside the bounds.
     """
     try:
         return _Approximate(point, context, complex_values)(tree)

@@ -1,4 +1,4 @@
-"""The result of a comparison, and what it depends on besides gold and answer."""
+"""The result of a comparison, and the settings of one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from corea.tasks.grading.reading.shapes import Based, Expression, Matrix, Number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a comparison depends on besides the two forms."""
+    """Settings of a comparison."""
 
     asked: Asked = field(default_factory=Asked)
+    """What the question asks for."""
     unevaluated: str = "wrong"
+    """data.grading.unevaluated"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +39,4 @@ KINDS: dict[type, str] = {
     Relation: "a relation",
     Union: "a set",
 }
-"""For notes."""
+"""Names of the forms in notes."""

@@ -1,4 +1,4 @@
-"""Whether an answer is the gold's number: value, unit, percent, rounding."""
+"""Whether an answer equals a gold that is a number: value, unit, percent, rounding."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def compare_number(gold: Number, answer: Form, terms: Terms) -> Finding:
     if isinstance(answer, Expression):
         return _number_expression(gold, answer, terms)
     if isinstance(answer, Several):
-        return Finding(False, f"{len(answer.items)} values where the gold is one number")
-    return Finding(False, f"{KINDS[type(answer)]} where the gold is a number")
+        return Finding(False, f"{len(answer.items)} values, but the gold is one number")
+    return Finding(False, f"{KINDS[type(answer)]}, but the gold is a number")
 
 
 def _two_numbers(gold: Number, answer: Number, terms: Terms) -> Finding:
     if (conflict := unit_conflict(gold, answer, terms.asked)) is not None:
         return conflict
     if answer.label and gold.label and answer.label != gold.label and gold.unit is None:
-        return Finding(False, f"{answer.label[:40]!r} where the gold says {gold.label[:40]!r}")
+        return Finding(False, f"{answer.label[:40]!r}, but the gold has {gold.label[:40]!r}")
     factor = _conversion(gold.unit, answer.unit)
     accepted = [_value(gold)]
     if gold.percent and not answer.percent and answer.unit is None:
@@ -51,10 +51,10 @@ def _two_numbers(gold: Number, answer: Number, terms: Terms) -> Finding:
             ):
                 return YES
     if factor is not None:
-        return Finding(False, f"another quantity than the gold, whose unit is {gold.unit.text!r}")
+        return Finding(False, f"not the gold's quantity, whose unit is {gold.unit.text!r}")
     if answer.percent and not gold.percent and answer.value == gold.value:
-        return Finding(False, "a percentage where neither gold nor question speaks of percent")
-    return Finding(False, "another number than the gold")
+        return Finding(False, "a percentage, but neither the gold nor the question mentions percent")
+    return Finding(False, "not the gold's number")
 
 
 def _value(number: Number) -> Fraction:
@@ -78,7 +78,7 @@ def _close(one: float, other: float) -> bool:
 
 
 def _conversion(gold: Unit | None, answer: Unit | None) -> float | None:
-    """What the answer's number is multiplied by to be in the gold's unit; None where nothing is converted."""
+    """Factor that converts the answer's number to the gold's unit; None if there is none."""
     if gold is None or answer is None or _close(float(gold.factor), float(answer.factor)):
         return None
     return float(answer.factor) / float(gold.factor)
@@ -90,39 +90,39 @@ def unit_conflict(gold: Number | Expression, answer: Number | Expression, asked:
     wanted = gold.unit or (asked.unit if not getattr(gold, "percent", False) else None)
     if wanted is None:
         if getattr(gold, "percent", False):
-            return Finding(False, f"{answer.unit.text!r} where the gold is a percentage")
+            return Finding(False, f"{answer.unit.text!r}, but the gold is a percentage")
         label = getattr(gold, "label", "")
-        return Finding(False, f"the unit {answer.unit.text!r} where the gold has {label[:30]!r}") if label else None
+        return Finding(False, f"the unit {answer.unit.text!r}, but the gold has {label[:30]!r}") if label else None
     if not same_kind(wanted, answer.unit) or (
         gold.unit is None and not _close(float(wanted.factor), float(answer.unit.factor))
     ):
-        return Finding(False, f"the unit {answer.unit.text!r} where {wanted.text!r} is wanted")
+        return Finding(False, f"the unit {answer.unit.text!r}; {wanted.text!r} is required")
     return None
 
 
 def _number_expression(gold: Number, answer: Expression, terms: Terms) -> Finding:
-    """An expression for a bare number: a fraction or a function of one number counts, arithmetic does not."""
+    """An expression, but the gold is a bare number: a fraction or a function of one number counts, arithmetic not."""
     tree = answer.tree
     if names := symbols(tree):
         return Finding(
             False, f"holds the variable{'s' * (len(names) > 1)} {', '.join(sorted(names))[:30]}; the gold is a number"
         )
     if is_infinite(tree) or holds(tree, "inf"):
-        return Finding(False, "infinity where the gold is a number")
+        return Finding(False, "infinity, but the gold is a number")
     if (conflict := unit_conflict(gold, answer, terms.asked)) is not None:
         return conflict
     if (factor := _conversion(gold.unit, answer.unit)) is not None:
         right = _close(float(constant(tree)) * factor, float(gold.value))
-        return YES if right else Finding(False, "another quantity than the gold")
+        return YES if right else Finding(False, "not the gold's quantity")
     equal = equal_constants(("num", _value(gold)), tree) or (
         gold.percent and equal_constants(("num", gold.value), tree)
     )
     equal = equal or (gold.places is not None and _rounded(gold, tree))
     if not equal:
-        return Finding(False, "another value than the gold")
+        return Finding(False, "not the gold's value")
     if terms.unevaluated == "wrong":
         if not is_evaluated(tree):
-            return Finding(False, "equal to the gold but not worked out (data.grading.unevaluated=wrong)")
+            return Finding(False, "equal to the gold but not evaluated (data.grading.unevaluated=wrong)")
         if restates(tree, terms.asked):
             return Finding(False, "repeats the question instead of answering it (data.grading.unevaluated=wrong)")
     return YES

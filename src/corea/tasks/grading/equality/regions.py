@@ -40,7 +40,7 @@ def _place(tree: Tree) -> float:
 
 
 def region(form: Form) -> tuple[list[Interval], str | None] | None:
-    """(disjoint intervals in order, name of the variable where one is given), or None for a form that is no such set.
+    """(disjoint intervals in order, name of the variable, if given), or None if the form is not such a set.
 
     Raises:
         ArithmeticError: an end has no value that can be computed.
@@ -173,7 +173,7 @@ def _intersection(one: list[Interval], other: list[Interval]) -> list[Interval]:
 
 
 def _merged(intervals: list[Interval]) -> list[Interval]:
-    """Sorted, those that touch joined."""
+    """The intervals sorted, with touching ones merged."""
     found: list[Interval] = []
     for i in sorted(intervals, key=lambda i: (_place(i.low), not i.low_closed)):
         last = found[-1] if found else None
@@ -212,5 +212,5 @@ _VARIABLE = re.compile(
 
 
 def is_variable(text: str) -> bool:
-    """Whether a side of an equation names what is looked for: `x`, `a_n`, `f(2)`, `AB`; not `e`, not a number."""
+    """Whether one side of an equation names the unknown: `x`, `a_n`, `f(2)`, `AB`; not `e`, not a number."""
     return _VARIABLE.fullmatch(text) is not None and text != "e"

@@ -1,4 +1,4 @@
-"""Relations and sets of real numbers: `x<3` is `(-\\infty,3)`, `x=5` counts by its other side, `0=5` does not."""
+"""Relations and sets of real numbers: `x<3` is `(-\\infty,3)`, `x=5` counts as `5`, `0=5` does not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORDER = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
 def compare_regions(gold: Form, answer: Form) -> Finding | None:
-    """Where both are sets of real numbers, whether they are the same."""
+    """Whether two sets of real numbers are the same; None if one of the two is not such a set."""
     if gold == answer:
         return YES
     try:
@@ -30,21 +30,21 @@ def compare_regions(gold: Form, answer: Form) -> Finding | None:
     if one is None or other is None:
         return None
     if one[1] is not None and other[1] is not None and one[1] != other[1]:
-        return Finding(False, f"speaks of {other[1]} where the gold speaks of {one[1]}")
-    return YES if same_region(one[0], other[0]) else Finding(False, "another set of numbers than the gold")
+        return Finding(False, f"is about {other[1]}, but the gold is about {one[1]}")
+    return YES if same_region(one[0], other[0]) else Finding(False, "not the gold's set of numbers")
 
 
 def compare_to_relation(gold: Form, answer: Relation, terms: Terms, compare: Compare) -> Finding:
-    """A relation for a gold that is none: `x=5` counts by its other side, `0=5` and `x>5` do not."""
+    """A relation when the gold is not one: `x=5` counts as `5`; `0=5` and `x>5` do not count."""
     if (found := compare_regions(gold, answer)) is not None:
         return found
     if answer.signs == ("in",) and is_variable(answer.sides[0]):
         return compare(gold, read_form(answer.sides[1], terms.asked), terms)
     if any(sign != "=" for sign in answer.signs):
-        return Finding(False, "a relation where the gold is none")
+        return Finding(False, "a relation, but the gold is not one")
     at = [n for n, side in enumerate(answer.sides) if is_variable(side)]
     if len(at) != 1 or at[0] not in (0, len(answer.sides) - 1):
-        return Finding(False, "an equation of which neither side is a variable")
+        return Finding(False, "an equation without a variable on either side")
     others = [side for n, side in enumerate(answer.sides) if n != at[0]]
     last = others[-1] if at[0] == 0 else others[0]
     for side in others:
@@ -61,7 +61,7 @@ def compare_relation(gold: Relation, answer: Form, terms: Terms, compare: Compar
     for variable, other in _sided(gold):
         if is_variable(variable):
             return compare(read_form(other, terms.asked, True), answer, terms)
-    return Finding(False, "no relation where the gold is one")
+    return Finding(False, "not a relation, but the gold is one")
 
 
 def _sided(relation: Relation) -> list[tuple[str, str]]:
@@ -73,7 +73,7 @@ def _sided(relation: Relation) -> list[tuple[str, str]]:
 
 
 def _two_relations(gold: Relation, answer: Relation, terms: Terms, compare: Compare) -> Finding:
-    wrong = Finding(False, "another relation than the gold")
+    wrong = Finding(False, "not the gold's relation")
     if [squeezed(s) for s in gold.sides] == [squeezed(s) for s in answer.sides] and gold.signs == answer.signs:
         return YES
     for name, other in _sided(gold):
@@ -103,7 +103,7 @@ def _two_relations(gold: Relation, answer: Relation, terms: Terms, compare: Comp
 
 
 def _same_name(one: str, other: str) -> bool:
-    """Whether two names stand for the same; y is what f(x) is usually called."""
+    """Whether two names mean the same; y is the usual name of f(x)."""
     names = {squeezed(one), squeezed(other)}
     return len(names) == 1 or names == {"y", "f(x)"}
 

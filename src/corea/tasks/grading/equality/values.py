@@ -1,8 +1,8 @@
 """Values of expression trees: exactly as fractions where that is possible, else with 50 digits.
 
-Two expressions with variables are equal if they agree at points that nobody can guess a collision for: every variable
-has a fixed fraction of its own, of both signs. The domain is that of the reals: where one of the two is not defined
-there, the point does not count.
+Two expressions with variables are equal if they agree at fixed points with unusual coordinates, so that different
+expressions do not agree by chance: every variable has its own fractions, of both signs. The domain is the reals: a
+point where one of the two is not real does not count.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from corea.tasks.grading.reading.trees import Tree, holds, symbols
 CLOSE = mpmath.mpf(10) ** -35
 CLOSEST, NOTHING = FINEST.mpf(10) ** -330, FINEST.mpf(10) ** -350
 ENOUGH = 3
-"""Points at which two expressions with variables have to agree, to 35 digits, where so many have a real value."""
+"""Number of points at which two expressions with variables must agree, to 35 digits, if that many have a real value."""
 SMALLEST_DIGITS = 6
-"""A decimal with at least so many significant digits may stand for the number that it rounds."""
+"""A decimal with at least this many significant digits counts as the number that it rounds."""
 
 
 @lru_cache(maxsize=4096)
 def exact_value(tree: Tree) -> Fraction | None:
-    """The value of a constant expression as a fraction; None if it has none or is not found as one."""
+    """The value of a constant expression as a fraction; None if it is not a fraction or not found to be one."""
     if symbols(tree):
         return None
     return exact_or_none(tree, {})
@@ -42,10 +42,10 @@ def is_infinite(tree: Tree) -> int:
 
 
 def constant(tree: Tree):
-    """The value of a constant with 50 digits (complex where it has to be).
+    """The value of a constant to 50 digits; complex if necessary.
 
     Raises:
-        ArithmeticError: there is none.
+        ArithmeticError: it has no value.
     """
     if (value := exact_value(tree)) is not None:
         return FINE.mpf(value.numerator) / value.denominator
@@ -53,7 +53,7 @@ def constant(tree: Tree):
 
 
 def _agree(one: Tree, other: Tree, point: dict[str, Fraction], complex_values: bool, finely: bool = True) -> bool:
-    """To 35 digits, and `finely` then to 330: `\\sqrt{2^{900}+1}` is not `2^{450}`. Less than that is zero."""
+    """Agreement to 35 digits, and with `finely` to 330: `\\sqrt{2^{900}+1}` is not `2^{450}`. Below that, equal."""
     a = evaluate(one, point, FINE, complex_values)
     b = evaluate(other, point, FINE, complex_values)
     size = max(abs(a), abs(b))
@@ -73,7 +73,7 @@ _SIGNS = ((1, 1), (-1, 1), (1, -1), (1, 1), (-1, -1))
 
 @lru_cache(maxsize=1024)
 def points(names: frozenset[str]) -> list[dict[str, Fraction]]:
-    """Five points: every variable at a fraction of its own, of both signs, below and above 1."""
+    """Five points: each variable has its own fractions, of both signs, below and above 1."""
     found = []
     for number, signs in enumerate(_SIGNS):
         point = {}
@@ -86,10 +86,10 @@ def points(names: frozenset[str]) -> list[dict[str, Fraction]]:
 
 
 def equal_expressions(one: Tree, other: Tree) -> bool:
-    """Whether two expressions have the same value wherever both are real (or, where neither is, over the complex).
+    """Whether two expressions have the same value wherever both are real; if neither ever is, over the complex numbers.
 
     Raises:
-        ArithmeticError: there is no point at which both have a value that is computed.
+        ArithmeticError: at no point can the values of both be computed.
     """
     names = symbols(one) | symbols(other)
     if not names:
@@ -146,7 +146,7 @@ def ratio_sign(one: Tree, other: Tree) -> int:
 
 
 def rounds_to(exact, decimal: Fraction, places: int, significant: int) -> bool:
-    """Whether a decimal is a number cut or rounded to its places (or to 12 digits), with at least 6 that count."""
+    """Whether a decimal is a number truncated or rounded to its places (or to 12 digits), at least 6 significant."""
     if significant < SMALLEST_DIGITS:
         return False
     value = FINE.mpf(exact.numerator) / exact.denominator if isinstance(exact, Fraction) else exact

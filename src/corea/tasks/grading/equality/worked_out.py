@@ -1,4 +1,4 @@
-"""What counts as worked out for a gold that is a bare number: `data.grading.unevaluated`."""
+"""Which answers count as evaluated if the gold is a bare number: `data.grading.unevaluated`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from corea.tasks.grading.reading.trees import Tree
 
 
 def restates(tree: Tree, asked: Asked) -> bool:
-    """Whether a function of one number (`\\log_2 8`) stands in the question as it is."""
+    """Whether the question itself contains this function of one number (`\\log_2 8`)."""
     if not asked.text or is_number(tree):
         return False
     return any(t in asked.text for t in _spellings(tree))
@@ -34,7 +34,7 @@ def _spellings(tree: Tree) -> tuple[str, ...]:
 
 
 def is_number(tree: Tree) -> bool:
-    """Whether a tree is a number as one writes it: with a sign, as a fraction, times a power of ten."""
+    """Whether a tree is a written number: with a sign, as a fraction, or times a power of ten."""
     kind = tree[0]
     if kind == "num":
         return True
@@ -50,7 +50,7 @@ def is_number(tree: Tree) -> bool:
 
 
 def is_evaluated(tree: Tree) -> bool:
-    """Whether nothing is left to work out but a fraction or a function of one number."""
+    """Whether only a fraction or a function of one number remains to be evaluated."""
     if is_number(tree):
         return True
     kind = tree[0]
@@ -64,7 +64,7 @@ def is_evaluated(tree: Tree) -> bool:
 
 
 def _angle(tree: Tree) -> bool:
-    """A number, a multiple of pi, an angle in degrees, a power of e or a root: what functions are usually asked of."""
+    """A number, a multiple of pi, an angle in degrees, a power of e or a root: the usual arguments of functions."""
     return (
         is_number(tree)
         or tree[0] == "const"

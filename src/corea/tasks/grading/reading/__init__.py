@@ -1,4 +1,4 @@
-"""What an answer says: characters -> normal form -> numbers with units, expressions -> forms.
+"""Reads answers: characters -> normal form -> numbers with units, expressions -> forms.
 
-Nothing here compares, and nothing evaluates what a model wrote.
+Nothing here compares answers or evaluates text that a model wrote.
 """

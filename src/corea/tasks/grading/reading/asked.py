@@ -1,4 +1,4 @@
-"""What the question asks for: percent, a unit, the things that are counted; as far as its text says so plainly."""
+"""What the question asks for, if its text says so explicitly: percent, a unit, the things that are counted."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _ALL = re.compile(r"[^\W\d_]+")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a question's text says of the answer; all empty where there is no text."""
+    """What a question's text says about the answer; all fields are empty if there is no text."""
 
     percent: bool = False
-    """It speaks of percent."""
+    """True if it mentions percent."""
     nouns: frozenset[str] = frozenset()
-    """Words behind "how many", "which" and the like: a number of those may carry them as its label."""
+    """Words after "how many", "which" and the like; they may follow a number as its label."""
     unit: Unit | None = None
-    """The unit behind "how many"."""
+    """The unit after "how many"."""
     text: str = ""
-    """In normal form without spaces."""
+    """The text in normal form without spaces."""
 
 
 NOTHING_ASKED = Asked()
-"""Of a question without a text."""
+"""For a question without a text."""
 
 
 @lru_cache(maxsize=4096)
 def asked(text: str) -> Asked:
-    """Read a question."""
+    """Read the text of a question."""
     if not text.strip():
         return NOTHING_ASKED
     nouns: set[str] = set()
@@ -67,7 +67,7 @@ def asked(text: str) -> Asked:
 
 
 def is_label(words: str, question: Asked) -> bool:
-    """Whether the words behind a number only repeat what the question counts: "5 red apples"."""
+    """Whether the words after a number only repeat what the question counts: "5 red apples"."""
     found = [w.casefold() for w in _ALL.findall(words)]
     if not found or "".join(_ALL.findall(words)) != re.sub(r"[\s-]", "", words):
         return False

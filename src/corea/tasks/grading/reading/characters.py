@@ -1,7 +1,7 @@
-"""Characters of every script as the plain ones that the readers know.
+"""Replaces characters of all scripts by the plain ones that the readers know.
 
-NFKC alone is not enough: it turns "2³" into "23" and "1½" into "11⁄2". What carries meaning is therefore rewritten as
-LaTeX first, then NFKC folds full-width letters, ligatures and the like.
+NFKC alone is not enough: it turns "2³" into "23" and "1½" into "11⁄2". Characters with a meaning are therefore
+rewritten as LaTeX first; then NFKC folds full-width letters, ligatures and the like.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _CURRENCY = {
     "¢": "cents",
 }
 _GREEK_WORD = re.compile(r"([\u0370-\u03ff\u1f00-\u1fff]{4,})")
-"""A word of that language, not a product of variables."""
+"""A Greek word, not a product of variables."""
 _ROOTS = {"√": "\\sqrt ", "∛": "\\sqrt[3]", "∜": "\\sqrt[4]"}
 
 
@@ -91,7 +91,7 @@ def _replacement(char: str) -> str:
 
 
 def _scripts(text: str) -> str:
-    """Runs of superscripts and subscripts as ^{...} and _{...}."""
+    """Write runs of superscripts and subscripts as ^{...} and _{...}."""
     found: list[str] = []
     place = 0
     while place < len(text):
@@ -109,7 +109,7 @@ def _scripts(text: str) -> str:
 
 
 def plain_characters(text: str) -> str:
-    """The text in plain characters: symbols become LaTeX, invisible ones vanish, lone surrogates become U+FFFD."""
+    """Replace symbols by LaTeX and lone surrogates by U+FFFD, and remove invisible characters."""
     if text.isascii() and text.isprintable():
         return text
     if any(c in _SUPER or c in _SUB for c in text):

@@ -1,4 +1,4 @@
-"""From the text of one expression to a tree. Every token must be known; a word is no product of letters."""
+"""Parses one expression into a tree. Every token must be known; a word is not a product of letters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from corea.tasks.grading.reading.trees import Tree
 MAX_DEPTH = 60
 _MODULO = {"mod", "bmod", "pmod", "equiv", "cong"}
 _OPAQUE = ("f", "g", "h")
-"""Letters that name a function where a bracket follows."""
+"""Letters that name a function if a bracket follows."""
 
 
 class _Parser(Cursor):
@@ -23,7 +23,7 @@ class _Parser(Cursor):
     def whole(self) -> Tree:
         tree = self.sum()
         if self.next:
-            raise Unread(f"{self.next!r} stands where nothing can")
+            raise Unread(f"unexpected {self.next!r}")
         return tree
 
     def sum(self) -> Tree:
@@ -170,7 +170,7 @@ class _Parser(Cursor):
         return ("num", literal.value) if literal.places is None else ("num", literal.value, literal.places)
 
     def mixed(self, whole: int) -> Tree | None:
-        """`1\\frac{1}{2}`: a proper fraction of integers right behind an integer."""
+        """`1\\frac{1}{2}`: a proper fraction of integers directly after an integer."""
         start = self.place
         saved = list(self.tokens)
         self.take()
@@ -235,7 +235,7 @@ class _Parser(Cursor):
         return ("div", self.group(), self.group())
 
     def root(self) -> Tree:
-        """`√12` is read as the root of 12; LaTeX takes one digit, which nobody means."""
+        """`√12` is read as the root of 12; LaTeX takes only the first digit, which is never meant."""
         if self.next == "[":
             self.take()
             degree = self.sum()
@@ -291,8 +291,8 @@ def read_expression(text: str) -> Tree:
     """The tree of an expression in normal form.
 
     Raises:
-        Unread: there is a token, a word or an order that is not known.
-        Unevaluated: it holds a sum, product, integral, limit or derivative.
+        Unread: it contains an unknown token, word or order of tokens.
+        Unevaluated: it contains a sum, product, integral, limit or derivative.
     """
     if not text.strip():
         raise Unread("nothing")

@@ -1,4 +1,4 @@
-"""What an answer is: a number, an expression, words, a list, an interval, a relation. Decided from its text alone."""
+"""What an answer is: a number, an expression, words, a list, an interval, a relation. Depends only on its text."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _MATHEMATICAL = re.compile(r"^(?:pi|infinity|infty|inf|sqrt|sin|cos|tan|log|ln|e
 
 @lru_cache(maxsize=8192)
 def read_form(text: str, asked: Asked = NOTHING_ASKED, gold: bool = False) -> Form:
-    """The form of an answer or gold in normal form.
+    """The form of an answer or gold that is in normal form.
 
     Raises:
-        Unread: it has none that is known; the message says what stands in the way.
-        Unevaluated: it holds a sum, product, integral, limit or derivative.
+        Unread: it has no known form; the message says why.
+        Unevaluated: it contains a sum, product, integral, limit or derivative.
     """
     if not text:
         raise Unread("nothing")
     if "\ufffd" in text:
-        raise Unread("characters that are none")
+        raise Unread("invalid characters")
     if _ELLIPSIS.search(text):
         return Text(squeezed(re.sub(r"\\ldots\s?|\.{2,}", "...", text)))
     number, problem = read_number_form(text, asked, gold)
@@ -101,13 +101,13 @@ def _structure(text: str, asked: Asked, gold: bool) -> Form:
 
 def _several(kind: str, items: list[Form], brackets: str = "") -> Form:
     flat: list[Form] = []
-    for item in items:  # "1 \\pm \\sqrt 2, 3" holds a list in a list
+    for item in items:  # "1 \\pm \\sqrt 2, 3" has a list in a list
         flat.extend(item.items if kind == "list" and isinstance(item, Several) and item.kind == "list" else [item])
     return Several(kind, tuple(flat), brackets)
 
 
 def _words(text: str) -> Words | None:
-    """Words that are no mathematics."""
+    """The words, or None if the text is mathematics."""
     plain = text.strip("()") if text.startswith("(") and text.endswith(")") else text.rstrip("!")
     if WORDS.fullmatch(plain) is None or _MATHEMATICAL.match(plain):
         return None
@@ -117,7 +117,7 @@ def _words(text: str) -> Words | None:
 
 
 def _expression(text: str, gold: bool) -> Form:
-    """An expression, with the unit behind it where there is one."""
+    """An expression, with the unit after it if there is one."""
     for match in re.finditer(r"(?<=[0-9)}\] a-z])\s*(?<![A-Za-z\\])(?=[^\W\d_])", text):
         head, tail = text[: match.start()].rstrip(), text[match.end() :]
         if not head or re.fullmatch(r"[^\W\d_]", tail) or not tail:

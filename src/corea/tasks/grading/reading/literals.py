@@ -1,6 +1,6 @@
-"""Numbers as they are written: the value of `1,234.50`, `-\\frac34`, `1 1/2`, `1.35 \\times 10^{3}`; nothing else.
+"""The value of written numbers such as `1,234.50`, `-\\frac34`, `1 1/2`, `1.35 \\times 10^{3}`; of nothing else.
 
-The text is in normal form (see `normal`). Nothing is evaluated but one fraction, one mixed number and a power of ten.
+The text is in normal form (see `normal`). Only a fraction, a mixed number or a power of ten is evaluated.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _REPEATING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A number that is written out."""
+    """A written number."""
 
     value: Fraction
     places: int | None = None
-    """Digits behind the decimal point; None: an integer or a fraction, which is exact."""
+    """Digits after the decimal point; None: an integer or a fraction, which is exact."""
 
     @property
     def significant(self) -> int:
@@ -73,7 +73,7 @@ def _signed(text: str) -> Fraction:
 
 @lru_cache(maxsize=8192)
 def read_literal(text: str) -> Literal | None:
-    """The number that the whole text is, or None."""
+    """The number if the whole text is one, else None."""
     text = text.strip()
     if not text or not any(c.isdigit() for c in text):
         return None
@@ -127,7 +127,7 @@ def _mixed(text: str) -> Literal | None:
         return None
     above, below = (int(match[a] or match[b]) for a, b in ((3, 4), (5, 6))) if match[7] is None else (
         int(match[7]), int(match[8]))  # fmt: skip
-    if below == 0 or above >= below:  # "4 10/3" is no mixed number
+    if below == 0 or above >= below:  # "4 10/3" is not a mixed number
         return None
     value = int(match["whole"]) + Fraction(above, below)
     return Literal(-value if match["sign"] == "-" else value)
@@ -144,7 +144,7 @@ def _repeating(text: str) -> Literal | None:
 
 
 def literal_prefix(text: str) -> tuple[Literal, str] | None:
-    """The longest number at the beginning of a text and what stands behind it."""
+    """The longest number at the beginning of a text, and the text after it."""
     best = 0
     for pattern in (_SIMPLE, _POWER, _MIXED, _RATIO, _REPEATING):
         if match := pattern.match(text):

@@ -1,7 +1,7 @@
-"""The one normal form that all graders compare in: plain characters, no Markdown, no LaTeX that only sets type.
+"""The normal form in which all graders compare: plain characters, no Markdown, no LaTeX that only affects layout.
 
-White space is never deleted between digits; only LaTeX's thin space (and the Unicode characters that stand for it)
-groups digits by three, as in `1\\,000`.
+White space is never deleted between digits; only LaTeX's thin space (and its Unicode equivalents) groups
+digits by three, as in `1\\,000`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _alias(match: re.Match[str]) -> str:
 
 
 def closing(text: str, start: int, pair: str = "{}") -> int:
-    """Place of the brace that closes the one at `start`; -1 if there is none."""
+    """Position of the brace that closes the one at `start`; -1 if there is none."""
     depth, place = 0, start
     while place < len(text):
         char = text[place]
@@ -76,7 +76,7 @@ def closing(text: str, start: int, pair: str = "{}") -> int:
 
 
 def _unwrap(text: str) -> str:
-    """`\\text{cm}` becomes ` cm `: what is set in type is a word of its own."""
+    """`\\text{cm}` becomes ` cm `: text inside a formula is a separate word."""
     for _ in range(40):
         match = _WRAPPER.search(text)
         if match is None:
@@ -131,7 +131,7 @@ def _latex(text: str) -> str:
 
 
 def _outside_matrix(text: str) -> str:
-    """Without the delimiters `\\( \\) \\[ \\]`; row ends `\\\\[2pt]` keep theirs."""
+    """Remove the delimiters `\\( \\) \\[ \\]`, but not the bracket of a row end `\\\\[2pt]`."""
     rows = text.split("\\\\")
     return "\\\\".join(_DELIMITERS.sub(" ", row) for row in rows)
 
@@ -140,7 +140,7 @@ _OUTER = {"{": "}", '"': '"', "'": "'"}
 
 
 def _loose(text: str) -> str:
-    """Without the braces or quotation marks around the whole."""
+    """Remove braces or quotation marks around the whole text."""
     while len(text) > 1 and text[0] in _OUTER:
         end = closing(text, 0) if text[0] == "{" else text.find(_OUTER[text[0]], 1)
         if end != len(text) - 1:
@@ -150,7 +150,7 @@ def _loose(text: str) -> str:
 
 
 def strip_end(text: str) -> str:
-    """Without the punctuation that ends a sentence; an ellipsis stays."""
+    """Remove the punctuation that ends a sentence, but not an ellipsis."""
     text = text.strip()
     while text and text[-1] in _END and not text.endswith(("..", "\\,", "\\;", "\\:")):
         text = text[:-1].rstrip()
@@ -158,10 +158,10 @@ def strip_end(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Words in lower case, single spaces, no punctuation at the ends: what words are compared in."""
+    """Words for comparison: lower case, single spaces, no punctuation at the ends."""
     return " ".join(text.casefold().split()).strip(" .,;:!\"'")
 
 
 def squeezed(text: str) -> str:
-    """Without white space but what stands between two letters or digits: two spellings of one formula."""
+    """Remove white space except between two letters or digits, so that two spellings of a formula are equal."""
     return re.sub(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])", "", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What an answer says apart from the answer itself: a lead ("The answer is"), a box, a reason behind it."""
+"""Removes the prose around an answer: a lead ("The answer is"), a box, a reason after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _NOUN = (
     r"ค\u0e33ตอบ|ค\u0e4d\u0e32ตอบ)"
 )
 _IS = (
-    r"(?:(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|là)(?![^\W\d_])|"
+    r"(?:(?:\s*(?:is|was|would be|should be|seems to be|must be|ist|lautet|est|es|é|è|är|er|jest|adalah|là)"
+    r"(?![^\W\d_])|"
     r"\s*(?:是|为|為|は|은|는|هي|هو|है|คือ))"
     r"(?:\s*(?:therefore|thus|simply|then|just|also|clearly|définitivement)\b)?\s*[:：]?|"
     r"\s*(?:[:：=→]|->|\\to\b)|\s*\()"
@@ -32,18 +33,18 @@ LEAD = re.compile(
     rf"letter|value))?{_IS}\s*",
     re.IGNORECASE,
 )
-"""A lead up to and with its verb or colon. `(` stands for "answer (C)": it is put back by `without_lead`."""
+"""A lead, including its verb or colon. `(` is for "answer (C)"; `without_lead` restores it."""
 NAMED = re.compile(
     rf"(?:(?:the|die|la|le|el|il)\s+)?{_ADJECTIVES}{_NOUN}\s*[-.]?\s*(?=[(\[]?[A-Z][)\]]?\.?$)", re.IGNORECASE
 )
-"""A lead without verb or colon, in front of a letter: "Antwort D"."""
+"""A lead without verb or colon before a letter: "Antwort D"."""
 _THEN = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|finally)\b\s*,?\s*(?:(?:we|you) (?:get|have|obtain|find)\b)?|"
     r"(?:we|you) (?:get|have|obtain|find)\b)(?:\s+that)?\s*[:,]?\s*"
     r"(?=[-+$\\(\[{.]|[0-9]|[A-Za-z](?:_\S+|\([^()]*\))?\s*(?:[=<>]|\\))",
     re.IGNORECASE,
 )
-"""Words in front of a formula that ends an argument: "Therefore x = 5"."""
+"""Words before a formula that ends an argument: "Therefore x = 5"."""
 _REASON = re.compile(
     r"\s*[,;.]?\s+(?:because|since|as shown|, as|due to|weil|denn|da|car|parce que|porque|perch[ée]|"
     r"ponieważ|потому|因为|なぜなら)\b.*",
@@ -78,7 +79,7 @@ _HEDGE = re.compile(
 
 
 def sentence_answer(text: str) -> str:
-    """What one plain sentence says: "The value of x is 4" says 4. One that hedges or negates stays as it is."""
+    """The answer in one plain sentence: "The value of x is 4" gives 4. A hedge or negation is returned unchanged."""
     match = _SENTENCE.fullmatch(text)
     if match is None:
         return text
@@ -89,7 +90,7 @@ def sentence_answer(text: str) -> str:
 
 
 def boxes(text: str) -> list[tuple[str, int, int]]:
-    """(contents, start, end) of every `\\boxed{...}`; one that is cut off reaches to the end of the text."""
+    """(contents, start, end) of every `\\boxed{...}`; an unclosed one extends to the end of the text."""
     found = []
     for match in _BOX.finditer(text):
         if found and match.start() < found[-1][2]:
@@ -106,7 +107,7 @@ def boxes(text: str) -> list[tuple[str, int, int]]:
 
 
 def boxed_answer(text: str) -> tuple[str | None, str]:
-    """(contents of the one box, "") of an answer with a box in it; (None, why not); (text, "") where there is none.
+    """(contents, "") of an answer with one box; (None, reason) if it cannot be used; (text, "") without a box.
 
     Two boxes with different contents are two guesses.
     """
@@ -117,14 +118,14 @@ def boxed_answer(text: str) -> tuple[str | None, str]:
         return None, f"{len(found)} boxes with different contents"
     outside = text[: found[0][1]] + " " + text[found[-1][2] :]
     if NEGATION.search(outside):
-        return None, "the words around the box speak against it"
+        return None, "the words around the box negate it"
     if any(c.isalpha() for c in re.sub(r"\\[A-Za-z]+", "", outside)) or not outside.strip(" $.\\()[]*{}\n"):
         return found[-1][0], ""
     return text, ""
 
 
 def without_lead(text: str) -> str:
-    """Without "The answer is" and then "because ...", or without "Therefore" and the like in front of a formula."""
+    """Remove "The answer is" and the like, then "because ..."; or "Therefore" and the like before a formula."""
     match = LEAD.match(text)
     if match is None:
         return text[match.end() :] if (match := _THEN.match(text)) else text

@@ -1,4 +1,4 @@
-"""A number with what stands behind it: percent, words that change the value, a unit, or a label that is asked for."""
+"""A number with the text after it: percent, words that change the value, a unit, or a label from the question."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from corea.tasks.grading.reading.spoken import PERCENT, factor, read_spoken
 from corea.tasks.grading.reading.units import CURRENCY, read_unit
 
 WORDS = re.compile(r"[^\W\d_]+(?:[ '\-.]+[^\W\d_]+)*")
-"""Nothing but words."""
+"""Matches text that consists of words only."""
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)(?![A-Za-z])|\^\s*\{?\s*(?:st|nd|rd|th)\s*\}?")
 _HALF = re.compile(r"\s+and\s+(?:a|one)\s+half\b")
 _WORDY = re.compile(r"[^\W\d_][^\W\d_.]*")
 
 
 def read_number_form(text: str, asked: Asked, gold: bool) -> tuple[Number | None, str]:
-    """(number, "") or (None, what is wrong with the words behind the number)."""
+    """(number, "") or (None, the problem with the words after the number)."""
     bare, money = text, None
     if match := CURRENCY.match(text):
         bare, money = text[match.end() :], read_unit(match[0].strip(" ."))
@@ -53,7 +53,7 @@ def _spoken_percent(text: str) -> Number | None:
 
 
 def _behind(number: Number, rest: str, asked: Asked, gold: bool) -> tuple[Number | None, str]:
-    """The number with what stands behind it."""
+    """The number with the text after it."""
     if (match := PERCENT.match(rest.strip())) and match.end() == len(rest.strip()):
         return replace(number, percent=True), ""
     spaced = rest[:1].isspace()
@@ -86,7 +86,7 @@ def _behind(number: Number, rest: str, asked: Asked, gold: bool) -> tuple[Number
     if gold and WORDS.fullmatch(rest.strip()) and any(len(w) > 2 for w in rest.split()) and spaced and not _joins(rest):
         return replace(number, label=folded(rest)), ""
     shown = " ".join(rest.split())[:40]
-    return None, f"behind the number stands {shown!r}, which is no unit" if re.search(r"[^\W\d_]{2}", shown) else ""
+    return None, f"{shown!r} after the number is not a unit" if re.search(r"[^\W\d_]{2}", shown) else ""
 
 
 def _joins(words: str) -> bool:

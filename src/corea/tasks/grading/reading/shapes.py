@@ -1,4 +1,4 @@
-"""What an answer can be. All are plain values that compare and hash."""
+"""The forms of an answer: immutable dataclasses that can be compared and hashed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from corea.tasks.grading.reading.units import Unit
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that is written out, with its unit."""
+    """A written number with its unit."""
 
     value: Fraction
     places: int | None = None
@@ -19,12 +19,12 @@ class Number:
     percent: bool = False
     unit: Unit | None = None
     label: str = ""
-    """Words behind a gold number, or those that the question counts."""
+    """Words after a gold number, or the words that the question counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """Anything that has a value."""
+    """Any other mathematical expression with a value."""
 
     tree: Tree
     unit: Unit | None = None
@@ -32,14 +32,14 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A name or a phrase, folded."""
+    """A name or a phrase in lower case."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What is only compared as text: a ratio, a time, a list with an ellipsis."""
+    """A form that is compared as text: a ratio, a time, a list with an ellipsis."""
 
     text: str
 
@@ -79,7 +79,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Union:
-    """Sets joined by ∪, or one without the other."""
+    """A union of sets, or a difference of two."""
 
     items: tuple
     sign: str = "\\cup"

@@ -1,4 +1,4 @@
-"""Where a text falls into parts: lists, relations, unions, brackets, matrices, plus and minus."""
+"""Splits a text into parts: lists, relations, unions, brackets, matrices, plus and minus."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SIGNS = {
 
 
 def pieces(text: str, pattern: re.Pattern[str] = _PIECES) -> list[tuple[str, int, int]]:
-    """(piece, its place, depth of brackets around it)."""
+    """(piece, its position, depth of brackets around it)."""
     found, depth = [], 0
     for match in pattern.finditer(text):
         piece = match[0]
@@ -39,7 +39,7 @@ def pieces(text: str, pattern: re.Pattern[str] = _PIECES) -> list[tuple[str, int
         found.append((piece, match.start(), depth))
         if piece in _OPEN:
             depth += 1
-            if piece == "\\begin{":  # its name has a brace of its own
+            if piece == "\\begin{":  # its name is in braces too
                 depth += 1
         if piece == "\\end{":
             depth += 1
@@ -47,7 +47,7 @@ def pieces(text: str, pattern: re.Pattern[str] = _PIECES) -> list[tuple[str, int
 
 
 def split_list(text: str) -> list[str]:
-    """Parts between commas, semicolons, "and" and "or" outside all brackets. A comma that groups digits is none."""
+    """Parts between commas, semicolons, "and" and "or" outside all brackets; not at commas that group digits."""
     if not ("," in text or ";" in text or _JOINER.search(text)):
         return [text]
     parts, start = [], 0
@@ -68,7 +68,7 @@ class Sides:
 
 
 def split_relation(text: str) -> Sides | None:
-    """The sides of `2 < x \\le 5`; None where there is no relation outside brackets."""
+    """The sides of `2 < x \\le 5`; None if there is no relation outside brackets."""
     if not _SIGN.search(text):
         return None
     signs, sides, start = [], [], 0
@@ -124,7 +124,7 @@ _PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![A-Za-z])|\+/-")
 
 
 def variants(text: str) -> list[str]:
-    """`1 \\pm \\sqrt 2` as its two readings; the text alone where there is no sign of this kind."""
+    """`1 \\pm \\sqrt 2` as its two readings; the text alone if it has no such sign."""
     if not _PLUS_MINUS.search(text):
         return [text]
     text = text.replace("+/-", "\\pm ")
@@ -149,7 +149,7 @@ class Inside:
 
 
 def bracketed(text: str) -> Inside | None:
-    """`(a, b)`, `[a, b)` or `\\{a, b\\}` where one pair of brackets holds the whole."""
+    """`(a, b)`, `[a, b)` or `\\{a, b\\}` if one pair of brackets encloses the whole text."""
     if text in ("\\emptyset", "\\{\\}", "\\{ \\}"):
         return Inside("set", [], "{}")
     braces = text.startswith("\\{") and text.endswith("\\}")
@@ -160,7 +160,7 @@ def bracketed(text: str) -> Inside | None:
         return None
     inner = text[2:-2] if braces else text[1:-1]
     parts, start = [], 0
-    for piece, place, depth in pieces(inner, _UNGROUPED):  # in brackets every comma divides: (1,234) is a point
+    for piece, place, depth in pieces(inner, _UNGROUPED):  # in brackets every comma separates: (1,234) is a point
         if depth == 0 and piece in (",", ";"):
             parts.append(inner[start:place].strip())
             start = place + 1

@@ -1,4 +1,4 @@
-"""Words that are numbers, and words that change the number in front of them."""
+"""Words that are numbers, and words that change the number before them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PERCENT = re.compile(
 
 
 def factor(word: str) -> Fraction | None:
-    """What a word behind a number multiplies it by; None: it is no such word."""
+    """Factor by which a word after a number multiplies it; None if it is not such a word."""
     word = word.casefold()
     for form in (word, word.removesuffix("s")):
         if form in SCALES:
@@ -58,7 +58,7 @@ def is_number_word(word: str) -> bool:
 
 
 def read_spoken(text: str) -> Fraction | None:
-    """The number that English words say: "twenty-one", "minus five", "two thirds", "three and a half"; else None."""
+    """The number in English words: "twenty-one", "minus five", "two thirds", "three and a half"; else None."""
     words = text.casefold().replace("-", " ").split()
     if not words or len(words) > 20:
         return None
@@ -81,7 +81,7 @@ def read_spoken(text: str) -> Fraction | None:
 
 
 def _cardinal(words: list[str]) -> Fraction | None:
-    """Of "two hundred and five"; the parts must come in falling order."""
+    """The value of "two hundred and five"; the parts must be in falling order."""
     if words[:1] == ["a"] and len(words) > 1 and words[1] in ("hundred", *_BIG):
         words = ["one", *words[1:]]
     total, group, last, ceiling, joined = 0, None, None, None, False

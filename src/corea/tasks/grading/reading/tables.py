@@ -1,8 +1,8 @@
-"""Tables of words that are written as one text, so that they can be read."""
+"""Tables of words, written as one string to keep the source readable."""
 
 from __future__ import annotations
 
 
 def words(text: str) -> list[str]:
-    """The words of a table."""
+    """Split a table into its words."""
     return text.split()

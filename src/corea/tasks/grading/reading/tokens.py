@@ -1,4 +1,4 @@
-"""An expression's text as tokens. Every run of letters must be known: a word is no product of letters."""
+"""Splits an expression into tokens. Every run of letters must be known: a word is not a product of letters."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _NAMES = re.compile(r"^(?:arc(?:sin|cos|tan|cot|sec|csc)|(?:sin|cos|tan|cot)h?|s
 
 
 class Unread(ValueError):
-    """The text cannot be read; the message says what stands in the way."""
+    """The text cannot be read; the message says why."""
 
 
 class Unevaluated(Unread):
-    """The text holds a sum, integral, limit or derivative."""
+    """The text contains a sum, integral, limit or derivative."""
 
 
 def tokens(text: str) -> list[tuple[str, bool]]:
-    """(token, a space stands in front of it)."""
+    """(token, whether a space comes before it)."""
     found, place = [], 0
     while match := _TOKEN.match(text, place):
         token, spaced = match["token"], match.start("token") > place
@@ -55,12 +55,12 @@ def tokens(text: str) -> list[tuple[str, bool]]:
         else:
             found.append((token, spaced))
         if len(found) > MAX_TOKENS:
-            raise Unread("too long an expression")
+            raise Unread("the expression is too long")
     return found
 
 
 def _letters(run: str) -> list[str]:
-    """A run of letters as known names and single letters; a longer run is a word."""
+    """Split a run of letters into known names and single letters; a longer run is a word, which is an error."""
     parts, rest = [], run
     while rest:
         if match := _NAMES.match(rest):
@@ -82,7 +82,7 @@ _WORDS = frozenset(words(
 
 
 class Cursor:
-    """Tokens that are taken one after the other."""
+    """Takes tokens one after another."""
 
     def __init__(self, text: str):
         self.tokens = tokens(text)
@@ -90,16 +90,16 @@ class Cursor:
 
     @property
     def next(self) -> str:
-        """The token that `take` takes; empty at the end."""
+        """The token that `take` returns next; empty at the end."""
         return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
 
     def ahead(self, n: int) -> str:
-        """The token `n` behind the next one."""
+        """The token `n` places after the next one."""
         place = self.place + n
         return self.tokens[place][0] if place < len(self.tokens) else ""
 
     def take(self, wanted: str = "") -> str:
-        """The next token; an error if there is none, or another than `wanted`."""
+        """Take the next token. Raises Unread if there is none, or if it is not `wanted`."""
         token = self.next
         if not token or (wanted and token != wanted):
             raise Unread(f"{wanted or 'more'!r} is missing")

@@ -22,7 +22,7 @@ def symbols(tree: Tree) -> frozenset[str]:
 
 
 def holds(tree: Tree, *kinds: str) -> bool:
-    """Whether a node of one of these kinds is in the tree; "i" stands for the imaginary unit."""
+    """Whether the tree contains a node of one of these kinds; "i" means the imaginary unit."""
     if tree[0] in kinds or (tree[0] == "const" and tree[1] in kinds):
         return True
     return any(holds(t, *kinds) for t in tree[1:] if isinstance(t, tuple))

@@ -1,7 +1,7 @@
-"""Units behind a number. Names and sizes are pint's (https://pint.readthedocs.io); money has a list of its own.
+"""Units after a number. Names and sizes come from pint (https://pint.readthedocs.io); currencies have a separate list.
 
-A word is a unit only if pint knows its full name, or it is one of the usual symbols. pint's own reading of symbols is
-too generous for answers: it takes "at" for attotonnes and "k" for Boltzmann's constant.
+A word is a unit only if pint knows its full name, or it is one of the usual symbols. pint's reading of symbols is too
+permissive for answers: it takes "at" for attotonnes and "k" for Boltzmann's constant.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LETTERS = {
     "m": "meter", "g": "gram", "s": "second", "h": "hour", "l": "liter", "L": "liter", "N": "newton", "J": "joule",
     "W": "watt", "V": "volt", "A": "ampere", "K": "kelvin", "C": "degree_Celsius", "F": "degree_Fahrenheit",
 }  # fmt: skip
-"""Only with a space in front (`5 m`, `5\\mathrm{m}`): `5m` is as well five times m."""
+"""Units only after a space (`5 m`, `5\\mathrm{m}`): `5m` could also be five times m."""
 _MONEY = {
     **dict.fromkeys(("dollar", "usd", "buck"), "dollar"), **dict.fromkeys(("cent", "penny", "pennie"), "cent"),
     **dict.fromkeys(("euro", "eur"), "euro"), **dict.fromkeys(("gbp", "quid"), "gbp"),
@@ -45,11 +45,10 @@ _MONEY = {
 }  # fmt: skip
 _OTHER = {"unit": "unit", "个": "count", "個": "count", "개": "count"}
 _NOT_UNITS = frozenset(words(
-    "alpha beta gamma lambda sigma zeta are dot den jig shot shake bag circle gravity gray count "
-        "section point pole perch pond "
-    "link mas fermi particle candle tex toe rem fifth quarter percent permille ppm bps thou mil "
-        "score dozen strain turn hand "
-    "didot cicero oct octet kip poise nit galileo gilbert darcy maxwell molar gill barn shed slug stone scruple reyn pel bit bar")
+    "alpha beta gamma lambda sigma zeta are dot den jig shot shake bag circle gravity gray count section point pole "
+    "perch pond link mas fermi particle candle tex toe rem fifth quarter percent permille ppm bps thou mil score dozen "
+    "strain turn hand didot cicero oct octet kip poise nit galileo gilbert darcy maxwell molar gill barn shed slug "
+    "stone scruple reyn pel bit bar")
 ) - {"bar", "stone", "bit"}  # fmt: skip
 _PREFIXES = ("", "kilo", "mega", "giga", "tera", "hecto", "deca", "deci", "centi", "milli", "micro", "nano", "pico")
 _WORDS = re.compile(r"\^\{\\circ\}|[^\W\d_]+(?:'s)?|\^\s*\{?\s*-?[0-9]\s*\}?|/|\\cdot|\\times|\*|-|\.|\(|\)")
@@ -59,15 +58,15 @@ _DEGREES = {"celsius": "degree_Celsius", "c": "degree_Celsius", "centigrade": "d
 
 
 Measure = tuple[tuple[tuple[str, int], ...], float]
-"""Base dimensions, or names of things that nothing converts, each with its exponent; size in base units."""
+"""Base dimensions, or names of units without conversion, each with its exponent; size in base units."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What stands behind a number."""
+    """The unit of a number."""
 
     dimension: tuple[tuple[str, int], ...]
-    """Base dimensions, or names of things that nothing converts, each with its exponent."""
+    """Base dimensions, or names of units without conversion, each with its exponent."""
     factor: Fraction | float
     """Size in base units."""
     text: str
@@ -82,7 +81,7 @@ def _registry():
 
 @lru_cache(maxsize=2048)
 def _named(word: str) -> str | None:
-    """pint's name of a word that is a unit's full name, singular or plural."""
+    """pint's name of the unit if the word is its full name, singular or plural; else None."""
     folded = word.casefold()
     if len(folded) < 3 or not folded.isascii() or not folded.isalpha() or folded.removesuffix("s") in _NOT_UNITS:
         return None
@@ -129,17 +128,17 @@ def _single(word: str, spaced: bool) -> Measure | None:
 
 
 class _Product:
-    """A unit while its words are read."""
+    """Collects the factors of a unit, word by word."""
 
     def __init__(self):
         self.dimension: dict[str, int] = {}
         self.size = 1.0
         self.sign = 1
-        """-1 behind "per" and "/"."""
+        """-1 after "per" and "/"."""
         self.pending = 0
-        """Exponent that "square" or "cubic" announces."""
+        """Exponent of the next word, set by "square" or "cubic"."""
         self.last: tuple[tuple[tuple[str, int], ...], float, int] | None = None
-        """Dimension, size and sign of the word before, which "squared" or "^2" may raise."""
+        """Dimension, size and sign of the previous word, which "squared" or "^2" may raise to a power."""
 
     def times(self, dimension: tuple[tuple[str, int], ...], size: float, power: int, sign: int) -> None:
         for key, exponent in dimension:
@@ -165,10 +164,10 @@ class _Product:
 
 @lru_cache(maxsize=4096)
 def read_unit(text: str, spaced: bool = True) -> Unit | None:
-    """The unit that the whole text is ("square feet", "km/h", "cm^2", "^{\\circ}"), or None.
+    """The unit if the whole text is one ("square feet", "km/h", "cm^2", "^{\\circ}"), else None.
 
     Args:
-        spaced: it does not touch the number, so that a single letter may be a unit.
+        spaced: a space separates it from the number, so that a single letter may be a unit.
     """
     text = text.strip()
     if text.startswith("(") and text.endswith(")"):
@@ -204,7 +203,7 @@ _NATIONS = ("us", "american", "canadian", "australian")
 
 
 def _exponent(token: str) -> int | None:
-    """2 of `^2`, `^{2}` and "squared"."""
+    """2 for `^2`, `^{2}` and "squared"."""
     if token.casefold() in _MODIFIERS:
         return _MODIFIERS[token.casefold()]
     if token.startswith("^") and token != "^{\\circ}":
@@ -221,11 +220,11 @@ def _word(token: str, following: list[str], spaced: bool) -> tuple[Measure | Non
 
 
 def same_kind(one: Unit, other: Unit) -> bool:
-    """Whether two units measure the same. Pounds may be money."""
+    """Whether two units have the same dimension. Pounds may be money."""
     pounds = {u.text.casefold().rstrip("s") for u in (one, other) if u.dimension != _POUND}
     return one.dimension == other.dimension or (_POUND in (one.dimension, other.dimension) and pounds == {"pound"})
 
 
 _POUND = (("gbp", 1),)
 CURRENCY = re.compile(r"(?:USD|US|EUR|GBP|JPY|INR|RUB|KRW|TRY|CNY|RMB|CHF|CAD|AUD|Rs\.?)(?![A-Za-z])\s*")
-"""A currency's name in front of a number."""
+"""The name of a currency before a number."""
