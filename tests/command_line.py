@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from warm_python import without_launcher
+
 
 def never(cfg):
     raise AssertionError("must not run")
@@ -16,7 +18,7 @@ def shell(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**without_launcher(os.environ), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
