@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NEEDED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Set by a training that ran in the process of the tests."""
+from warm_python import without_launcher
 
 
 def never(cfg):
@@ -19,7 +18,7 @@ def shell(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env={**{k: v for k, v in os.environ.items() if k not in NEEDED}, "OMP_NUM_THREADS": "1", **environment},
+        env={**without_launcher(os.environ), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait use no processor; read when torch is loaded
+
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,32 @@ import pytest
 
 from answer_tables import simulated, write_jsonl
 from corea.app import command
+from warm_python import WarmPython
 
+THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1
+"""torch's default."""
 REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def same_number_of_threads():
+    """Restore torch's number of threads, which a run may set: several threads on small tensors mostly wait."""
+    before = torch_threads()
+    yield
+    if "torch" in sys.modules and torch_threads() != (before or THREADS):
+        sys.modules["torch"].set_num_threads(before or THREADS)
+
+
+@pytest.fixture(scope="session")
+def warm_python():
+    """Starts commands that import torch."""
+    with WarmPython() as python:
+        yield python
+
+
+def torch_threads() -> int | None:
+    """None before torch is imported."""
+    return sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """Every example of examples/ trains for real: its own function is called, and the run leaves a model."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,6 @@ from corea.composition import composer, typed
 from corea.config import TrainConfig
 from corea.logger import NoLogger
 from corea.rl.rollout.step_questions import StepQuestions
-from corea.rl.run.distributed import NEEDED
 from corea.rl.trainer import Trainer
 from corea.tasks.grading import grade_many
 from corea.tasks.prompts import build_messages
@@ -74,10 +70,9 @@ def test_values_of_the_examples_by_hand():
     ]
 
 
-def test_an_example_runs_from_the_command_line(tmp_path):
-    command = [sys.executable, "-m", "corea.train", "--config-dir", "examples/advantage"]
+def test_an_example_runs_from_the_command_line(tmp_path, warm_python):
+    command = ["-m", "corea.train", "--config-dir", "examples/advantage"]
     command += ["--config-name", "my_advantage", "trainer.steps=1", "trainer.questions=1", f"hydra.run.dir={tmp_path}"]
-    alone = {k: v for k, v in os.environ.items() if k not in NEEDED}  # without the process group of the tests above
-    done = subprocess.run(command, cwd=REPO, env=alone | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = warm_python.run(*command, cwd=REPO)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "model" / "model.safetensors").exists()

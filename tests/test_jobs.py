@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from command_line import never, shell
+from command_line import never
 from corea.errors import Interrupted, UserError
 from corea.run_folder import run_dir
 
@@ -103,9 +103,10 @@ main()
     ("overrides", "jobs"),
     [([], 1), (["-m", "seed=0,1"], 2), (["-m", "reward=corea,rlvr", "trainer.loss.kl=0"], 2)],
 )
-def test_a_configuration_is_built_once_a_job(tmp_path, overrides, jobs):
+def test_a_configuration_is_built_once_a_job(tmp_path, warm_python, overrides, jobs):
     """From the command line to the end of training."""
     tiny = ["trainer=debug", "trainer.steps=1", "trainer.questions=2", "trainer.group_size=2", "logger=none"]
-    done = shell("-c", COUNT, *tiny, *overrides, "hydra.run.dir=one", "hydra.sweep.dir=many", cwd=tmp_path)
+    folders = ["hydra.run.dir=one", "hydra.sweep.dir=many"]
+    done = warm_python.run("-c", COUNT, *tiny, *overrides, *folders, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"constructions: {jobs}"

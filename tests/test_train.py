@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from corea.rl.run.distributed import NEEDED
+from warm_python import without_launcher
 
 STEPS = 10
 OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=16", "trainer.save_every=3", "logger=none"]
@@ -28,11 +28,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(folder, *overrides, prefix=()):
-    command = [*prefix, sys.executable, "-m", "corea.train", *OPTIONS, f"hydra.run.dir={folder}", *overrides]
-    # Tests of the trainer in this process have described themselves as rank 0 with a port of their own.
-    environment = {**{k: v for k, v in os.environ.items() if k not in NEEDED}, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@pytest.fixture
+def start(warm_python):
+    """`start(folder, ...)` starts a training run in the folder."""
+    return lambda folder, *more: warm_python.start("-m", "corea.train", *OPTIONS, f"hydra.run.dir={folder}", *more)
 
 
 def lines(folder):
@@ -67,7 +66,7 @@ def assert_equal_runs(stopped, whole, steps):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
 
 
-def test_interrupted_killed_and_resumed_it_ends_as_if_never_stopped(tmp_path):
+def test_interrupted_killed_and_resumed_it_ends_as_if_never_stopped(start, tmp_path):
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     process = start(stopped)
     wait_for(stopped, 2, process)
@@ -98,9 +97,10 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
         pytest.skip("no mount namespaces")
     show = f"ls {tmp_path}/run/checkpoints; exit $code"
     script = f'mount -t tmpfs -o size=40m tmpfs {tmp_path} && "$@"; code=$?; {show}'
-    process = start(
-        tmp_path / "run", "trainer.save_every=1", "trainer.keep_last=9", prefix=[*namespace, "sh", "-c", script, "sh"]
-    )
+    options = [*OPTIONS, "trainer.save_every=1", "trainer.keep_last=9", f"hydra.run.dir={tmp_path / 'run'}"]
+    command = [*namespace, "sh", "-c", script, "sh", sys.executable, "-m", "corea.train", *options]
+    environment = {**without_launcher(os.environ), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     code, out, err = finish(process)
     assert code == 2
     assert err.count("\n") == 1
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_it_ends_as_if_never_stopped(tmp_path):
+def test_killed_twenty_times_it_ends_as_if_never_stopped(start, tmp_path):
     """SIGKILL at random moments, every other time while a checkpoint is being written; a checkpoint every step."""
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     long = ("trainer.steps=60", "trainer.questions=2", "trainer.save_every=1")
@@ -133,7 +133,7 @@ def test_killed_twenty_times_it_ends_as_if_never_stopped(tmp_path):
     assert_equal_runs(stopped, whole, 60)
 
 
-def test_sigterm_leaves_a_checkpoint_and_exit_code_0(tmp_path):
+def test_sigterm_leaves_a_checkpoint_and_exit_code_0(start, tmp_path):
     process = start(tmp_path)
     wait_for(tmp_path, 1, process)
     process.send_signal(signal.SIGTERM)

@@ -62,6 +62,11 @@ UNSET = "(unset)"
 _override: ContextVar[Path | None] = ContextVar("run_dir", default=None)
 
 
+def launcher_ranks() -> tuple[int, int]:
+    """(rank, number of processes) from the launcher's environment, before the process group exists."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def run_dir(shared: bool = False) -> Path:
     """The folder of this run: `hydra.run.dir`, or that of `use_run_dir`. RuntimeError outside of both.
 

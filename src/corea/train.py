@@ -12,15 +12,17 @@ from corea.config import TrainConfig
 def main(cfg: TrainConfig) -> None:
     """Train by GRPO; write `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` to the run folder."""
     from corea.logger import NoLogger, build_logger
-    from corea.rl.run.distributed import launcher_ranks, shutdown_together
-    from corea.rl.trainer import Trainer
-    from corea.run_folder import lock_folder, prepare_run_dir, run_dir
+    from corea.run_folder import launcher_ranks, lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
     set_limits(**vars(cfg.data.grading))
     rank, processes = launcher_ranks()
     folder = run_dir(shared=processes > 1)
     with lock_folder(folder, enabled=rank == 0):
+        # They import torch, which takes seconds; a second process is refused before.
+        from corea.rl.run.distributed import shutdown_together
+        from corea.rl.trainer import Trainer
+
         if rank == 0:
             prepare_run_dir(folder, cfg, cfg.trainer.resume)
         else:

@@ -1,9 +1,6 @@
 """Collecting with real models: the tables, and what happens when it is stopped."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import collect_helpers
@@ -91,17 +88,14 @@ def test_an_interrupted_collection_goes_on(run, collected):
     assert without_clock(run / "answers.parquet").equals(without_clock(collected / "answers.parquet"))
 
 
-def test_a_killed_collection_goes_on(run):
+def test_a_killed_collection_goes_on(run, warm_python):
     """SIGKILL in the middle of the LLM's chunks, in a process of its own."""
     command = (
         "import sys; from collect_helpers import config\n"
         "from corea.collect import main; from corea.run_folder import use_run_dir\n"
         "with use_run_dir(sys.argv[1]): main(config(sys.argv[1])[0])"
     )
-    environment = {**os.environ, "KILL_AFTER": "10", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", command, str(run)], cwd=Path(__file__).parent, env=environment, capture_output=True
-    )
+    done = warm_python.run("-c", command, run, cwd=Path(__file__).parent, env={"KILL_AFTER": "10"})
     assert done.returncode == -9
     (kept,) = (run / "answers").glob("llm-*.jsonl")
     assert len(kept.read_text().splitlines()) == 1 + 16  # heading and two chunks

@@ -108,7 +108,7 @@ def test_odd_replies_become_rows(collect, tmp_path):
 def test_what_a_server_says_is_in_the_table_and_on_the_screen(collect, tmp_path):
     with FaultServer(lambda key, attempt: "422" if len(server.attempts) == 1 else None) as server:
         out = collect(server, 2, "llm.engine.concurrency=1")
-    assert "big: 1 questions failed" in out
+    assert "big: 1 questions failed; the next start tries them again" in out
     assert "HTTP 422: body.seed: Extra inputs are not permitted (after 1 tries)" in out
     large = pd.read_parquet(tmp_path / "run" / "answers.parquet").query("tier == 1")
     assert sorted(large.status) == ["error", "ok"]
@@ -125,7 +125,7 @@ def served(server, tmp_path, *more) -> list[str]:
 
 def test_a_signal_that_servers_do_not_give_is_refused_before_a_call(collect, tmp_path):
     with FaultServer(lambda key, attempt: None) as server:
-        with pytest.raises(UserError, match="engine=openai does not give avg_prob; engine=hf does"):
+        with pytest.raises(UserError, match="engine=openai does not provide avg_prob; engine=hf does"):
             collect(server, 2, *served(server, tmp_path, "signals=[verbalized,avg_prob]"))
         assert server.requests == []
 

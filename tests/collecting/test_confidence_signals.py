@@ -14,7 +14,7 @@ from corea.composition import compose
 from corea.errors import UserError
 
 ALL = "signals=[verbalized,expected,avg_prob,vote,probe,router]"
-MORE = ["data.families.in_domain.calibration=130", "samples=2"]
+MORE = ["data.families.in_domain.calibration=130", "samples=2", "before=false", "chunk=200"]
 
 
 def test_all_signals_in_one_pass(run):
@@ -31,13 +31,13 @@ def test_all_signals_in_one_pass(run):
     assert abs((first.confidence_expected - first.confidence).mean()) < 4 * 0.5 / len(first) ** 0.5
     assert set(small.confidence_vote.dropna()) <= {0.5, 1.0}
     assert small.confidence_expected.isna().equals(small.confidence.isna())
-    plain = collect(run, "samples=2", "data.families.in_domain.calibration=130")
+    plain = collect(run, *MORE)
     assert plain.text.tolist() == rows.text.tolist()  # recording changes no answer
     assert not [c for c in plain if c.startswith("confidence_")]
 
 
 def test_a_vote_pays_all_samples(run):
-    collect(run, "signals=[vote]", "samples=2")
+    collect(run, "signals=[vote]", "samples=2", "before=false", "chunk=200")
     answers = read_answers(run / "answers.parquet")
     frame = answers.frame[answers.frame.tier == 0]
     both = frame.groupby(["dataset", "question_id"], observed=True)["cost_usd"].sum()
@@ -47,7 +47,7 @@ def test_a_vote_pays_all_samples(run):
 
 def test_scores_of_questions_outside_the_fit_come_from_one_fit(run):
     """What a probe says of a calibration question outside the fit does not depend on that question's own verdict."""
-    collect(run, "signals=[router]", "data.families.in_domain.calibration=130", "before=false")
+    collect(run, "signals=[router]", "data.families.in_domain.calibration=130", "before=false", "chunk=200")
     table = pd.read_parquet(run / "answers.parquet")
     first = table[(table.tier == 0) & (table["sample"] == 0)]
     part = fit_part(first.dataset.to_numpy(), first.question_id.to_numpy()) & (first.split == "calibration").to_numpy()
@@ -93,5 +93,5 @@ def test_mistakes(run):
     with pytest.raises(UserError, match=r"signals=\['vote'\]: allowed is vote with samples=2 or more"):
         compose("collect", "logger=none", "signals=[vote]")
     with pytest.raises(UserError, match=r"probe needs 50 questions to be fitted on"):
-        collect(run, "signals=[probe]", "before=false")
+        collect(run, "signals=[probe]", "before=false", "chunk=200")
     assert config(run, "signals=[expected]")[0].signals == ["expected"]

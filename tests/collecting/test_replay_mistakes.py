@@ -49,12 +49,8 @@ class TestMistakes:
         self.fails(replay, "engine.columns.confidence=confidance: no tier has this column", self.tiers(write), typo)
         part = "engine.columns.text=response.txt"
         nested = [{"question_id": i, "response": {"text": "5"}} for i in "ab"]
-        self.fails(
-            replay,
-            "no column for text, answer or correct (no response.txt)",
-            self.tiers(write, llm=nested, slm=nested),
-            part,
-        )
+        said = "no column for text, answer or correct (no response.txt)"
+        self.fails(replay, said, self.tiers(write, llm=nested, slm=nested), part)
         bare = [{"question_id": "a"}, {"question_id": "b"}]
         self.fails(replay, "no column for text, answer or correct", self.tiers(write, llm=bare))
         self.fails(replay, "engine.columns", self.tiers(write), "+engine.columns.colour=red")
@@ -77,10 +73,8 @@ class TestMistakes:
 
     def test_neither_verdict_nor_gold(self, write, replay):
         slm = [SLM[0] | {"recorded_correct": None}, SLM[1]]
-        said = (
-            "slm.jsonl: question b: neither a recorded verdict nor a gold answer to grade by: engine.columns.correct; "
-        )
-        self.fails(replay, f"{said}engine.questions is not set", self.tiers(write, slm=slm))
+        said = "question b: neither a recorded verdict nor a gold answer to grade by: engine.columns.correct; "
+        self.fails(replay, f"slm.jsonl: {said}engine.questions is not set", self.tiers(write, slm=slm))
 
     def test_lists_of_another_length(self, write, replay):
         self.fails(replay, "engine.names", self.tiers(write), "engine.names=[a]")

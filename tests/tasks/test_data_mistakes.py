@@ -1,7 +1,5 @@
 """Mistakes in the files and the configuration of a data set are one line."""
 
-import json
-
 import pytest
 
 from corea.composition import compose
@@ -49,26 +47,26 @@ def test_mistakes_in_a_file_are_one_line(tmp_path, content, line):
         (
             {"columns": {"options": "o"}},
             {"o": {"label": ["A"], "text": ["x", "y"]}},
-            "row 1: options: label and text are no two lists of the same length",
+            "row 1: options: label and text are not two lists of the same length",
         ),
         (
             {"between": {"level": [1.0, 2.0]}},
             {"level": "hard"},
-            "between: column level holds 'hard', which is no number",
+            "between: column level holds 'hard', which is not a number",
         ),
     ],
 )
 def test_mistakes_in_mapped_columns_are_one_line(tmp_path, change, row, line):
-    (tmp_path / "q.jsonl").write_text(json.dumps({"question": "a?", "answer": "1", **row}) + "\n")
-    assert line in fail(mix(SourceConfig(name="s", path=str(tmp_path / "q.jsonl"), **change)))
+    path = write(tmp_path / "q.jsonl", [{"question": "a?", "answer": "1", **row}])
+    assert line in fail(mix(SourceConfig(name="s", path=str(path), **change)))
 
 
 def test_a_gold_answer_may_be_a_list_and_an_id_may_be_missing():
     rows = [{"question": f"a{n}?", "answer": ["1", 2]} for n in range(40)]
     source = SourceConfig(name="s", path="q.jsonl", columns={"question_id": "id"})
-    questions = to_questions(source, rows, dataset="d", where="q.jsonl")
-    assert {q.gold for q in questions} == {"1, 2"}
-    assert len({q.id for q in questions}) == 40
+    found = to_questions(source, rows, dataset="d", where="q.jsonl")
+    assert {q.gold for q in found} == {"1, 2"}
+    assert len({q.id for q in found}) == 40
 
 
 def test_mistakes_in_a_path_are_one_line(tmp_path):
@@ -88,7 +86,7 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
         mix(SourceConfig(name="s", path=str(path), columns=columns))
     )
     data = compose("collect", "data=ood_math", f"data.path={tmp_path}").data
-    with pytest.raises(UserError, match="contains no math500; allowed is a folder with a file or folder for math500"):
+    with pytest.raises(UserError, match="holds no math500; allowed is a folder with a file or folder for math500"):
         questions(data, "test", "math500")
 
 

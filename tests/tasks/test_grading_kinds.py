@@ -1,9 +1,9 @@
-"""Further kinds of answers that graders get wrong: lists of options, second thoughts, words around numbers."""
+"""Further answers of kinds that graders get wrong: lists of options, second thoughts, words around a number."""
 
 import pytest
 
 from corea.tasks.grading import grade_many
-from grading_cases import Case, check
+from grading_cases import Case, check, grouped
 
 PLACES = {"A": "a museum", "B": "harbour", "C": "the old mill", "D": "all of these"}
 LENGTHS = {"A": "10 m", "B": "10 mm", "C": "10 Mm", "D": "10 km"}
@@ -56,9 +56,8 @@ MATH = [
     Case(
         "91",
         ["91 km", "ninety-one"],
-        "91 plus|91 tops|91 max|91 vs 92|91 [92]|91\\lor 92|91\\hat{}|\\overline{91}|\\cancel{91}|"
-        "91 to 1|91 in 100|91 below|"
-        "90 plus 1|7 times 13|182 divided by 2|half of 182|91 (wrong)|91 - no|91 out of 100|"
+        "91 plus|91 tops|91 max|91 vs 92|91 [92]|91\\lor 92|91\\hat{}|\\overline{91}|\\cancel{91}|91 to 1|"
+        "91 in 100|91 below|90 plus 1|7 times 13|182 divided by 2|half of 182|91 (wrong)|91 - no|91 out of 100|"
         "twice 91|91st power|91\\prime",
     ),
     Case("\\frac{3}{14}", ["0.2142857142857", "\\frac{6}{28}"], ["0.2142", "0.2143", "3/41", "14/3"]),
@@ -69,20 +68,13 @@ MATH = [
 ]
 
 
-@pytest.mark.parametrize("case", CHOICES, ids=lambda c: f"{c.gold} of {len(c.options)}")
-def test_letters(case):
-    case.grader = "choice"
-    check(case)
+for _grader, _cases in {"choice": CHOICES, "numeric": NUMERIC}.items():
+    for _case in _cases:
+        _case.grader = _grader
 
 
-@pytest.mark.parametrize("case", NUMERIC, ids=lambda c: c.gold)
-def test_last_numbers(case):
-    case.grader = "numeric"
-    check(case)
-
-
-@pytest.mark.parametrize("case", MATH, ids=lambda c: c.gold)
-def test_mathematics(case):
+@pytest.mark.parametrize("case", grouped(choice=CHOICES, numeric=NUMERIC, math=MATH))
+def test_kinds_of_answers(case):
     check(case)
 
 

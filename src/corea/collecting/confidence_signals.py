@@ -56,7 +56,7 @@ def check_signals(tier: Tier) -> None:
 
 
 def _not_given(tier: Tier, signal: str) -> UserError:
-    return UserError(f"signals: engine={tier.engine.name} does not give {signal}; engine=hf does")
+    return UserError(f"signals: engine={tier.engine.name} does not provide {signal}; engine=hf does")
 
 
 def note(tier: Tier, completions: Sequence[Completion]) -> None:

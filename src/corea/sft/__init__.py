@@ -11,12 +11,13 @@ def main(cfg: SftConfig) -> None:
     """Train on prompt/completion pairs and write `model/` to the run folder."""
     from corea.logger import build_logger
     from corea.run_folder import lock_folder, prepare_run_dir, run_dir
-    from corea.sft.cold_start import ColdStart
     from corea.tasks.grading import set_limits
 
     set_limits(**vars(cfg.data.grading))
     folder = run_dir()
     with lock_folder(folder):
+        from corea.sft.cold_start import ColdStart  # imports torch, which takes seconds
+
         prepare_run_dir(folder, cfg, "auto")
         logger = build_logger(cfg.logger, folder, cfg)
         try:

@@ -86,7 +86,7 @@ def _passes(source: SourceConfig, row: dict[str, Any], where: str) -> bool:
         try:
             inside = low <= float(value) <= high
         except (TypeError, ValueError) as error:
-            what = f"column {column} holds {str(value)[:40]!r}, which is no number"
+            what = f"column {column} holds {str(value)[:40]!r}, which is not a number"
             raise UserError(f"{where}: data source {source.name}.between: {what}") from error
         if not inside:
             return False
@@ -174,7 +174,7 @@ def _labelled(value: Any, where: str) -> dict[str, str]:
     if isinstance(value, dict) and {"label", "text"} <= value.keys():
         labels, texts = value["label"], value["text"]
         if not isinstance(labels, Sequence) or not isinstance(texts, Sequence) or len(labels) != len(texts):
-            raise UserError(f"{where}: options: label and text are no two lists of the same length")
+            raise UserError(f"{where}: options: label and text are not two lists of the same length")
         return {str(k): str(v) for k, v in zip(labels, texts, strict=True)}
     if isinstance(value, dict):
         return {str(k): str(v) for k, v in value.items()}

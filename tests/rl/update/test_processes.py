@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from corea.config import LossConfig
-from corea.rl.run.distributed import NEEDED
 from rl_models import plain_update, random_llama, random_rows, trainer_config
 
 HERE = Path(__file__).parent
@@ -24,22 +22,16 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory, warm_python):
     folder = tmp_path_factory.mktemp("two")
     port = str(free_port())
-    base = {k: v for k, v in os.environ.items() if k not in NEEDED} | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-    }
+    paths = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     processes = []
     for rank in range(2):
         place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-        environment = {**base, **place, "MASTER_PORT": port}
-        command = [sys.executable, str(HERE / "two_processes.py"), str(folder)]
-        processes.append(
-            subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        )
-    outputs = [p.communicate(timeout=300)[0] for p in processes]
+        environment = {**paths, **place, "MASTER_PORT": port}
+        processes.append(warm_python.start(HERE / "two_processes.py", folder, env=environment))
+    outputs = ["".join(p.communicate(timeout=300)) for p in processes]
     assert [p.returncode for p in processes] == [0, 0], "\n".join(outputs)
     return folder, torch.load(folder / "results.pt", weights_only=True)
 

@@ -37,11 +37,6 @@ def set_environment() -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
-def launcher_ranks() -> tuple[int, int]:
-    """(rank, number of processes) from the launcher's environment, before the process group exists."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def import_deepspeed():
     """Import DeepSpeed without its start-up messages.
 

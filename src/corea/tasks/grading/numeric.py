@@ -48,8 +48,8 @@ _TAKEN_BACK = re.compile(
 )
 _BOUND_BEFORE = re.compile(
     r"(?:[<>~]|\\le|\\ge|\\approx|\\sim|\b(?:at least|at most|more than|less than|fewer than|over|under|about|around|"
-    r"approximately|roughly|nearly|almost|maybe|perhaps|probably|possibly|between|between\s+\S+\s+(?:and|to)|"
-    r"up to|ca\.?))\s*[$(]*$",
+    r"approximately|roughly|nearly|almost|maybe|perhaps|probably|possibly|between|"
+    r"between\s+\S+\s+(?:and|to)|up to|ca\.?))\s*[$(]*$",
     re.IGNORECASE,
 )
 _BOUND_BEHIND = re.compile(

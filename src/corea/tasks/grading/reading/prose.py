@@ -37,14 +37,14 @@ LEAD = re.compile(
 NAMED = re.compile(
     rf"(?:(?:the|die|la|le|el|il)\s+)?{_ADJECTIVES}{_NOUN}\s*[-.]?\s*(?=[(\[]?[A-Z][)\]]?\.?$)", re.IGNORECASE
 )
-"""A lead without verb or colon, in front of a letter: "Antwort D"."""
+"""A lead without verb or colon before a letter: "Antwort D"."""
 _THEN = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|finally)\b\s*,?\s*(?:(?:we|you) (?:get|have|obtain|find)\b)?|"
     r"(?:we|you) (?:get|have|obtain|find)\b)(?:\s+that)?\s*[:,]?\s*"
     r"(?=[-+$\\(\[{.]|[0-9]|[A-Za-z](?:_\S+|\([^()]*\))?\s*(?:[=<>]|\\))",
     re.IGNORECASE,
 )
-"""Words in front of a formula that ends an argument: "Therefore x = 5"."""
+"""Words before a formula that ends an argument: "Therefore x = 5"."""
 _REASON = re.compile(
     r"\s*[,;.]?\s+(?:because|since|as shown|, as|due to|weil|denn|da|car|parce que|porque|perch[ée]|"
     r"ponieważ|потому|因为|なぜなら)\b.*",
@@ -125,7 +125,7 @@ def boxed_answer(text: str) -> tuple[str | None, str]:
 
 
 def without_lead(text: str) -> str:
-    """Remove "The answer is" and then "because ...", or "Therefore" and the like before a formula."""
+    """Remove "The answer is" and the like, then "because ..."; or "Therefore" and the like before a formula."""
     match = LEAD.match(text)
     if match is None:
         return text[match.end() :] if (match := _THEN.match(text)) else text

@@ -1,0 +1,162 @@
+"""Commands that start without importing torch again.
+
+`WarmPython` is a process that has imported what a run imports. It forks for each command, so a command is a process of
+its own, with its own signals, exit code, streams and memory, as after `python ...`; only the imports are saved.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+LIBRARIES = (
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.auto.modeling_auto",
+    "deepspeed.runtime.zero.muon.muon_optimizer",
+    "reasoning_gym",
+    "corea.rl.trainer",
+    "corea.collecting.answering",
+    "corea.engines.local.hf",
+)
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without a launcher's variables, which a trainer in the tests' process sets for that process."""
+    return {name: value for name, value in environment.items() if name not in LAUNCHER}
+
+
+class Command:
+    """A started command, with the methods of subprocess.Popen that the tests use."""
+
+    def __init__(self, python: WarmPython, pid: int, folder: Path):
+        self.python, self.pid, self.folder = python, pid, folder
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the number of the signal that ended it; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self.python.ask({"pid": self.pid})
+        return self.returncode
+
+    def communicate(self, timeout: float = 300.0) -> tuple[str, str]:
+        """Wait for its end; (stdout, stderr)."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("warm python", timeout)
+            time.sleep(0.01)
+        out, err = ((self.folder / name).read_text() for name in ("stdout", "stderr"))
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens if it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class WarmPython:
+    """The process that forks; a context manager."""
+
+    def __enter__(self) -> WarmPython:
+        self.outputs = tempfile.TemporaryDirectory()
+        environment = without_launcher(os.environ) | {"OMP_NUM_THREADS": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen([sys.executable, __file__], text=True, env=environment, **pipes)
+        self.count = 0
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.process.communicate()  # the end of its input ends it
+        self.outputs.cleanup()
+
+    def start(self, *arguments: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Command:
+        """Start `python ARGUMENTS`: a file, -m MODULE or -c CODE, and its arguments. `env`: further variables."""
+        self.count += 1
+        folder = Path(self.outputs.name, str(self.count))
+        folder.mkdir()
+        request = {
+            "arguments": [str(a) for a in arguments],
+            "environment": without_launcher(os.environ) | {"OMP_NUM_THREADS": "1"} | dict(env or {}),
+            "cwd": str(cwd or Path.cwd()),
+            "outputs": str(folder),
+        }
+        pid = self.ask(request)
+        assert pid is not None
+        return Command(self, pid, folder)
+
+    def run(self, *arguments: object, **where) -> subprocess.CompletedProcess:
+        """Run `python ARGUMENTS` to its end."""
+        command = self.start(*arguments, **where)
+        out, err = command.communicate()
+        return subprocess.CompletedProcess(list(arguments), command.returncode, out, err)
+
+    def ask(self, request: dict) -> int | None:
+        """The answer of the process to one request."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+def serve() -> dict:
+    """Fork for every request until the input ends; returns, in each child, its request."""
+    importlib.import_module("corea.rl.run.distributed").import_deepspeed()
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # the collector of a child does not copy what was imported
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "pid" in request:
+            pid, status = os.waitpid(request["pid"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                return request
+        print(json.dumps(answer), flush=True)
+    os._exit(0)
+
+
+def execute(request: dict) -> None:
+    """Become the process that was asked for."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        target = os.open(Path(request["outputs"], name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(target, number)
+        os.close(target)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    kind, *rest = request["arguments"]
+    added = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in sys.path[1:]]
+    sys.path[:1] = [str(Path(kind).parent) if kind not in ("-m", "-c") else request["cwd"], *added]
+    if kind == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [kind, *rest]
+        runpy.run_path(kind, run_name="__main__")
+
+
+if __name__ == "__main__":
+    execute(serve())
