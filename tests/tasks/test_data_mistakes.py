@@ -86,7 +86,7 @@ def test_mistakes_in_a_path_are_one_line(tmp_path):
         mix(SourceConfig(name="s", path=str(path), columns=columns))
     )
     data = compose("collect", "data=ood_math", f"data.path={tmp_path}").data
-    with pytest.raises(UserError, match="holds no math500; allowed is a folder with a file or folder for math500"):
+    with pytest.raises(UserError, match="contains no math500; allowed is a folder with a file or folder for math500"):
         questions(data, "test", "math500")
 
 
