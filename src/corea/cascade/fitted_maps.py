@@ -136,7 +136,7 @@ def _logistic(design: np.ndarray, correct: np.ndarray, seed: int) -> tuple[Any, 
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-    model = LogisticRegression(C=STRENGTHS[0], max_iter=3000)
+    model = LogisticRegression(C=STRENGTHS[0], solver="newton-cholesky", max_iter=200)
     if min(correct.sum(), (~correct).sum()) < FOLDS:
         return model.fit(design, correct), float("inf")
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

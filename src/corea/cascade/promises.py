@@ -28,8 +28,6 @@ from scipy.special import betainc
 from corea.cascade.net_drop import critical, rejects, signed_root
 
 Array = np.ndarray
-LLM_ONLY, SLM_ONLY, BOTH = 1, 2, 3
-"""Outcomes 2 * slm_correct + llm_correct."""
 PROMISES = ("net", "loss", "kept_accuracy")
 MOST = 40
 """Candidates."""
@@ -63,12 +61,12 @@ def kept(count: Array) -> Kept:
         np.cumsum(per_level[..., ::-1], axis=-1, out=ends[..., -2::-1])
         return ends
 
-    won = above(count[..., SLM_ONLY])
+    neither, lost, won, both = (above(count[..., outcome]) for outcome in range(4))
     return Kept(
-        kept=above(count.sum(-1)),
-        lost=above(count[..., LLM_ONLY]),
+        kept=neither + lost + won + both,
+        lost=lost,
         won=won,
-        right=won + above(count[..., BOTH]),
+        right=won + both,
         questions=int(count.reshape(-1, *count.shape[-2:])[0].sum()),
     )
 
