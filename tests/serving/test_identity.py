@@ -75,7 +75,7 @@ def evaluated(folder: Path, tiers: int, signal: str, silent: tuple[int, ...] = (
         for t in range(tiers)
     ]
     live.collect(folder, chain, questions)
-    cfg = config(folder / "answers.parquet", signal=signal, **cascade)
+    cfg = config(folder / "answers.parquet", signal=signal, compare=False, **cascade)
     results = run_evaluation(cfg)
     write_files(results, folder)
     return read_answers(folder / "answers.parquet", text=True), results, folder / "operating_point.json"

@@ -44,7 +44,7 @@ def _two_tiers(results: Results, name: str) -> str:
     chosen = f", chosen among {len(safe)} signals on the calibration questions" if label != _label(results) else ""
     signal, _, recalibrate = label.partition(", ")
     keys = f"cascade.signal={signal}" + (f" cascade.recalibrate={recalibrate}" if recalibrate else "")
-    keys += f" cascade.rule={SAFE}" + (f" cascade.confidence={cfg.confidence:g}" if cfg.confidence else "")
+    keys += f" cascade.rule={SAFE} cascade.confidence={cfg.confidence or 'null'}"
     threshold = f"threshold {point.choice.threshold:.3g}{chosen}"
     return f"{name}: use {keys} ({threshold}): {_saves(point.figures, results)}; {_sure(results)}."
 
