@@ -15,7 +15,6 @@ from hydra.types import RunMode
 from corea.composition import compose, composed, composer, conf_dir, jobs, sweep_jobs, with_trainer
 from corea.config import AnswerConfig, CollectConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.messages import hydra_line
-from corea.config.model_schema import revision_of
 from corea.config.schema_store import home
 from corea.config.typed import require_files
 from corea.errors import UserError
@@ -295,20 +294,3 @@ def test_logs_go_beside_what_is_read(tmp_path):
     assert home(str(table), "elsewhere") == str(tmp_path)
     assert home(str(tmp_path), str(table), "elsewhere") == str(tmp_path)
     assert home(str(tmp_path / "mistyped"), "elsewhere") == "elsewhere"
-
-
-def test_every_hub_model_is_pinned():
-    pinned = {}
-    for file in [*(conf_dir() / "model").glob("*.yaml"), conf_dir() / "llm" / "qwen32b.yaml"]:
-        preset = yaml.safe_load(file.read_text())
-        path = preset.get("path") or preset["model"]
-        if not path.startswith("package:"):
-            pinned[path] = preset["revision"]
-            assert re.fullmatch("[0-9a-f]{40}", preset["revision"]), file
-    assert len(set(pinned.values())) == len(pinned) == 17
-
-
-def test_a_local_folder_has_no_revision(tmp_path):
-    assert revision_of("owner/name", "abc") == "abc"
-    assert revision_of(str(tmp_path), "abc") is None
-    assert revision_of("package:tiny_slm", "abc") is None

@@ -17,6 +17,7 @@ from corea.cascade.operating_point import OperatingPoint
 from corea.evaluation.pipeline import run_evaluation
 from corea.evaluation.results import Results
 from corea.report import sentences
+from corea.report.advice import advice
 from corea.report.html_report import render
 from corea.report.publish import flat_figures
 from corea.report.result_files import write_files
@@ -115,6 +116,21 @@ def test_fixed_keeps_the_pair_and_still_compares_chains(tmp_path: Path) -> None:
 
 def test_a_named_largest_tier_bounds_the_chains(tmp_path: Path) -> None:
     assert run_evaluation(config(three_tiers(tmp_path), rule="max_drop", large=1)).tiers == {}
+
+
+def test_advice_on_a_chain_states_the_promise_of_its_own_rule(tmp_path: Path) -> None:
+    path = three_tiers(tmp_path)
+    for rule, promise in (
+        ("budget", "promise: on the calibration split"),
+        ("max_drop", "promise: with probability 0.9"),
+    ):
+        line = advice(run_evaluation(config(path, rule=rule)))[0]
+        assert line.startswith("d: use the tiers 1-2, signal verbalized, rule")
+        assert promise in line
+    dear = advice(run_evaluation(config(path, rule="llm_accuracy")))[0]
+    assert dear == (
+        "d: use tier 2 alone: the chain that llm_accuracy chooses, 0-2, costs 10.0 % more on the test questions."
+    )
 
 
 def test_a_chain_that_loses_more_than_delta_is_warned_of(tmp_path: Path) -> None:

@@ -22,9 +22,13 @@ def _chain(results: Results, name: str) -> str:
     assert chain is not None
     if len(chain.tiers) == 1:
         return f"{name}: use tier {chain.tiers[0]} alone; {chain.choice.note or 'no chain is better by the rule'}."
+    if chain.costs_more:
+        more = percent(chain.figures["cost_change"].value, signed=False)
+        why = f"the chain that {chain.choice.rule} chooses, {chain.name}, costs {more} more on the test questions"
+        return f"{name}: use tier {chain.reference} alone: {why}."
     thresholds = ", ".join(f"{t:.3g}" for t in chain.thresholds)
     what = f"use the tiers {chain.name}, signal {results.cfg.signal}, rule {chain.choice.rule}, thresholds {thresholds}"
-    return f"{name}: {what}: {_saves(chain.figures, results)}; {_sure(results)}."
+    return f"{name}: {what}: {_saves(chain.figures, results)}; promise: {chain.choice.guarantee}."
 
 
 def _two_tiers(results: Results, name: str) -> str:
