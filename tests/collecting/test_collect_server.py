@@ -192,13 +192,13 @@ def test_recorded_answers_of_a_large_model(collect, tmp_path):
 
 
 @pytest.mark.parametrize("full_error", [pytest.param("0", marks=pytest.mark.slow), "1"])
-def test_the_key_is_written_nowhere(full_error, tmp_path):
+def test_the_key_is_written_nowhere(full_error, tmp_path, warm_python):
     """Faults, a refused key that the server echoes, W&B, tracebacks: then every file and line is searched for it."""
     faults = iter([*FAULTS[:3], "cut", None, None, "401"])
     with FaultServer(lambda key, attempt: next(faults, "401")) as server:
         more = ["logger=wandb", "logger.mode=offline", "llm.engine.concurrency=1"]
         settings = environment(HYDRA_FULL_ERROR=full_error, WANDB_DIR=str(tmp_path / "wandb"), OPENAI_LOG="debug")
-        done = run(command(tmp_path, server, 6, *more), settings)
+        done = warm_python.run(*command(tmp_path, server, 6, *more)[1:], env=settings)
     assert done.returncode == (1 if full_error == "1" else 2)
     assert "HTTP 401" in done.stderr
     assert ("Traceback" in done.stderr) == (full_error == "1")

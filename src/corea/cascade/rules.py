@@ -43,8 +43,11 @@ class Choice:
     note: str = ""
 
 
-def choose(rule: str, calibration: Levels | None, cfg: CascadeConfig) -> Choice:
-    """Apply `rule` to the calibration questions; None if the table has no calibration split."""
+def choose(rule: str, calibration: Levels | None, cfg: CascadeConfig, explain: bool = True) -> Choice:
+    """Apply `rule` to the calibration questions; None if the table has no calibration split.
+
+    `explain` False leaves the note empty where no threshold is found: to compute how many questions it takes is slow.
+    """
     if rule == "fixed":
         return Choice(
             rule=rule,
@@ -62,7 +65,7 @@ def choose(rule: str, calibration: Levels | None, cfg: CascadeConfig) -> Choice:
     threshold = float(chosen_thresholds(rule, calibration, calibration.observed, cfg))
     parameters = _parameters(rule, cfg)
     if np.isnan(threshold):
-        note = _why_none(rule, calibration, cfg)
+        note = _why_none(rule, calibration, cfg) if explain else ""
         return Choice(rule=rule, threshold=None, guarantee="none", parameters=parameters, note=note)
     return Choice(rule=rule, threshold=threshold, guarantee=_guarantee(rule, cfg), parameters=parameters)
 

@@ -63,6 +63,8 @@ def register_schemas() -> None:
     OmegaConf.register_new_resolver("corea.answer_home", answer_home, replace=True)
     register_renaming_source()
     store = ConfigStore.instance()
+    # Hydra copies the store, with every schema in it, for each group of a help text. What it loads, it copies again.
+    vars(store)["__deepcopy__"] = lambda memo: store
     with describing():
         for name, schema in SCHEMAS.items():
             if f"{name}.yaml" not in store.repo:

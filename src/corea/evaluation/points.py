@@ -80,9 +80,9 @@ class Picker:
             self.coarse = coarsen(calibration, edges=edges)
             self.drawn = resample(self.coarse, cfg.resamples, cfg.seed + 1)  # not those of the test questions
 
-    def pick(self, rule: str) -> Pick:
-        """The threshold of one rule."""
-        choice = choose(rule, self.exact, self.cfg)
+    def pick(self, rule: str, explain: bool = True) -> Pick:
+        """The threshold of one rule; `explain` as in `choose`."""
+        choice = choose(rule, self.exact, self.cfg, explain)
         again = self.cfg.intervals == "both" and self.known and choice.threshold is not None and rule != "fixed"
         drawn = chosen_thresholds(rule, self.coarse, self.drawn, self.cfg) if again else None
         cost = self._cost_change(choice.threshold)

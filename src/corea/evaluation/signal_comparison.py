@@ -95,8 +95,8 @@ def _row(
 ) -> tuple[SignalRow, Levels, dict[str, np.ndarray]]:
     """One row without p-values, the levels of its test questions, and the draws [R] behind its figures."""
     picker = Picker(name, known, cfg)
-    pick = picker.pick(cfg.rule)
-    safe = pick if cfg.rule == SAFE else picker.pick(SAFE)
+    pick = picker.pick(cfg.rule, explain=False)
+    safe = pick if cfg.rule == SAFE else picker.pick(SAFE, explain=False)
     cuts = [p.choice.threshold for p in (pick, safe) if p.choice.threshold is not None]
     edges = np.unique([*calibration.bin_edges(cfg.bins, cfg.ece_edges), *cuts])
     sample = draw_sample(test, edges, cfg.resamples, cfg.seed)
