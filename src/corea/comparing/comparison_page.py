@@ -119,7 +119,7 @@ def runs_list(found: Comparison) -> str:
         for group in found.groups
         for run in group.runs
     ]
-    return _html_table(["run", "group", "seed", "path"], rows)
+    return f'<div class="wide">{_html_table(["run", "group", "seed", "path"], rows)}</div>'
 
 
 def _td(value: str, ends: str) -> str:
@@ -128,7 +128,7 @@ def _td(value: str, ends: str) -> str:
 
 
 def _html_table(head: list[str], rows: list[str]) -> str:
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    titles = "".join(f"<th>{escape(title).replace('/', '/<wbr>').replace('_', '_<wbr>')}</th>" for title in head)
     return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 

@@ -23,8 +23,9 @@ function drawOverlay(d) {
     const curve = line(g.curve, name, ink, { width: 2.3, dash: dash });
     curve.meta = { low: g.curve.low, high: g.curve.high };
     traces.push(curve);
-    for (const [part, symbol, size] of [["point", "diamond", 11], ["llm", "star", 13]]) {
-      if (g[part].x.length) traces.push(Object.assign(marks(g[part], name, symbol, ink, size), { showlegend: false }));
+    for (const [part, words, symbol, size] of [["point", "by the rule", "diamond", 11], ["llm", "LLM alone", "star", 13]]) {
+      const mark = marks(g[part], g.name + ", " + words, symbol, ink, size);
+      if (g[part].x.length) traces.push(Object.assign(mark, { showlegend: false }));
     }
   }
   const wall = { type: "line", x0: 100, x1: 100, yref: "paper", y0: 0, y1: 1, line: { color: color("grey"), width: 1 } };
