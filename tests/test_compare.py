@@ -114,7 +114,11 @@ PROBE = """<script>addEventListener("load", async () => {
 def test_the_page_works_in_a_browser(tmp_path: Path, width: int):
     runs = [run_folder(tmp_path / f"{r}{s}", r, s, steps=30) for r in ("corea", "rlvr") for s in (0, 1)]
     cfg = CompareConfig(
-        runs=[str(run) for run in runs], out=str(tmp_path / "out"), logger=NoLoggerConfig(), plots=False
+        runs=[str(run) for run in runs],
+        out=str(tmp_path / "out"),
+        metrics=["slm/ece", "training/reward"],
+        logger=NoLoggerConfig(),
+        plots=False,
     )
     main(cfg)
     page = tmp_path / "page.html"

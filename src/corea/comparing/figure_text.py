@@ -12,8 +12,8 @@ from corea.report.sentences import MINUS
 PERCENT = ("cost_change", "llm_spend")
 POINTS = ("accuracy_change",)
 """Metrics that are shown in per cent, and in points of pass@1."""
-DAGGER = "†"
-"""Marks intervals over questions alone in a table whose other intervals include seeds."""
+DAGGER, DOUBLE_DAGGER = "†", "‡"
+"""Marks of intervals over questions alone and, among differences, over seeds alone."""
 
 
 def heading(metric: str) -> str:
@@ -54,13 +54,13 @@ def mean_cell(row: pd.Series) -> tuple[str, str]:
 
 
 def difference_cell(row: pd.Series) -> tuple[str, str, bool]:
-    """Difference, its interval (over both, else over questions with DAGGER, else over seeds), whether it excludes 0."""
+    """Difference, its interval (over both, else one kind alone, marked), whether it excludes 0."""
     metric = row["metric"]
     for kind in ("both", "questions", "seeds"):
         low, high = row[f"{kind}_lo"], row[f"{kind}_hi"]
         text = span_text(metric, low, high, signed=True)
         if text:
-            mark = DAGGER if kind == "questions" else ""
+            mark = {"both": "", "questions": DAGGER, "seeds": DOUBLE_DAGGER}[kind]
             return number(metric, row["difference"], signed=True), text + mark, bool(low > 0 or high < 0)
     return number(metric, row["difference"], signed=True), "", False
 
@@ -82,6 +82,6 @@ def difference_words(found: Comparison) -> str:
         f"Group minus {found.reference.label}; with it {level} intervals over seeds and questions. {DAGGER} over "
         f"questions alone (a single run on either side): {found.resamples:,} paired bootstrap resamples of the same "
         "test questions and of the calibration questions on which each rule chooses its threshold; ECE by the interval "
-        "of its change. * the interval excludes 0; nothing is corrected for the number of comparisons. "
+        f"of its change. {DOUBLE_DAGGER} over seeds alone. * the interval excludes 0; nothing is corrected for the number of comparisons. "
         "differences.csv has the intervals over questions, over seeds and over both."
     )
