@@ -26,6 +26,7 @@ PLACEHOLDERS = {"ENGINE": "hf", "RANK": "0", "...": "outputs/x"}
 REQUIRED = {
     "evaluate": ["answers=answers.parquet"],
     "answer": ["questions=questions.jsonl", "operating_point=operating_point.json"],
+    "compare": ["runs=[outputs/a,outputs/b]"],
 }
 """Keys without a default, for commands that a page shows without any."""
 

@@ -82,6 +82,7 @@ def difference_words(found: Comparison) -> str:
         f"Group minus {found.reference.label}; with it {level} intervals over seeds and questions. {DAGGER} over "
         f"questions alone (a single run on either side): {found.resamples:,} paired bootstrap resamples of the same "
         "test questions and of the calibration questions on which each rule chooses its threshold; ECE by the interval "
-        f"of its change. {DOUBLE_DAGGER} over seeds alone. * the interval excludes 0; nothing is corrected for the number of comparisons. "
+        f"of its change. {DOUBLE_DAGGER} over seeds alone. * the interval excludes 0; nothing is corrected for the "
+        "number of comparisons. "
         "differences.csv has the intervals over questions, over seeds and over both."
     )
