@@ -10,7 +10,7 @@ import pytest
 from command_line import never, shell
 
 
-@pytest.mark.parametrize("verb", ["train", "sft", "collect", "evaluate"])
+@pytest.mark.parametrize("verb", ["train", "sft", "collect", "evaluate", "compare"])
 def test_help_lists_the_groups_and_their_choices(verb):
     command = [sys.executable, "-m", f"corea.{verb}", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

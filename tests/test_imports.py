@@ -27,6 +27,7 @@ ALLOWED = {
     "collecting": ("engines", "tasks", "answers"),
     "evaluation": ("cascade", "metrics", "answers", "tasks.grading"),
     "report": ("evaluation", "cascade", "metrics"),
+    "comparing": ("evaluation", "report", "metrics", "answers"),
     "serving": ("cascade", "engines", "tasks", "answers", "collecting"),
 }
 """Package -> what its modules may import besides themselves, `config` and the common modules."""

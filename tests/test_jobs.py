@@ -79,7 +79,7 @@ def test_the_number_of_a_job_is_known_to_its_configuration(start, tmp_path):
 
 @pytest.mark.parametrize(
     ("choice", "package"),
-    [("hydra/launcher=submitit_slurm", "hydra-submitit-launcher"), ("hydra/sweeper=optuna", "hydra-optuna-sweeper")],
+    [("hydra/launcher=submitit_slurm", "hydra-submitit-launcher"), ("hydra/sweeper=ax", "hydra-ax-sweeper")],
 )
 def test_a_plugin_that_is_not_installed_is_named(start, choice, package):
     code, _, err = start(never, "-m", "seed=1,2", choice)
@@ -110,3 +110,5 @@ def test_a_configuration_is_built_once_a_job(tmp_path, warm_python, overrides, j
     done = warm_python.run("-c", COUNT, *tiny, *overrides, *folders, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"constructions: {jobs}"
+    compares = done.stdout.splitlines()[-2] == "compare: python -m corea.compare sweep=many"
+    assert compares == (jobs > 1)

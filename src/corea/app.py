@@ -23,32 +23,35 @@ from hydra.core.utils import env_override
 from corea.composition import VERSION_BASE, composer, conf_dir, typed, with_trainer
 from corea.config.deprecated import current_overrides
 from corea.errors import UserError
-from corea.jobs import FULL_ERROR, Job, guarded, run_single, run_sweep
+from corea.jobs import FULL_ERROR, Job, SweepHooks, guarded, run_single, run_sweep
 
 Config = TypeVar("Config")
 
 
-def command(verb: str) -> Callable[[Callable[[Config], Any]], Callable[..., Any]]:
+NO_HOOKS = SweepHooks()
+
+
+def command(verb: str, hooks: SweepHooks = NO_HOOKS) -> Callable[[Callable[[Config], Any]], Callable[..., Any]]:
     """Make a function of a root dataclass a command: `main()` reads the command line, `main(cfg)` runs `cfg`."""
 
     def decorate(function: Callable[[Config], Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def main(cfg: Config | None = None) -> Any:
-            return run_command_line(verb, function) if cfg is None else function(cfg)
+            return run_command_line(verb, function, hooks) if cfg is None else function(cfg)
 
         return main
 
     return decorate
 
 
-def run_command_line(verb: str, function: Callable[[Any], Any]) -> None:
+def run_command_line(verb: str, function: Callable[[Any], Any], hooks: SweepHooks = NO_HOOKS) -> None:
     """Check the configuration of every job, then run them. Any failure ends in SystemExit with an exit code above."""
     # Set before torch is imported: its threads spin for some 10 microseconds while they wait for one another, then
     # sleep. With the default, which spins on, small models are tens of times slower as soon as another program uses
     # the same cores; without any spinning, two threads are slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    guarded(f"corea.{verb}", lambda: _start(verb, function))
+    guarded(f"corea.{verb}", lambda: _start(verb, function, hooks))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         exit_without_teardown()
 
@@ -65,7 +68,7 @@ def exit_without_teardown() -> None:
     os._exit(0)
 
 
-def _start(verb: str, function: Callable[[Any], Any]) -> None:
+def _start(verb: str, function: Callable[[Any], Any], hooks: SweepHooks) -> None:
     """Run the job or the sweep that the command line asks for, or show what its flags ask for."""
     args, note = _arguments(verb)
     config_name = args.config_name or verb
@@ -73,7 +76,7 @@ def _start(verb: str, function: Callable[[Any], Any]) -> None:
         if args.cfg:
             typed(found, config_name, args.overrides)
         elif not (args.help or args.hydra_help or args.shell_completion or args.info):
-            job = Job(name=f"corea.{verb}", function=function, note=note)
+            job = Job(name=f"corea.{verb}", function=function, note=note, hooks=hooks)
             run = run_sweep if args.multirun else run_single
             run(found, config_name, args.overrides, job)
             return

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.callbacks import Callbacks
@@ -39,6 +40,17 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepHooks:
+    """What a verb adds to a sweep."""
+
+    before_optimised: Callable[[Any, Any], None] | None = None
+    """Checks the root dataclass of the values that all jobs share, and the configuration of a sweeper that chooses jobs
+    by what they return, before the first job. Raises UserError."""
+    after: Callable[[Path], str] | None = None
+    """Folder of the sweep -> the last line of output; "" for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What Hydra calls with the configuration of each job. Launchers may pickle it for other processes."""
 
@@ -52,6 +64,7 @@ class Job:
     """Configurations that were built and checked before the first job started, by their overrides."""
     keep_going: bool = False
     """Return Failed instead of raising."""
+    hooks: SweepHooks = field(default_factory=SweepHooks)
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Run the verb; a job that is not among `ready` is built here."""
@@ -114,7 +127,9 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
     basic = is_basic(cfg)
     ready = dict(sweep_jobs(hydra, cfg)) if basic else {}
     if not basic:
-        typed(hydra, config_name, fixed_overrides(given))
+        shared = typed(hydra, config_name, fixed_overrides(given))
+        if job.hooks.before_optimised is not None:
+            job.hooks.before_optimised(shared, cfg.hydra.sweeper)
     for root in ready.values():
         require_files(root)
     callbacks = Callbacks(cfg)
@@ -126,6 +141,9 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
     )
     batches = sweeper.sweep(arguments=list(task_overrides(cfg)))
     callbacks.on_multirun_end(config=cfg, config_name=config_name)
+    closing = job.hooks.after(Path(cfg.hydra.sweep.dir)) if job.hooks.after is not None else ""
+    if closing:
+        print(closing, flush=True)
     if basic:
         _report_failures(job.name, [done.return_value for batch in batches for done in batch])
 

@@ -6,11 +6,18 @@ import logging
 
 from corea.app import command
 from corea.config import TrainConfig
+from corea.jobs import SweepHooks
+from corea.sweep_ends import check_optimised, compare_line
 
 
-@command("train")
-def main(cfg: TrainConfig) -> None:
-    """Train by GRPO; write `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` to the run folder."""
+@command("train", SweepHooks(before_optimised=check_optimised, after=compare_line))
+def main(cfg: TrainConfig) -> float | None:
+    """Train by GRPO; write `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` to the run folder.
+
+    Returns:
+        The best validation value of `trainer.best_by` so far, for sweepers that optimise: the larger the better for
+        pass@1, auroc and cascade_area, the smaller the better for ece and brier. None without `best_by` or validation.
+    """
     from corea.logger import NoLogger, build_logger
     from corea.run_folder import launcher_ranks, lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
@@ -30,9 +37,11 @@ def main(cfg: TrainConfig) -> None:
         logger = build_logger(cfg.logger, folder, cfg, job="train") if rank == 0 else NoLogger()
         try:
             with shutdown_together():
-                Trainer(cfg, folder, logger).run()
+                trainer = Trainer(cfg, folder, logger)
+                trainer.run()
         finally:
             logger.close()
+        return trainer.best.value
 
 
 if __name__ == "__main__":

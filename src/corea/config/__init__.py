@@ -18,7 +18,7 @@ from corea.config.logger_schema import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.price_schema import PriceConfig
 from corea.config.reward_schema import RewardConfig
-from corea.config.roots import AnswerConfig, CollectConfig, EvaluateConfig, SftConfig, TrainConfig
+from corea.config.roots import AnswerConfig, CollectConfig, CompareConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.trainer_schema import LoraConfig, LossConfig, OptimizerConfig, SupervisedConfig, TrainerConfig
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "AutoEngineConfig",
     "CascadeConfig",
     "CollectConfig",
+    "CompareConfig",
     "DataConfig",
     "EngineConfig",
     "EvaluateConfig",

@@ -54,6 +54,7 @@ SECTIONS = (
     _section(roots.SftConfig, "", "`corea.sft`"),
     _section(roots.CollectConfig, "", "`corea.collect`"),
     _section(roots.EvaluateConfig, "", "`corea.evaluate`"),
+    _section(roots.CompareConfig, "", "`corea.compare`"),
     _section(roots.AnswerConfig, "", "`corea.answer`"),
     _section(live_schema.LiveTierConfig, "tiers.N", "`tiers.N` of `corea.answer`"),
     _section(live_schema.LivePolicyConfig, "answer"),

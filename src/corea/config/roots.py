@@ -166,6 +166,42 @@ class EvaluateConfig:
 
 
 @dataclass
+class CompareConfig:
+    """python -m corea.compare"""
+
+    runs: list[str] = field(default_factory=list)
+    """Run folders and answers tables, e.g. runs=[outputs/a,outputs/b,answers.parquet]."""
+    sweep: Optional[str] = existing()
+    """Folder whose run folders are compared, e.g. that of `corea.train -m`; in addition to `runs`."""
+    metrics: list[str] = field(default_factory=list)
+    """Metrics of the table, e.g. metrics=[slm/ece,max_drop/cost_change,validation/auroc]; the last part of a name is
+    enough. Empty: pass@1, ECE, AUROC, area_gain, and changes of accuracy and cost by the configured rule."""
+    datasets: list[str] = field(default_factory=list)
+    """Datasets of the table, "pooled" for all as one, "training" for metrics.jsonl; empty: all but pooled."""
+    reference: Optional[str] = None
+    """Run, or label of a group, that the others are compared with; null: the first one."""
+    ignore: list[str] = field(default_factory=list)
+    """Keys of the configuration that do not separate groups, with all keys below them; `seed` never does."""
+    differences: bool = True
+    """Differences from `reference`, with intervals from the answers to the same questions."""
+    out: Optional[str] = None
+    """Folder for the results; null: SWEEP/comparison, or hydra.run.dir."""
+    plots: bool = True
+    """Draw plots/*.png and *.svg."""
+    report: bool = True
+    """Write comparison.html."""
+    cascade: CascadeConfig = nested(CascadeConfig)
+    """Evaluation of answers tables given in `runs`; its level, resamples and seed are those of every interval."""
+    logger: LoggerConfig = nested(LoggerConfig)
+    """Where results go besides the folder."""
+
+    def __post_init__(self) -> None:
+        check(self, "")
+        enough = len(self.runs) > 1 or self.sweep is not None
+        require(enough, "runs", self.runs, "two runs or more, or sweep=FOLDER")
+
+
+@dataclass
 class AnswerConfig:
     """python -m corea.answer"""
 

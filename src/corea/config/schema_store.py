@@ -22,6 +22,7 @@ SCHEMAS = {
     "_sft": roots.SftConfig,
     "_collect": roots.CollectConfig,
     "_evaluate": roots.EvaluateConfig,
+    "_compare": roots.CompareConfig,
     "_answer": roots.AnswerConfig,
     "_hf_engine": engine_schema.HFEngineConfig,
     "_auto_engine": engine_schema.AutoEngineConfig,
@@ -48,6 +49,11 @@ def home(*candidates: str | None) -> str:
     return str(fallback)
 
 
+def compare_home(sweep: str | None, otherwise: str) -> str:
+    """Resolver `corea.compare_home`: SWEEP/comparison for a sweep that exists, else `otherwise`."""
+    return str(Path(sweep) / "comparison") if sweep and Path(sweep).is_dir() else otherwise
+
+
 def answer_home(questions: str, operating_point: str, now: str) -> str:
     """Resolver `corea.answer_home`: a folder for these two files, so that the same command continues where it stopped;
     for standard input one named by the time."""
@@ -60,6 +66,7 @@ def answer_home(questions: str, operating_point: str, now: str) -> str:
 def register_schemas() -> None:
     """Register schemas, resolvers and the reader of YAML files with Hydra; a second call changes nothing."""
     OmegaConf.register_new_resolver("corea.home", home, replace=True)
+    OmegaConf.register_new_resolver("corea.compare_home", compare_home, replace=True)
     OmegaConf.register_new_resolver("corea.answer_home", answer_home, replace=True)
     register_renaming_source()
     store = ConfigStore.instance()

@@ -11,7 +11,9 @@ from corea.config.allowed_names import one_of_or_own
 from corea.config.checks import Allowed, above, at_least, check, checked, nested, one_of, require, within
 
 BEST_BY = ("pass@1", "ece", "brier", "auroc", "cascade_area")
-"""Validation figures that can choose the best checkpoint; for ece and brier smaller is better."""
+"""Validation figures that can choose the best checkpoint."""
+LOWER_IS_BETTER = ("ece", "brier")
+"""Those of BEST_BY of which a smaller value is better; of the others, a larger one."""
 ADVANTAGES = ("grpo", "dr_grpo", "rloo")
 _BETAS = Allowed("two numbers in [0, 1)", lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas))
 _TARGETS = Allowed("all-linear, or names of layers", bool)
@@ -145,8 +147,8 @@ class TrainerConfig:
     """Questions per validation, of the families in data.train; their split is disjoint from training,
     calibration and test. If there are fewer, all are used."""
     best_by: Optional[str] = checked(None, one_of(*BEST_BY))
-    """Validation figure that chooses the best checkpoint, which becomes model/; needs trainer.validation_every. A
-    missing confidence counts as the worst one."""
+    """Validation figure that chooses the best checkpoint, which becomes model/, and whose best value a job returns to
+    a sweeper that optimises; needs trainer.validation_every. A missing confidence counts as the worst one."""
     patience: Optional[int] = checked(None, at_least(1))
     """Stop after this many validations in a row without a better figure; needs trainer.best_by. null: never."""
     max_skipped: int = checked(5, at_least(1))

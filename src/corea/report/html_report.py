@@ -27,7 +27,7 @@ from corea.report.chart_data import page_data
 from corea.runtime import atomic_write
 
 WEB = Path(__file__).parent / "web"
-SCRIPTS = ("report.js", "compare.js", "slider.js", "tools.js")
+SCRIPTS = ("ink.js", "report.js", "compare.js", "slider.js", "tools.js")
 
 
 def write_report(results: Results, path: Path) -> Path:
@@ -90,12 +90,12 @@ def render(results: Results) -> str:
         css=Markup((WEB / "report.css").read_text(encoding="utf-8")),
         js=Markup("".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)),
         data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
-        plotly=Markup(_plotly()),
+        plotly=Markup(packed_plotly()),
     )
 
 
 @cache
-def _plotly() -> str:
+def packed_plotly() -> str:
     """Plotly's JavaScript, gzip in base64. Located without importing plotly, which is slow."""
     spec = importlib.util.find_spec("plotly")
     assert spec is not None, "plotly is a dependency of corea"

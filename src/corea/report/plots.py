@@ -75,11 +75,11 @@ def plot_all(results: Results, folder: Path) -> list[Path]:
         for name, draw in figures.items():
             figure = draw()
             if figure is not None:
-                paths.append(_save(figure, folder, name))
+                paths.append(save_figure(figure, folder, name))
     return paths
 
 
-def _save(figure: Figure, folder: Path, name: str) -> Path:
+def save_figure(figure: Figure, folder: Path, name: str) -> Path:
     """Write NAME.png and NAME.svg; returns the former."""
     for kind in ("svg", "png"):
         with atomic_write(folder / f"{name}.{kind}") as temporary:
@@ -89,7 +89,8 @@ def _save(figure: Figure, folder: Path, name: str) -> Path:
     return folder / f"{name}.png"
 
 
-def _grid(panels: int, size: tuple[float, float], across: int = 3) -> tuple[Figure, list[Axes]]:
+def panel_grid(panels: int, size: tuple[float, float], across: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure of so many axes, each `size` inches, `across` in a row."""
     from matplotlib.figure import Figure
 
     columns = min(panels, across)
@@ -108,27 +109,28 @@ def _panels(
     size: tuple[float, float],
 ) -> Figure:
     """One panel per dataset, one legend for all below."""
-    figure, axes = _grid(len(shown), size)
+    figure, axes = panel_grid(len(shown), size)
     for evaluation, ax in zip(shown, axes, strict=True):
         plot(table(evaluation), ax, evaluation)
         ax.set_title(f"{evaluation.name} (n = {evaluation.questions:,})", loc="left")
-    _legend(figure, axes)
+    shared_legend(figure, axes)
     return figure
 
 
 def _compared(name: str, panels: Sequence[tuple[Evaluation, pd.DataFrame]]) -> Figure:
     """One panel per dataset of a figure of comparison_plots."""
-    figure, axes = _grid(len(panels), (4.6, 4.0))
+    figure, axes = panel_grid(len(panels), (4.6, 4.0))
     for (evaluation, table), ax in zip(panels, axes, strict=True):
         DRAW[name](table, ax)
         ax.axvline(100, color=GREY, lw=0.8, zorder=0)
         ax.set_title(f"{evaluation.name} (n = {evaluation.questions:,})", loc="left")
         ax.set_xlabel(plot_tables.cost_label(evaluation))
-    _legend(figure, axes)
+    shared_legend(figure, axes)
     return figure
 
 
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
+def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend below all axes, each label once."""
     entries: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -226,7 +228,7 @@ def _histograms(shown: Sequence[Evaluation]) -> Figure:
             axes[row, column].set_title(title, loc="left")
             axes[row, column].set_xlabel("stated confidence" if row == len(kinds) - 1 else "")
             axes[row, column].set_ylabel("answers" if column == 0 else "")
-    _legend(figure, list(np.ravel(axes)))
+    shared_legend(figure, list(np.ravel(axes)))
     return figure
 
 
@@ -279,7 +281,7 @@ def _training(table: pd.DataFrame) -> Figure | None:
     if table.empty:
         return None
     groups = list(table.groupby("panel", sort=False))
-    figure, axes = _grid(len(groups), (3.2, 2.2), across=4)
+    figure, axes = panel_grid(len(groups), (3.2, 2.2), across=4)
     for (title, part), ax in zip(groups, axes, strict=True):
         plot_training(part, ax)
         ax.set_title(title, loc="left")

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-LOWER_IS_BETTER = ("ece", "brier")
+from corea.config.trainer_schema import LOWER_IS_BETTER
+
 WORST = 1.0
 """Largest ECE and Brier score."""
 

@@ -1,0 +1,1 @@
+"""From several runs or answers tables to one comparison: tables, differences, curves, a page."""

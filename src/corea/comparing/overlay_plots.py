@@ -1,0 +1,93 @@
+"""Plots of a comparison as PNG and SVG: one Pareto panel a dataset, and training curves. Tables: overlays.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from corea.comparing.comparison import Comparison
+from corea.comparing.overlays import MEAN
+from corea.report.comparison_plots import INKS
+from corea.report.plots import GREY, STYLE, panel_grid, save_figure, shared_legend
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DASHES = ("-", "--", ":")
+"""Line styles; the next one is used when all colours are."""
+
+
+def plot_comparison(found: Comparison, folder: Path) -> list[Path]:
+    """Plot what the comparison has; returns the PNG paths."""
+    import matplotlib
+
+    labels = [group.label for group in found.groups]
+    paths = []
+    with matplotlib.rc_context(STYLE):
+        if len(found.overlay):
+            paths.append(save_figure(_overlay(found, labels), folder, "pareto"))
+        if len(found.curves):
+            paths.append(save_figure(_curves(found.curves, labels), folder, "training"))
+    return paths
+
+
+def look_of(number: int) -> tuple[str, str]:
+    """Colour and line style of the n-th group."""
+    return INKS[number % len(INKS)], DASHES[number // len(INKS) % len(DASHES)]
+
+
+def _overlay(found: Comparison, labels: list[str]) -> Figure:
+    parts = list(found.overlay.groupby("dataset", sort=False))
+    figure, axes = panel_grid(len(parts), (4.6, 4.2))
+    for (dataset, table), ax in zip(parts, axes, strict=True):
+        plot_overlay(table, ax, labels)
+        ax.set_title(str(dataset), loc="left")
+        ax.set_xlabel(found.cost_label)
+    shared_legend(figure, axes)
+    return figure
+
+
+def plot_overlay(table: pd.DataFrame, ax: Axes, labels: list[str]) -> None:
+    """Cost against pass@1: curve and band of each group, its operating point, and the LLM alone."""
+    for number, label in enumerate(labels):
+        color, dash = look_of(number)
+        own = table[table["group"] == label]
+        line, point, llm = (own[own["kind"] == kind] for kind in ("curve", "point", "llm"))
+        if not len(line):
+            continue
+        ax.fill_between(line["cost_percent"], line["low"], line["high"], color=color, alpha=0.12, lw=0)
+        ax.plot(line["cost_percent"], line["accuracy"], color=color, ls=dash, lw=1.9, label=label)
+        ax.plot(point["cost_percent"], point["accuracy"], "D", color=color, ms=7, mec="white")
+        ax.plot(llm["cost_percent"], llm["accuracy"], "*", color=color, ms=11, mec="white")
+    ax.plot([], [], "D", color=GREY, ms=7, mec="white", label="by the rule")
+    ax.plot([], [], "*", color=GREY, ms=11, mec="white", label="LLM alone")
+    ax.axvline(100, color=GREY, lw=0.8, zorder=0)
+    ax.set_ylabel("pass@1")
+
+
+def _curves(table: pd.DataFrame, labels: list[str]) -> Figure:
+    panels = list(table.groupby("panel", sort=False))
+    figure, axes = panel_grid(len(panels), (3.2, 2.3), across=4)
+    for (title, part), ax in zip(panels, axes, strict=True):
+        plot_curves(part, ax, labels)
+        ax.set_title(str(title), loc="left")
+    shared_legend(figure, axes)
+    return figure
+
+
+def plot_curves(table: pd.DataFrame, ax: Axes, labels: list[str]) -> None:
+    """One training metric: the mean of each group, and its runs in a light colour."""
+    for number, label in enumerate(labels):
+        color, dash = look_of(number)
+        own = table[table["group"] == label]
+        runs = own[own["run"] != MEAN].groupby("run", sort=False)
+        if len(runs) > 1:
+            for _, line in runs:
+                ax.plot(line["step"], line["value"], color=color, lw=0.7, alpha=0.35)
+        mean = own[own["run"] == MEAN]
+        dots = {"marker": "o", "ms": 3} if len(mean) <= 20 else {}
+        ax.plot(mean["step"], mean["value"], color=color, ls=dash, lw=1.7, label=label, **dots)
+    ax.set_xlabel("step")

@@ -1,0 +1,50 @@
+"""What corea.train adds to a sweep: a check of what an optimising sweeper is given, and the command that compares."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from corea.config.trainer_schema import LOWER_IS_BETTER
+from corea.errors import UserError
+
+
+def check_optimised(cfg: Any, sweeper: Any) -> None:
+    """Refuse a sweeper that optimises what the jobs do not return, or in the wrong direction.
+
+    Raises:
+        UserError: `trainer.best_by` is null, there is no validation within `trainer.steps`, or `direction` of the
+            sweeper is the wrong one.
+    """
+    by, every, steps = cfg.trainer.best_by, cfg.trainer.validation_every, cfg.trainer.steps
+    if by is None:
+        raise UserError(
+            "trainer.best_by=null: this sweeper optimises what a job returns, the best validation value of "
+            "trainer.best_by; give e.g. trainer.best_by=cascade_area"
+        )
+    if every > steps:
+        raise UserError(
+            f"trainer.validation_every={every}: allowed with this sweeper is a number from 1 to trainer.steps={steps}: "
+            "a job without a validation returns nothing to optimise"
+        )
+    direction = sweeper.get("direction")
+    name = getattr(direction, "name", direction)
+    right = "minimize" if by in LOWER_IS_BETTER else "maximize"
+    if isinstance(name, str) and name != right:
+        raise UserError(f"hydra.sweeper.direction={name}: allowed with trainer.best_by={by} is {right}")
+
+
+def compare_line(folder: Path) -> str:
+    """The command that compares the runs below `folder`, or "" where there are fewer than two."""
+    if not folder.is_dir() or len(list(folder.rglob("metrics.jsonl"))) < 2:
+        return ""
+    return f"compare: python -m corea.compare {sweep_override(str(folder))}"
+
+
+def sweep_override(path: str) -> str:
+    """`sweep=path`, quoted for Hydra and for the shell where the path needs it."""
+    plain = re.fullmatch(r"[\w./+-]+", path) is not None
+    escaped = path.replace("'", "\\'")
+    return f"sweep={path}" if plain else shlex.quote(f"sweep='{escaped}'")
