@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
+from corea.answers.importers.any_records import read_any
 from corea.answers.importers.model_tables import ImportedFile, ModelTable, read_guessed, read_known
 from corea.answers.typed_columns import texts
 from corea.column_hints import mapping_hint
 from corea.config.answer_columns import RECORDED_COLUMNS
 from corea.config.engine_schema import ReplayEngineConfig
 from corea.errors import UserError
-from corea.tabular import Columns, read_columns
+from corea.tabular import Columns, columns_of, read_columns
 from corea.tabular_text import refuse
 from corea.types import Question
 
@@ -127,3 +129,17 @@ def _by_text(table: ModelTable, ids: list[str], questions: Sequence[Question]) -
     if len(known) < len(questions) or None in found.values() or len({*found.values()}) < len(found):
         return {}
     return {i: str(q) for i, q in found.items()}
+
+
+def guessed_questions(path: str) -> Columns | None:
+    """The questions of a table with other column names; prints what was taken. None where it has no ids."""
+    found = read_any(Path(path))
+    if found.positional or not found.rows:
+        return None
+    golds = [row.get("gold") or row.get("answer") for row in found.rows]
+    keys = ("question_id", "question")
+    rows = [{**{k: row.get(k) for k in keys}, "gold": gold} for row, gold in zip(found.rows, golds, strict=True)]
+    taken = {**found.taken, "gold": found.taken.get("gold") or found.taken.get("answer")}
+    where = ", ".join(f"{key} from {taken[key]}" for key in (*keys, "gold") if taken.get(key))
+    print(f"{Path(path).name}: questions, {where}", flush=True)
+    return columns_of(path, rows)

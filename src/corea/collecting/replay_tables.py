@@ -19,7 +19,7 @@ from corea.answers.importers.model_tables import ModelTable
 from corea.answers.schema import write_answers
 from corea.answers.typed_columns import amounts, confidences, integers, texts, verdicts
 from corea.collecting.answer_rows import Answered, table_rows
-from corea.collecting.imported_tiers import join_by_position_or_text, read_tiers
+from corea.collecting.imported_tiers import guessed_questions, join_by_position_or_text, read_tiers
 from corea.column_hints import mapping_hint, no_confidence
 from corea.config import PriceConfig
 from corea.config.engine_schema import QUESTION_COLUMNS, ReplayEngineConfig
@@ -109,6 +109,8 @@ def _read_questions(cfg: ReplayEngineConfig) -> list[Question]:
     assert cfg.questions is not None
     names = cfg.question_columns
     table = read_columns(cfg.questions, lambda name: name in names, names, key=None)
+    if "question_id" not in table.data and names == QUESTION_COLUMNS:
+        table = guessed_questions(cfg.questions) or table
     for key, name in names.items():
         if key not in table.data and (key == "question_id" or name != QUESTION_COLUMNS[key]):
             raise refuse(
@@ -125,7 +127,7 @@ def _read_questions(cfg: ReplayEngineConfig) -> list[Question]:
 
 
 def _questions_of(table: Columns, cfg: ReplayEngineConfig) -> list[Question]:
-    """The questions of the first tier, with text, reference answer and dataset where a file of another tool has them."""
+    """The questions of the first tier, with what a file of another tool says about them."""
     ids = texts(table, "question_id", required=True).to_pylist()
     keys = ("question", "gold", "dataset")
     others = [texts(table, key).to_pylist() if key in table.data else [None] * len(ids) for key in keys]

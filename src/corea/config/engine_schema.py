@@ -177,7 +177,7 @@ class ReplayEngineConfig(EngineConfig):
     """Field of a recorded answer -> its column in the tables of the tiers; a part of a nested column is named by dots:
     response.0.text."""
     pick: Optional[str] = None
-    """Filter, scorer or metric that gives the verdicts, where a file of another tool has several; null: the one that the
+    """Filter, scorer or metric that gives the verdicts where a file of another tool has several; null: the one that the
     log line names."""
     confidence_scale: float = checked(1.0, above(0))
     """Recorded confidence that means certain: 1, or 100 for percentages."""

@@ -20,6 +20,7 @@ from corea.answers.importers.record_search import Record, find_records, flat, is
 from corea.tabular import read_rows, table_kind, table_stem
 from corea.tabular_text import read_bytes, utf8
 
+_JUDGED = frozenset(map(plain, guesses.JUDGED))
 METRICS = ("scores", "metrics", "metric", "grades", "evals")
 """Objects that hold several metrics of one model, not several models."""
 
@@ -30,6 +31,7 @@ def read_any(path: Path, pick: str | None = None) -> Imported:
     `pick` names the column that gives the verdict. Raises UserError where the file cannot be read.
     """
     records, tool = _records(path)
+    records = _unnested(records)
     flats = [flat(record) for record in records]
     paths = list(dict.fromkeys(name for record in flats for name in record))
     parts = _wide(flats, paths) if pick is None else {}
@@ -60,9 +62,29 @@ def _records(path: Path) -> tuple[list[Record], str]:
     return [{k: None if isinstance(v, str) and v in empty else v for k, v in row.items()} for row in rows], "records"
 
 
+def _unnested(records: list[Record]) -> list[Record]:
+    """One record per answer, where each record holds a list of answers with verdicts: those of several samples, of
+    several models, or of all questions."""
+    names = list(dict.fromkeys(name for record in records for name, value in record.items() if isinstance(value, list)))
+    if any(plain(name) in _JUDGED for record in records for name in record):
+        return records
+    for name in names:
+        lists = [record.get(name) or [] for record in records]
+        answers = [answer for answers in lists if isinstance(answers, list) for answer in answers]
+        if name not in METRICS and answers and all(isinstance(a, dict) and _JUDGED & {*map(plain, a)} for a in answers):
+            return [
+                {**{k: v for k, v in record.items() if k != name}, **answer}
+                for record, answers in zip(records, lists, strict=True)
+                for answer in answers
+            ]
+    return records
+
+
 def _wide(flats: list[Record], paths: list[str]) -> dict[str, list[Record]]:
     """Model -> its records with the columns that all share; empty where the records are not wide."""
-    for name in guesses.VERDICT[:14]:
+    for name in guesses.VERDICT:
+        if name not in guesses.JUDGED:
+            continue
         own = [p for p in paths if p.casefold() == name]
         prefixes = [p[: -len(name)] for p in paths if len(p) > len(name) and p.casefold().endswith(name)]
         prefixes = [p for p in prefixes if p[-1] in "._|/-:" and not {*p.casefold().split(".")} & {*METRICS}]
@@ -119,8 +141,7 @@ def _columns(flats: list[Record], paths: list[str], pick: str | None) -> dict[st
     else:
         take("correct", guesses.VERDICT, guesses.are_verdicts)
     if "correct" not in taken:
-        flags = [p for p in paths if all(isinstance(r.get(p), bool) for r in flats)]
-        taken |= {"correct": flags[0]} if len(flags) == 1 else {}
+        taken |= _only_verdict(flats, paths)
     take("text", guesses.TEXT, guesses.are_written)
     take("confidence", guesses.CONFIDENCE, guesses.are_confidences)
     if "confidence" not in taken:
@@ -135,10 +156,19 @@ def _columns(flats: list[Record], paths: list[str], pick: str | None) -> dict[st
     return taken
 
 
+def _only_verdict(flats: list[Record], paths: list[str]) -> dict[str, str]:
+    """The only column of true and false, or the only metric of 0 and 1, whatever its name."""
+    values = {p: [r[p] for r in flats if r.get(p) is not None] for p in paths}
+    metrics = [p for p, v in values.items() if {*p.casefold().split(".")} & {*METRICS} and guesses.are_verdicts(v)]
+    flags = [p for p, v in values.items() if len(v) == len(flats) and all(isinstance(x, bool) for x in v)]
+    return next(({"correct": found[0]} for found in (flags, metrics) if len(found) == 1), {})
+
+
 def _models(flats: list[Record], paths: list[str]) -> list[str] | None:
-    """Model of each record; None where the records do not say."""
+    """Model of each record; None where the records do not say, or name nearly as many as there are records."""
     path = guess(flats, paths, guesses.MODEL, guesses.are_ids)
-    return None if path is None else [str(record.get(path, "")) for record in flats]
+    names = [str(record.get(path, "")) for record in flats] if path is not None else []
+    return names if 2 * len({*names}) <= len(names) or (names and len(names) == 1) else None
 
 
 def _ids(flats: list[Record], paths: list[str], models: list[str]) -> tuple[list[str], str | None]:

@@ -25,7 +25,7 @@ ID = (
 )
 VERDICT = (
     *_names("correct recorded_correct is_correct is_right right passed pass success acc accuracy exact_match em"),
-    *_names("match matched pass@1 score reward grade verdict judgement judgment label result status"),
+    *_names("match matched pass@1 graded_list score reward grade verdict judgement judgment label result status"),
 )
 TEXT = (
     *_names("text recorded_text response output completion generation generated_text model_output model_response"),
@@ -48,7 +48,7 @@ ANSWER = (
     *_names("predicted predicted_answer model_answer picked choice"),
 )
 QUESTION = _names("question problem query prompt input origin_prompt instruction user_input full_prompt messages")
-MODEL = ("model", GROUP, *_names("model_name model_id tier provider system engine llm variant arm"))
+MODEL = ("model", GROUP, *_names("model_name model_id tier provider system engine llm variant arm generator name"))
 SAMPLE = _names("sample epoch attempt trial repeat repetition rollout run seed")
 NUMBERS = {
     "prompt_tokens": _names("prompt_tokens input_tokens tokens_in num_prompt_tokens"),
@@ -59,6 +59,10 @@ NUMBERS = {
 """Column -> its names, most likely first."""
 WRAPPERS = ("choices", "message", "messages", "parsed", "0", *LEAVES)
 """Parts of a path that say nothing about its meaning, so that the part before them counts."""
+
+
+JUDGED = frozenset(VERDICT[:14])
+"""Names that mean a verdict and nothing else."""
 
 
 def plain(name: str) -> str:

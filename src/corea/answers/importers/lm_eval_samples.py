@@ -7,6 +7,7 @@ confidence. Of several filters the one that fails to extract the fewest answers 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -40,13 +41,23 @@ def read(source: Source, pick: str | None) -> Imported:
     repeats = sum(len(part(r, "resps.0") or []) > 1 for r in kept) if not choices else 0
     if repeats:
         notes.append(f"of {repeats} documents with repeats the first response is the text")
-    model = table_stem(source.path)
+    model, task = _model_and_task(source)
     where = f"{metric}" + (f" (filter {chosen})" if len(filters) > 1 else "")
     taken = {"question_id": "doc_id", "text": "resps", "answer": "filtered_resps", "correct": where, "gold": "target"}
     if choices:
         taken |= {"text": "the likeliest option", "confidence": "softmax of the log-likelihoods"}
         del taken["answer"]
-    return Imported(tool=TOOL, rows=[{**r, "model": model} for r in rows], raw=kept, taken=taken, notes=notes)
+    rows = [{**r, "model": model, "dataset": task} for r in rows]
+    return Imported(tool=TOOL, rows=rows, raw=kept, taken=taken, notes=notes)
+
+
+def _model_and_task(source: Source) -> tuple[str, str | None]:
+    """The model from the folder ORG__MODEL that the tool makes, and the task from samples_TASK_DATE; else the file."""
+    folder, stem = source.path.resolve().parent.name, table_stem(source.path)
+    dated = re.fullmatch(r"samples_(.+)_\d{4}-\d\d-\d\dT[\d\-.:]+", stem)
+    if "__" in folder:
+        return folder.replace("__", "/"), dated[1] if dated else None
+    return dated[1] if dated else stem.removeprefix("samples_"), None
 
 
 def _filter(

@@ -29,6 +29,8 @@ def find_records(document: Any) -> tuple[list[Record], str]:
 def _groups(value: Any, where: str, depth: int) -> Iterator[tuple[list[Record], str]]:
     if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
         yield value, where
+        if len(value) == 1:
+            yield from _groups(value[0], where, depth + 1)
     elif isinstance(value, dict) and depth < DEEPEST:
         yield from ((found, where) for found in (_table(value), _lists(value), _keyed(value), _columns(value)) if found)
         for key, inner in value.items():
@@ -48,16 +50,20 @@ def _table(value: Record) -> list[Record]:
 
 
 def _lists(value: Record) -> list[Record]:
-    """Records of several lists with the same keys, each with the name of its list."""
-    lists = {k: v for k, v in value.items() if isinstance(v, list) and v and all(isinstance(r, dict) for r in v)}
+    """Records of several lists (or objects of records) with the same keys, each with the name of its list."""
+    lists = {}
+    for key, inner in value.items():
+        rows = _keyed(inner) if isinstance(inner, dict) else inner
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            lists[key] = rows
     same = len({len(v) for v in lists.values()}) == 1 and len({frozenset(v[0]) for v in lists.values()}) == 1
     return [{GROUP: k, **row} for k, rows in lists.items() for row in rows] if len(lists) > 1 and same else []
 
 
 def _keyed(value: Record) -> list[Record]:
-    """Records under their ids; those whose keys begin with "_" are left out."""
+    """Records under their ids; at most two other values may stand among them."""
     inner = {k: v for k, v in value.items() if isinstance(v, dict)}
-    if len(inner) < 2 or len(inner) < len(value) or not set.intersection(*(set(v) for v in inner.values())):
+    if len(inner) < 2 or len(inner) < len(value) - 2 or not set.intersection(*(set(v) for v in inner.values())):
         return []
     return [{KEY: k, **row} for k, row in inner.items()]
 
