@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from corea.errors import UserError
 from corea.tabular_text import refuse
 
 MOST_BYTES = 2 << 30
@@ -55,6 +56,8 @@ def read_archive(path: Path) -> dict[str, Any]:
         raise refuse(
             path, f"not a readable .eval archive: {error}; `inspect log convert --to json` writes .json"
         ) from error
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:
         raise refuse(path, f"a file of the archive is not JSON: {str(error)[:80]}") from error
     return {**document, "samples": found}

@@ -23,6 +23,7 @@ from corea.answers.importers import (
     vllm_bench,
 )
 from corea.answers.importers.imported import Imported, Importer, Source
+from corea.errors import UserError
 from corea.tabular import table_kind
 from corea.tabular_text import COMPRESSED, csv_table, read_bytes, refuse, utf8
 
@@ -63,6 +64,8 @@ def import_file(importer: Importer, source: Source, pick: str | None) -> Importe
     """Read a file with its importer. Raises UserError; also for records of another structure than detected."""
     try:
         found = importer.read(source, pick)
+    except UserError:
+        raise
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:  # records from elsewhere
         what = f"begins like {importer.TOOL}, but holds a record of another structure"
         raise refuse(source.path, f"{what} ({type(error).__name__}: {error})") from error
