@@ -69,8 +69,17 @@ def test_common_names_are_found(tmp_path: Path, rows: list[dict[str, Any]]):
             | {"response": {"choices": [{"message": {"content": r["response"]}}]}, "scores": {"em": r["is_correct"]}}
             for r in PLAIN
         ],
+        [
+            {
+                "item": {"id": r["id"], "answer": r["reference"]},
+                "confidence": r["confidence"],
+                "grade_is_correct": r["is_correct"],
+            }
+            | {"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["response"]}]}
+            for r in PLAIN
+        ],
     ],
-    ids=["nested list", "by id", "W&B table", "columns", "list in a list", "nested values"],
+    ids=["nested list", "by id", "W&B table", "columns", "list in a list", "nested values", "chats"],
 )
 def test_records_are_found_wherever_they_are(tmp_path: Path, value: Any):
     (table,) = read(tmp_path / "records.json", value)

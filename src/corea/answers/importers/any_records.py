@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from corea.answers.importers import column_guesses as guesses
 from corea.answers.importers.column_guesses import guess, plain
 from corea.answers.importers.imported import Imported
 from corea.answers.importers.record_parts import mean_probability, number, plain_text, verdict
-from corea.answers.importers.record_search import Record, find_records, flat, is_table
+from corea.answers.importers.record_search import Record, find_records, flat, is_chat, is_table
 from corea.tabular import read_rows, table_kind, table_stem
 from corea.tabular_text import read_bytes, utf8
 
@@ -150,18 +151,23 @@ def _columns(flats: list[Record], paths: list[str], pick: str | None) -> dict[st
         "gold", guesses.GOLD if "text" in taken else tuple(n for n in guesses.GOLD if n != "answer"), guesses.are_texts
     )
     take("answer", guesses.ANSWER, guesses.are_texts)
-    take("question", guesses.QUESTION, guesses.are_texts)
+    chat = taken.get("text")
+    if chat is not None and all(is_chat(record.get(chat)) for record in flats):
+        taken["question"] = chat
+    else:
+        take("question", guesses.QUESTION, guesses.are_texts)
     for column, names in guesses.NUMBERS.items():
         take(column, names, guesses.are_numbers)
     return taken
 
 
 def _only_verdict(flats: list[Record], paths: list[str]) -> dict[str, str]:
-    """The only column of true and false, or the only metric of 0 and 1, whatever its name."""
+    """The only column of true and false, else the only metric of 0 and 1, else the only one that is called so."""
     values = {p: [r[p] for r in flats if r.get(p) is not None] for p in paths}
     metrics = [p for p, v in values.items() if {*p.casefold().split(".")} & {*METRICS} and guesses.are_verdicts(v)]
     flags = [p for p, v in values.items() if len(v) == len(flats) and all(isinstance(x, bool) for x in v)]
-    return next(({"correct": found[0]} for found in (flags, metrics) if len(found) == 1), {})
+    called = [p for p, v in values.items() if re.search("correct|accura|passed", plain(p)) and guesses.are_verdicts(v)]
+    return next(({"correct": found[0]} for found in (flags, metrics, called) if len(found) == 1), {})
 
 
 def _models(flats: list[Record], paths: list[str]) -> list[str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from corea.answers.importers.record_parts import LEAVES, mean_probability, number, plain_text, verdict
-from corea.answers.importers.record_search import GROUP, KEY, Record
+from corea.answers.importers.record_search import GROUP, KEY, Record, is_chat
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -25,15 +25,17 @@ ID = (
 )
 VERDICT = (
     *_names("correct recorded_correct is_correct is_right right passed pass success acc accuracy exact_match em"),
-    *_names("match matched pass@1 graded_list score reward grade verdict judgement judgment label result status"),
+    *_names("match matched pass@1 correctness score reward grade verdict judgement judgment label result status"),
 )
 TEXT = (
-    *_names("text recorded_text response output completion generation generated_text model_output model_response"),
-    *_names("model_completion raw_output raw_response output_text actual_output generated reply prediction"),
+    *_names("text recorded_text response output completion generation generated_text model_output model_outputs"),
+    *_names(
+        "model_response model_completion raw_output raw_response output_text actual_output generated reply content prediction"
+    ),
     *_names(
         "predicted_text pred predicted predictions outputs responses generations hypothesis candidate model_answer"
     ),
-    *_names("content messages result"),
+    *_names("output_list code_list messages convo conversation conversations result"),
 )
 CONFIDENCE = _names(
     "confidence recorded_confidence conf certainty probability prob p_true p_correct max_prob avg_prob mean_prob"
@@ -41,13 +43,17 @@ CONFIDENCE = _names(
 LOGPROB = _names("avg_logprob mean_logprob logprob log_prob logprobs token_logprobs log_probs")
 GOLD = (
     *_names("gold target gold_answer reference references ground_truth expected expected_output expected_answer"),
-    *_names("correct_answer reference_answer answer_key ideal gts solution golden targets gold_target answer label"),
+    *_names("correct_answer reference_answer answer_key ideal gts solution golden targets gold_target"),
+    *_names("reference_outputs answer label"),
 )
 ANSWER = (
     *_names("answer recorded_answer extracted_answer final_answer parsed_answer parsed extracted pred prediction"),
     *_names("predicted predicted_answer model_answer picked choice"),
 )
-QUESTION = _names("question problem query prompt input origin_prompt instruction user_input full_prompt messages")
+QUESTION = (
+    *_names("question problem query prompt input origin_prompt instruction user_input full_prompt question_content"),
+    *_names("messages convo conversation conversations"),
+)
 MODEL = ("model", GROUP, *_names("model_name model_id tier provider system engine llm variant arm generator name"))
 SAMPLE = _names("sample epoch attempt trial repeat repetition rollout run seed")
 NUMBERS = {
@@ -65,6 +71,10 @@ JUDGED = frozenset(VERDICT[:14])
 """Names that mean a verdict and nothing else."""
 
 
+HALF = ("score", "result", "answer", "output", "response")
+"""Parts of a path whose meaning depends on the part before as well: `reference_outputs.answer`."""
+
+
 def plain(name: str) -> str:
     """A name without case, spaces and separators."""
     return re.sub(r"[\s_\-.]+", "", name.casefold())
@@ -74,7 +84,7 @@ def meanings(path: str) -> set[str]:
     """What a path may be called: its last part, and where that is a wrapper, also the part before."""
     parts = [p for p in path.split(".") if not p.isdigit()] or [path]
     found = {plain(parts[-1])}
-    while len(parts) > 1 and (parts[-1] in WRAPPERS or plain(parts[-1]) in ("score", "result")):
+    while len(parts) > 1 and (parts[-1] in WRAPPERS or plain(parts[-1]) in HALF):
         parts.pop()
         found.add(plain(parts[-1]))
     return found
@@ -110,10 +120,7 @@ def are_texts(values: list[Any]) -> bool:
 
 def are_written(values: list[Any]) -> bool:
     """Texts, chats that end with an assistant's message, or numbers; not a column of true and false."""
-    if any(
-        isinstance(v, list) and v and isinstance(v[-1], dict) and v[-1].get("role") in ("user", "system")
-        for v in values
-    ):
+    if any(is_chat(v) and str(v[-1]["role"]).casefold() not in ("assistant", "bot", "gpt") for v in values):
         return False
     return are_texts(values)
 
@@ -142,6 +149,6 @@ def are_logprobs(values: list[Any]) -> bool:
 def question_text(value: Any) -> str | None:
     """A text, or the last message of the user in a chat."""
     if isinstance(value, list):
-        asked = [m for m in value if isinstance(m, dict) and m.get("role") == "user"]
+        asked = [m for m in value if isinstance(m, dict) and str(m.get("role")).casefold() in ("user", "human")]
         return plain_text(asked[-1:] or value)
     return plain_text(value)

@@ -68,7 +68,7 @@ def _tables(path: str, found: Imported, names: dict[str, str], key: str) -> Impo
     for model in _ordered(found, positions):
         rows = [found.rows[n] for n in positions[model]]
         filled = {name for row in rows for name, value in row.items() if value is not None} - {"model"}
-        columns = columns_of(path, [{name: row.get(name) for name in filled} for row in rows])
+        columns = columns_of(path, [{name: row.get(name) for name in sorted(filled)} for row in rows])
         if names:
             own = columns_of(path, [found.raw[n] for n in positions[model]], names, key)
             columns.data.update(own.data)

@@ -10,7 +10,7 @@ from typing import Any
 from corea.answers.typed_columns import TRUTH
 from corea.tabular_text import refuse
 
-LEAVES = ("text", "content", "value", "message")
+LEAVES = ("text", "content", "value", "message", "prompt")
 """Keys under which a nested text is looked for."""
 
 

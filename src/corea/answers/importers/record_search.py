@@ -76,8 +76,14 @@ def _columns(value: Record) -> list[Record]:
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
+def is_chat(value: Any) -> bool:
+    """Whether this is a list of messages with roles."""
+    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and "role" in m for m in value)
+
+
 def flat(record: Record) -> Record:
-    """Path -> value: of objects every part, of lists the whole list and the parts of its first element."""
+    """Path -> value: of objects every part, of lists the whole list and the parts of its first element,
+    of chats the whole list."""
     found: Record = {}
     _flatten(record, "", 0, found)
     return found
@@ -90,5 +96,5 @@ def _flatten(value: Any, path: str, depth: int, found: Record) -> None:
         return
     if path:
         found[path] = value
-    if isinstance(value, list) and value and depth < DEEPEST:
+    if isinstance(value, list) and value and not is_chat(value) and depth < DEEPEST:
         _flatten(value[0], f"{path}.0", depth + 1, found)
