@@ -88,6 +88,7 @@ def test_the_evaluation_reads_files_with_several_models(tmp_path, maker):
     assert frame.loc[frame["tier"] == 0, "correct"].tolist() == [1.0, 0.0, 1.0]
     assert frame.loc[frame["tier"] == 1, "correct"].tolist() == [1.0, 1.0, 1.0]
     assert answers.notes[0].count("answers of") == 1
+    assert frame["confidence"].isna().all()
 
 
 def test_the_evaluation_names_the_command_for_files_of_one_model(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from corea.answers.importers.model_tables import ImportedFile, as_rows, read_guessed, read_known
 from corea.answers.schema import REQUIRED
 from corea.answers.table import Answers, checked_answers
@@ -24,7 +26,7 @@ def read_foreign(
     """Read a file of another tool; None for a table in our own columns, or for one that cannot be understood.
 
     Arguments as in `read_answers`; `pick` names the filter, scorer or metric that gives the verdicts.
-    Raises UserError for a file with one model only, or without verdicts: `corea.collect` reads these.
+    Without confidences every question is deferred, as in a wide table. Raises UserError for a file with one model only, or without verdicts: `corea.collect` reads these.
     """
     file = read_known(str(path), pick, names, "columns") or _guessed(str(path), pick, names)
     if file is None:
@@ -37,6 +39,7 @@ def read_foreign(
         raise refuse(path, f"{file.tool} without verdicts: python -m {grade}")
     columns = columns_of(path, _rows(file, text))
     columns.names = names
+    columns.data.setdefault("confidence", pa.nulls(len(columns), pa.float64()))
     return checked_answers(path, columns, typed_frame(columns, scale), [file.line])
 
 

@@ -28,9 +28,9 @@ VERDICT = (
     *_names("match matched pass@1 correctness score reward grade verdict judgement judgment label result status"),
 )
 TEXT = (
-    *_names("text recorded_text response output completion generation generated_text model_output model_outputs"),
+    *_names("text recorded_text response output completion generation generated_text model_output"),
     *_names(
-        "model_response model_completion raw_output raw_response output_text actual_output generated reply content prediction"
+        "model_outputs model_response model_completion raw_output raw_response output_text actual_output generated reply content prediction"
     ),
     *_names(
         "predicted_text pred predicted predictions outputs responses generations hypothesis candidate model_answer"
