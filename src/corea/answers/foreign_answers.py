@@ -26,7 +26,8 @@ def read_foreign(
     """Read a file of another tool; None for a table in our own columns, or for one that cannot be understood.
 
     Arguments as in `read_answers`; `pick` names the filter, scorer or metric that gives the verdicts.
-    Without confidences every question is deferred, as in a wide table. Raises UserError for a file with one model only, or without verdicts: `corea.collect` reads these.
+    Without confidences every question is deferred, as in a wide table.
+    Raises UserError for a file with one model only, or without verdicts: `corea.collect` reads these.
     """
     file = read_known(str(path), pick, names, "columns") or _guessed(str(path), pick, names)
     if file is None:

@@ -28,14 +28,10 @@ VERDICT = (
     *_names("match matched pass@1 correctness score reward grade verdict judgement judgment label result status"),
 )
 TEXT = (
-    *_names("text recorded_text response output completion generation generated_text model_output"),
-    *_names(
-        "model_outputs model_response model_completion raw_output raw_response output_text actual_output generated reply content prediction"
-    ),
-    *_names(
-        "predicted_text pred predicted predictions outputs responses generations hypothesis candidate model_answer"
-    ),
-    *_names("output_list code_list messages convo conversation conversations result"),
+    *_names("text recorded_text response output completion generation generated_text model_output model_outputs"),
+    *_names("model_response model_completion raw_output raw_response output_text actual_output generated reply"),
+    *_names("content prediction predicted_text pred predicted predictions outputs responses generations hypothesis"),
+    *_names("candidate model_answer output_list code_list messages convo conversation conversations result"),
 )
 CONFIDENCE = _names(
     "confidence recorded_confidence conf certainty probability prob p_true p_correct max_prob avg_prob mean_prob"
