@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from corea.answers.importers.foreign_files import IMPORTERS, importer_of
 from corea.answers.importers.model_tables import ModelTable, read_known
 from corea.errors import UserError
 
+FORMATS = Path(os.environ.get("COREA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")) / "formats"
 ONE_MODEL = {
     "lm_eval": ("lm-evaluation-harness samples", "org/tiny", ("0", "1", "2")),
     "lm_eval_choices": ("lm-evaluation-harness samples", "choices", ("0", "1", "2")),
@@ -259,3 +261,27 @@ def test_a_metric_between_right_and_wrong_is_no_verdict(tmp_path: Path):
     path = files.lines(tmp_path / "samples_a.jsonl", [row])
     with pytest.raises(UserError, match=r"no metric gives right or wrong: bleu holds 0\.4; allowed are 0 and 1"):
         read(path)
+
+
+@pytest.mark.skipif(not FORMATS.is_dir(), reason="the larger example files are not here")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "deepeval/latest_test_run.json",
+        "helm/{}",
+        "inspect/{}.json",
+        "lm_eval/samples_sums_{}_2026-01-01T00-00-00.jsonl",
+        "lm_eval_mc/samples_mc_{}.jsonl",
+        "openai_evals/{}.jsonl",
+        "promptfoo/results.json",
+        "promptfoo/results.jsonl",
+        "routellm/mmlu_sums.csv",
+        "routerbench/routerbench_0shot.csv",
+        "verl/{}.jsonl",
+    ],
+)
+def test_larger_files_give_the_accuracies_that_are_known_of_them(path: str):
+    names = ("small", "large") if "{}" in path else ("",)
+    tables = [table for name in names for table in read(FORMATS / path.format(name))]
+    shares = [sum(map(bool, column(table, "correct"))) / len(table.columns) for table in tables]
+    assert shares == ([0.625, 0.95] if len(tables) == 2 else [0.625])
