@@ -121,6 +121,21 @@ def read_columns(
     if loaded.rows == 0:
         columns = f"; its columns are {', '.join(loaded.found)}" if loaded.found else ""
         raise refuse(path, f"the table holds no rows{columns}")
+    return _selected(path, loaded, wanted, names, key)
+
+
+def columns_of(
+    path: str | Path, rows: list[dict[str, Any]], names: dict[str, str] | None = None, key: str | None = "columns"
+) -> Columns:
+    """Columns of rows that were read already: all of them, or the keys of `names` where given, as in `read_columns`."""
+    found = list(dict.fromkeys(name for row in rows for name in row))
+    values: dict[str, pa.ChunkedArray | list[Any]] = {name: [row.get(name) for row in rows] for name in found}
+    loaded = _Loaded(columns=values, rows=len(rows), found=found)
+    return _selected(Path(path), loaded, lambda name: names is None or name in names, names or {}, key)
+
+
+def _selected(path: Path, loaded: _Loaded, wanted: Wanted, names: dict[str, str], key: str | None) -> Columns:
+    """The wanted columns under our names, each as one Arrow array."""
     columns = Columns(path=str(path), data={}, rows=loaded.rows, found=loaded.found, meta=loaded.meta, names=names)
     for name, values in loaded.columns.items():
         if name not in names and wanted(name):
@@ -155,6 +170,10 @@ def _existing(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists():
         raise refuse(path, "no such file")
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        raise refuse(
+            path, "a pickle can run code when it is read; save it as a table: pandas.read_pickle(F).to_parquet(G)"
+        )
     if not path.is_dir() and table_kind(path) is None:
         raise refuse(path, f"unknown kind of table; allowed is a file ending in {ALLOWED}")
     if path.stat().st_size == 0:

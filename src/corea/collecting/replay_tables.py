@@ -15,12 +15,13 @@ from typing import Any
 
 import pandas as pd
 
+from corea.answers.importers.model_tables import ModelTable
 from corea.answers.schema import write_answers
 from corea.answers.typed_columns import amounts, confidences, integers, texts, verdicts
 from corea.collecting.answer_rows import Answered, table_rows
+from corea.collecting.imported_tiers import guessed_questions, join_by_position_or_text, read_tiers
 from corea.column_hints import mapping_hint, no_confidence
 from corea.config import PriceConfig
-from corea.config.answer_columns import RECORDED_COLUMNS
 from corea.config.engine_schema import QUESTION_COLUMNS, ReplayEngineConfig
 from corea.engines.replay import ReplayEngine
 from corea.errors import UserError
@@ -30,8 +31,6 @@ from corea.tabular_text import refuse
 from corea.tasks.grading import unreadable_warning
 from corea.types import RETRIES, Completion, Outcome, Question
 
-JUDGED = ("text", "answer", "correct")
-"""A table of recorded answers needs at least one of these columns."""
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 TAIL = 40
 """Characters that a message shows of a text, from its end."""
@@ -57,15 +56,17 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
     """Write `folder`/answers.parquet; returns its rows. Raises UserError if the tables do not fit together."""
     if not cfg.tiers:
         raise UserError("engine.tiers=[]: allowed is one table of recorded answers a tier, the smallest model first")
-    tables = [_read_tier(path, cfg.columns) for path in cfg.tiers]
-    _check_mapping(cfg.columns, tables)
-    questions = _read_questions(cfg) if cfg.questions else _questions_of(tables[0], cfg)
-    tiers = [_tier(cfg, number, table) for number, table in enumerate(tables)]
+    tables = read_tiers(cfg)
+    questions = _read_questions(cfg) if cfg.questions else _questions_of(tables[0].columns, cfg)
+    for table in tables:
+        join_by_position_or_text(table, questions, cfg.questions or cfg.tiers[0])
+    tiers = [_tier(cfg, number, table, last=number == len(tables) - 1) for number, table in enumerate(tables)]
     for tier in tiers:
         _check_join(tier, questions, cfg.questions or cfg.tiers[0])
     if cfg.tokenizer:
         _count_tokens(cfg.tokenizer, tiers, {q.id: q.text for q in questions})
-    if warning := unreadable_warning(q for q in questions if q.gold):
+    graded = bool(cfg.questions) or not all("correct" in table.columns.data for table in tables)
+    if graded and (warning := unreadable_warning(q for q in questions if q.gold)):
         print(warning, flush=True)
     rows = []
     for tier in tiers:
@@ -93,7 +94,8 @@ def _check_gradable(cfg: ReplayEngineConfig, tier: RecordedTier, answers: list[A
 
 def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return `rows`; print one line if most texts have no readable answer, and one if there is no confidence."""
-    unread = [r for r in rows if r["text"] and (r["answer"] is None or r["outcome"] == Outcome.UNPARSED.value)]
+    graded = [r for r in rows if r["text"] and r["outcome"] is not None]
+    unread = [r for r in graded if r["answer"] is None or r["outcome"] == Outcome.UNPARSED.value]
     if 2 * len(unread) > len(rows):
         first = f"first question {unread[0]['question_id']}: …{' '.join(unread[0]['text'].split())[-TAIL:]}"
         what = f"{len(unread)} of {len(rows)} texts have no readable answer and count as wrong"
@@ -103,31 +105,12 @@ def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, A
     return rows
 
 
-def _read_tier(path: str, names: dict[str, str]) -> Columns:
-    """The columns of a tier's table under corea's names; missing ones are left out."""
-    table = read_columns(path, lambda name: name in names, names, key=None)
-    if "question_id" not in table.data:
-        hint = mapping_hint(["question_id"], table.found, "engine.columns")
-        raise refuse(path, f"no column {names['question_id']}: set engine.columns.question_id; {hint}")
-    if not table.data.keys() & set(JUDGED):
-        hint = mapping_hint(JUDGED, table.found, "engine.columns")
-        given = [f" (no {names[key]})" for key in JUDGED if names[key] != RECORDED_COLUMNS[key]]
-        raise refuse(path, f"no column for text, answer or correct{''.join(given)}: set engine.columns; {hint}")
-    return table
-
-
-def _check_mapping(names: dict[str, str], tables: list[Columns]) -> None:
-    """Check that each column that the user names is in some table."""
-    for key, name in names.items():
-        if name != RECORDED_COLUMNS[key] and not any(key in table.data for table in tables):
-            hint = mapping_hint([key], tables[0].found, "engine.columns")
-            raise UserError(f"engine.columns.{key}={name}: no tier has this column; {hint}")
-
-
 def _read_questions(cfg: ReplayEngineConfig) -> list[Question]:
     assert cfg.questions is not None
     names = cfg.question_columns
     table = read_columns(cfg.questions, lambda name: name in names, names, key=None)
+    if "question_id" not in table.data and names == QUESTION_COLUMNS:
+        table = guessed_questions(cfg.questions) or table
     for key, name in names.items():
         if key not in table.data and (key == "question_id" or name != QUESTION_COLUMNS[key]):
             raise refuse(
@@ -144,17 +127,28 @@ def _read_questions(cfg: ReplayEngineConfig) -> list[Question]:
 
 
 def _questions_of(table: Columns, cfg: ReplayEngineConfig) -> list[Question]:
+    """The questions of the first tier, with what a file of another tool says about them."""
     ids = texts(table, "question_id", required=True).to_pylist()
-    return [_question(cfg, id=i) for i in dict.fromkeys(ids)]
+    keys = ("question", "gold", "dataset")
+    others = [texts(table, key).to_pylist() if key in table.data else [None] * len(ids) for key in keys]
+    found = {i: rest for i, *rest in zip(ids, *others, strict=True)}
+    return [_question(cfg, id=i, text=text, gold=gold, dataset=name) for i, (text, gold, name) in found.items()]
 
 
 def _question(
-    cfg: ReplayEngineConfig, *, id: str, text: str | None = None, gold: str | None = None, split: str | None = None
+    cfg: ReplayEngineConfig,
+    *,
+    id: str,
+    text: str | None = None,
+    gold: str | None = None,
+    split: str | None = None,
+    dataset: str | None = None,
 ) -> Question:
+    name = dataset if dataset and cfg.dataset == ReplayEngineConfig.dataset else cfg.dataset
     return Question(
         id=id,
-        dataset=cfg.dataset,
-        source=cfg.dataset,
+        dataset=name,
+        source=name,
         split=split or "",
         text=text or "",
         gold=gold or "",
@@ -162,10 +156,10 @@ def _question(
     )
 
 
-def _tier(cfg: ReplayEngineConfig, number: int, table: Columns) -> RecordedTier:
+def _tier(cfg: ReplayEngineConfig, number: int, recorded: ModelTable, last: bool) -> RecordedTier:
     """The completions of a tier, each with its recorded values."""
-    name = cfg.names[number] if cfg.names else Path(table.path).stem
-    last = number == len(cfg.tiers) - 1
+    table = recorded.columns
+    name = cfg.names[number] if cfg.names else recorded.model or Path(table.path).stem
     tier = RecordedTier(
         tier=number,
         name=name,
@@ -204,6 +198,7 @@ def _completions(table: Columns, model: str, scale: float) -> list[Completion]:
     text, answer = column("text", texts), column("answer", texts)
     correct = [None if v is None else bool(v) for v in column("correct", verdicts)]
     confidence = column("confidence", partial(confidences, scale=scale))
+    reason, failure = column("finish_reason", texts), column("error", texts)
     tokens = {key: column(key, amounts) for key in TOKENS}
     retries = {key: column(key, amounts) for key in RETRIES}
     latency, cost = column("latency_s", amounts), column("cost_usd", amounts)
@@ -218,10 +213,11 @@ def _completions(table: Columns, model: str, scale: float) -> list[Completion]:
         completions.append(
             Completion(
                 text=text[n] or "",
-                finish_reason="stop",
+                finish_reason=reason[n] or "stop",
                 **{key: int(tokens[key][n] or 0) for key in TOKENS},
                 latency_s=latency[n] or 0.0,
                 model=model,
+                error=failure[n] or "",
                 extra={"recorded": recorded, "tokens": "recorded" if counted else "unknown", **again, **free},
             )
         )

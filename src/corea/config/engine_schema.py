@@ -167,7 +167,8 @@ class ReplayEngineConfig(EngineConfig):
     questions: Optional[str] = None
     """Table with question_id, question, gold; null: the questions are those of the first tier."""
     tiers: list[str] = field(default_factory=list)
-    """One table (JSONL, Parquet or CSV) per tier, smallest model first."""
+    """One table (JSONL, Parquet or CSV), or file of another tool, per tier, smallest model first. A file with several
+    models stands for all of them, or is named once for each."""
     names: list[str] = field(default_factory=list)
     """Model names of the tiers; empty: the file names."""
     dataset: str = "replay"
@@ -175,6 +176,9 @@ class ReplayEngineConfig(EngineConfig):
     columns: dict[str, str] = field(default_factory=lambda: dict(RECORDED_COLUMNS))
     """Field of a recorded answer -> its column in the tables of the tiers; a part of a nested column is named by dots:
     response.0.text."""
+    pick: Optional[str] = None
+    """Filter, scorer or metric that gives the verdicts where a file of another tool has several; null: the one that the
+    log line names."""
     confidence_scale: float = checked(1.0, above(0))
     """Recorded confidence that means certain: 1, or 100 for percentages."""
     question_columns: dict[str, str] = field(default_factory=lambda: dict(QUESTION_COLUMNS))

@@ -136,6 +136,9 @@ class EvaluateConfig:
     """Wide table with one row per question: the columns of each tier, smallest model first, e.g.
     tiers=[{name: small, correct: small_right, confidence: small_prob, cost_usd: small_cost}, {name: large, ...}].
     Empty: one row per question and tier."""
+    pick: Optional[str] = None
+    """Filter, scorer or metric that gives the verdicts where a file of another tool has several; null: the one that the
+    log line names."""
     confidence_scale: float = checked(1.0, above(0))
     """Value of a confidence that means certain: 1, or 100 for percentages."""
     before: Optional[str] = existing()

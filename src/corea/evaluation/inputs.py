@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from corea.answers.foreign_answers import read_foreign
 from corea.answers.table import Answers, read_answers
 from corea.answers.wide import read_wide
 from corea.config.roots import EvaluateConfig
@@ -41,7 +42,9 @@ def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
     if cfg.tiers:
         table = read_wide(cfg.answers, cfg.tiers, text, renamed, scale)
     else:
-        table = read_answers(cfg.answers, text, names=renamed, confidence_scale=scale)
+        table = read_foreign(cfg.answers, cfg.pick, renamed, scale, text) or read_answers(
+            cfg.answers, text, names=renamed, confidence_scale=scale
+        )
     recorded = priced(table, cfg.cascade.prices)
     ours, findings = regraded(recorded, regrade) if regrade is not None else (None, None)
     answers = recorded
