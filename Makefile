@@ -23,7 +23,8 @@ VLLM_READY := $(VLLM_VENV)/.ready
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 TRAIN = $(BIN)/python -m corea.train seed=$(SEED) $(if $(STEPS),trainer.steps=$(STEPS)) hydra.run.dir=$(RUN) $(ARGS)
-COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verbalized,expected,avg_prob]' $(ARGS)
+COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verbalized,expected,avg_prob]' \
+	fit_without_llm=true $(ARGS)
 EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from corea.answers.fit_part import is_fit_part
 from corea.collect import main
 from corea.composition import compose
 from corea.errors import UserError
@@ -163,6 +164,22 @@ def test_a_dry_run_calls_nobody_and_writes_nothing(collect, tmp_path, monkeypatc
     expected, most = (float(part.split()[0]) for part in out.split("$")[1:])
     prompts = expected - 12 * 16 * 2e-6  # a quarter of 64 tokens
     assert most == pytest.approx(prompts + 12 * 64 * 2e-6, abs=1e-4)
+
+
+def test_the_large_model_is_not_asked_what_only_fits_a_signal(collect, tmp_path, monkeypatch):
+    with FaultServer(lambda key, attempt: None) as server:
+        estimated = collect(server, 24, "fit_without_llm=true", "llm.dry_run=true")
+        collect(server, 24, "fit_without_llm=true")
+        asked = len(server.requests)
+    table = pd.read_parquet(tmp_path / "run" / "answers.parquet")
+    small, large = table[table.tier == 0], table[table.tier == 1]
+    fit = [is_fit_part(d, q) and "-calibration-" in q for d, q in zip(small.dataset, small.question_id, strict=True)]
+    assert (small.split == "fit").tolist() == fit
+    assert len(small) == 24
+    assert 0 < sum(fit) < 12
+    assert sorted(large.question_id) == sorted(small.question_id[small.split != "fit"])
+    assert asked == 24 - sum(fit)
+    assert f"big: {asked} calls to make" in estimated
 
 
 def test_a_budget_stops_the_collection_and_a_larger_one_goes_on(collect, tmp_path):

@@ -59,6 +59,32 @@ def test_combined_ranks_better_and_saves_more_than_either_signal(tmp_path: Path)
         assert rows[name].choice.threshold is None or rows[name].point.figures["cost_change"].value > cost + 0.1
 
 
+def test_questions_for_the_fit_need_no_answer_of_the_last_tier(tmp_path: Path) -> None:
+    """Half of the calibration questions with split "fit" and without LLM: every figure is the same."""
+    whole = two_weak_signals(tmp_path)
+    frame = pd.read_parquet(whole)
+    aside = (frame["split"] == "calibration") & frame["question_id"].map(lambda q: is_fit_part("d", q))
+    frame.loc[aside, "split"] = "fit"
+    (tmp_path / "fit").mkdir()
+    frame[~(aside & (frame["tier"] == 1))].to_parquet(tmp_path / "fit" / "answers.parquet", index=False)
+    found = [
+        run_evaluation(config(path, rule="max_drop", signal="combined", compare=False))
+        for path in (whole, tmp_path / "fit" / "answers.parquet")
+    ]
+    assert found[0].maps == found[1].maps
+    points = [[(p.choice, p.figures) for p in each.first.points] for each in found]
+    assert points[0] == points[1]
+    pd.testing.assert_frame_equal(found[0].first.sweep, found[1].first.sweep)
+    assert f"fitted on the {int(aside.sum()) // 2} questions of the split fit" in " ".join(found[1].notes)
+
+
+def test_a_table_of_questions_for_the_fit_alone_is_refused(tmp_path: Path) -> None:
+    frame = pd.read_parquet(two_weak_signals(tmp_path)).assign(split="fit")
+    frame.to_parquet(tmp_path / "answers.parquet", index=False)
+    with pytest.raises(UserError, match="all questions are fit"):
+        run_evaluation(config(tmp_path / "answers.parquet"))
+
+
 def test_the_map_in_the_operating_point_gives_the_confidence_of_the_evaluation(tmp_path: Path) -> None:
     path = two_weak_signals(tmp_path)
     results = run_evaluation(config(path, rule="max_drop", signal="combined"))

@@ -11,6 +11,7 @@ import pytest
 from answer_tables import config
 from corea.answers.fit_part import FITTED, fit_part
 from corea.answers.pairs import Pairs
+from corea.answers.table import Answers
 from corea.cascade.fitted_maps import apply
 from corea.cascade.recalibration import FIT, recalibrated
 from corea.config import CascadeConfig
@@ -19,6 +20,8 @@ from corea.evaluation.pipeline import run_evaluation
 from corea.evaluation.question_sets import with_splits
 from corea.metrics.calibration import measure
 from corea.report.result_files import write_files
+
+TABLE = Answers(path="answers", frame=pd.DataFrame(), datasets=[])
 
 
 def overconfident(n: int = 2000) -> Pairs:
@@ -101,7 +104,7 @@ def test_recalibrating_the_signal_that_is_operated(run_folder: Path, tmp_path: P
 @pytest.mark.parametrize("signal", ["probe", "router"])
 def test_thresholds_are_not_chosen_on_the_questions_that_fitted_the_signal(signal: str) -> None:
     pairs, notes = overconfident(), []
-    divided = with_splits(pairs, CascadeConfig(name="test"), "answers", notes, signal)
+    divided = with_splits(pairs, CascadeConfig(name="test"), TABLE, notes, signal)
     known = pairs.split == "calibration"
     seen = fit_part(pairs.dataset, pairs.question_id)
     assert ((divided.split == FITTED) == (known & seen)).all()
@@ -110,5 +113,5 @@ def test_thresholds_are_not_chosen_on_the_questions_that_fitted_the_signal(signa
     assert notes == [
         f"the signal is fitted: thresholds are not chosen on the {(known & seen).sum()} questions of the fit"
     ]
-    plain = with_splits(overconfident(), CascadeConfig(name="test"), "answers", [], "verbalized")
+    plain = with_splits(overconfident(), CascadeConfig(name="test"), TABLE, [], "verbalized")
     assert (plain.split == pairs.split).all()

@@ -3,7 +3,7 @@
 A fitted signal (probe, router, combined) or map (isotonic, Platt) depends on the verdicts of the questions that it is
 fitted on, so its scores of them are not exchangeable with those of new questions. It is fitted on half of the
 calibration questions; thresholds are chosen on the other half, whose scores are exchangeable with those of new
-questions.
+questions. In a table, questions of the split FITTED are for fitting alone; they need no answer of the last tier.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 FITTED_SIGNALS = ("probe", "router", "combined")
 """Signals that are fitted on verdicts: probe and router while answers are collected, combined by the evaluation."""
-FITTED = "signal fit"
-"""Split of the calibration questions that a signal was fitted on."""
+FITTED = "fit"
+"""Split of the calibration questions that a signal is fitted on."""
 SALT = "corea fit part"
 
 

@@ -7,6 +7,7 @@ Rules that the format does not state:
 - questions whose gold the grader could not read (outcome unreadable_gold) are left out and counted in a note;
 - a missing confidence is null; NaN is an error, since it is the result of a failed computation;
 - confidences are rounded to 12 decimals, since many readers and writers change the last digit;
+- questions of the split "fit" are set aside: signals are fitted on them, and they need not have every tier;
 - an answer that was cut off or failed (status truncated, error) has no confidence: it must not be kept, whatever its
   tokens say.
 """
@@ -22,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corea.answers.fit_part import FITTED
 from corea.answers.schema import REQUIRED
 from corea.answers.typed_columns import TEXT, typed_frame
 from corea.column_hints import mapping_hint
@@ -46,6 +48,8 @@ class Answers:
     confidence and every confidence_<signal> (NaN missing), cost_usd (NaN missing), token counts, text if asked for."""
     datasets: list[str]
     """In order of appearance."""
+    fit: pd.DataFrame | None = None
+    """Rows of the split "fit", in the columns of `frame`; None: there are none."""
     meta: dict[str, Any] = field(default_factory=dict)
     """What the collector wrote beside the rows: models, revisions, prompt hashes, prices."""
     notes: list[str] = field(default_factory=list)
@@ -100,8 +104,11 @@ def checked_answers(
     """The answers table of typed rows: sorted by key, checked, with remarks. Arguments as in `read_answers`."""
     frame, left_out = _with_readable_golds(keyed(columns, frame), columns.path)
     left_out += _drop_unfinished(frame)
+    frame, fit = _set_aside(frame, columns.path)
     datasets = list(frame["dataset"].cat.categories)
-    answers = Answers(path=str(path), frame=frame, datasets=datasets, meta=columns.meta, notes=[*notes, *left_out])
+    answers = Answers(
+        path=str(path), frame=frame, datasets=datasets, fit=fit, meta=columns.meta, notes=[*notes, *left_out]
+    )
     if tiers:
         _check_tiers(answers)
     ungraded = int((~frame["graded"]).sum())
@@ -138,6 +145,17 @@ def _with_readable_golds(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, 
     kept = frame[~gone].reset_index(drop=True)
     kept["dataset"] = kept["dataset"].cat.remove_unused_categories()
     return kept, [f"{keys[gone].nunique()} questions are left out: the grader cannot read their gold answer"]
+
+
+def _set_aside(frame: pd.DataFrame, path: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The rows that thresholds and figures rest on, and those of the split FITTED."""
+    if "split" not in frame or not (aside := (frame["split"] == FITTED).to_numpy()).any():
+        return frame, None
+    if aside.all():
+        raise refuse(path, f"column split: all questions are {FITTED}; a cascade is measured on those of another split")
+    rest = frame[~aside].reset_index(drop=True)
+    rest["dataset"] = rest["dataset"].cat.remove_unused_categories()
+    return rest, frame[aside].reset_index(drop=True)
 
 
 def _drop_unfinished(frame: pd.DataFrame) -> list[str]:

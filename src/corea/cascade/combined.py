@@ -38,21 +38,21 @@ def with_combined(table: Answers, fit: pd.MultiIndex, seed: int) -> tuple[Answer
     """The table with the column confidence_combined, and the stacks; None where a stack cannot be fitted.
 
     Args:
-        table: answers of one or more tiers.
-        fit: (dataset, question_id) of the questions to fit on.
+        table: answers of one or more tiers; those of the split "fit" are fitted on as well.
+        fit: (dataset, question_id) of further questions to fit on.
         seed: of the cross-validation.
     """
     names = features_of(table)
-    if len(names) < 2 or not len(fit):
+    if len(names) < 2 or not (len(fit) or table.fit is not None):
         return None
-    frame = table.frame
+    frame, size = _with_fit(table), len(table.frame)
     dataset = frame["dataset"].to_numpy(object)
-    wanted = _member(frame, fit) & _first(frame)
+    wanted = (_member(frame, fit) | (np.arange(len(frame)) >= size)) & _first(frame)
     correct = frame["correct"].to_numpy() == 1
     tiers = frame["tier"].to_numpy()
     combined = np.full(len(frame), np.nan)
     stacks: Stacks = {}
-    for name in dict.fromkeys(fit.get_level_values(0)):
+    for name in dict.fromkeys(dataset[wanted]):
         for tier in np.unique(tiers[dataset == name]):
             inside = (dataset == name) & (tiers == tier)
             values = {feature: _values(frame, feature)[inside] for feature in names}
@@ -68,7 +68,17 @@ def with_combined(table: Answers, fit: pd.MultiIndex, seed: int) -> tuple[Answer
             )
             combined[inside] = apply(stacks[str(name)][int(tier)], values)
     sampled = (*table.sampled, COMBINED) if "vote" in names else table.sampled
-    return replace(table, frame=frame.assign(confidence_combined=combined), sampled=sampled), stacks
+    return replace(table, frame=table.frame.assign(confidence_combined=combined[:size]), sampled=sampled), stacks
+
+
+def _with_fit(table: Answers) -> pd.DataFrame:
+    """The rows of the table, then those of the split "fit" whose dataset the table has."""
+    if table.fit is None:
+        return table.frame
+    names = table.frame["dataset"].cat.categories
+    fit = table.fit[table.fit["dataset"].isin(names)]
+    both = pd.concat([table.frame.assign(dataset=table.frame["dataset"].astype(object)), fit], ignore_index=True)
+    return both.assign(dataset=pd.Categorical(both["dataset"], categories=names))
 
 
 def _member(frame: pd.DataFrame, fit: pd.MultiIndex) -> np.ndarray:

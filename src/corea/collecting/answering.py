@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from corea.answers.fit_part import FITTED
 from corea.answers.schema import write_answers
 from corea.collecting.answer_rows import Answered, describe, table_rows
 from corea.collecting.answer_store import Store
 from corea.collecting.confidence_signals import add_signals, check_signals, note, to_record
-from corea.collecting.plan import Tier, held_out_questions, question_key
+from corea.collecting.plan import Tier, asked_of, held_out_questions, is_for_fit, question_key
 from corea.collecting.progress_line import Progress
 from corea.config import CollectConfig
 from corea.engines.build import build_engine
@@ -39,10 +40,16 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
         print(warning, flush=True)
     answered: dict[str, list[dict[str, Any]]] = {}
     for tier in tiers:
-        print(f"{tier.name}: {len(questions)} questions, {tier.samples} completion(s) each", flush=True)
-        answers = answer_all(tier, questions, folder / "answers", cfg.chunk)
+        asked = asked_of(tier, questions, cfg)
+        print(f"{tier.name}: {len(asked)} questions, {tier.samples} completion(s) each", flush=True)
+        answers = answer_all(tier, asked, folder / "answers", cfg.chunk)
         rows = table_rows(tier, answers)
         add_signals(tier, answers, rows, cfg.seed)
+        if cfg.fit_without_llm:
+            rows = [
+                {**row, "split": FITTED if is_for_fit(a.question) else row["split"]}
+                for a, row in zip(answers, rows, strict=True)
+            ]
         answered[tier.label] = rows
     larger = [tier for tier in tiers if tier.tier > 0]
     for file, label in ((ANSWERS, "slm"), (BEFORE, "slm_before")):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corea.collecting.answer_store import Store
-from corea.collecting.plan import Tier, held_out_questions, question_key
+from corea.collecting.plan import Tier, asked_of, held_out_questions, question_key
 from corea.config import CollectConfig
 from corea.prices import cost_usd
 from corea.tasks.prompts import build_messages
@@ -37,7 +37,7 @@ class Estimate:
 
 def estimate(tier: Tier, cfg: CollectConfig, folder: Path) -> Estimate:
     """Estimate for `tier` on the questions of `cfg` without those stored in `folder`; nothing is written."""
-    questions = held_out_questions(cfg.data)
+    questions = asked_of(tier, held_out_questions(cfg.data), cfg)
     store = Store(folder, tier) if Store.path_of(folder, tier).exists() else None
     try:
         kept = [q for q in questions if store is not None and store.has(question_key(q), tier.samples)]

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from corea.answers.fit_part import is_fit_part
 from corea.config import (
     CollectConfig,
     DataConfig,
@@ -131,6 +132,18 @@ def held_out_questions(data: DataConfig) -> list[Question]:
         for split, size in zip(SPLITS, (family.calibration, family.test), strict=True):
             questions += family_questions(data, name, split, size)
     return questions
+
+
+def asked_of(tier: Tier, questions: Sequence[Question], cfg: CollectConfig) -> list[Question]:
+    """The questions that a tier answers: with `cfg.fit_without_llm` the last one leaves out those of the fit part."""
+    if not cfg.fit_without_llm or tier.tier <= len(cfg.larger):
+        return list(questions)
+    return [q for q in questions if not is_for_fit(q)]
+
+
+def is_for_fit(question: Question) -> bool:
+    """True for a calibration question of the fit part."""
+    return question.split == CALIBRATION and is_fit_part(question.dataset, question.id)
 
 
 def tiers_of(cfg: CollectConfig) -> list[Tier]:

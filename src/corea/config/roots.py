@@ -85,6 +85,10 @@ class CollectConfig:
     null: model.path alone, or engine=replay."""
     before: bool = True
     """Also answer with the model before RL, into answers_before.parquet."""
+    fit_without_llm: bool = False
+    """The last tier does not answer the half of the calibration questions on which signals are fitted (split "fit"):
+    fitting needs the answers of the small model alone. For cascade.signal=combined, probe or router; for other signals,
+    thresholds are then chosen on the other half only."""
     model: ModelConfig = nested(ModelConfig)
     """The small model."""
     data: DataConfig = nested(DataConfig)

@@ -53,10 +53,12 @@ class Audit:
 
 def regraded(answers: Answers, regrade: Regrader) -> tuple[Answers, pd.DataFrame]:
     """The table with our verdicts, and the findings of the audit. Without our verdict the recorded one stays."""
-    frame = answers.frame
+    frame, fit = answers.frame, answers.fit
     found = regrade(frame, answers.path)
     recorded = frame["correct"].to_numpy()
-    ours = np.where(np.isnan(found.verdicts), recorded, found.verdicts)
+    ours = _ours(frame, found.verdicts)
+    if fit is not None:
+        fit = fit.assign(correct=_ours(fit, regrade(fit, answers.path).verdicts))
     unjudged = np.isnan(found.verdicts) & (found.outcomes != "")
     listed = (ours != recorded) | unjudged
     table = frame.loc[listed, [c for c in SHOWN if c in frame]].astype(object)  # plain values for CSV and W&B
@@ -66,7 +68,12 @@ def regraded(answers: Answers, regrade: Regrader) -> tuple[Answers, pd.DataFrame
     table["outcome"], table["note"] = found.outcomes[listed], found.notes[listed]
     if "text" in frame:
         table["text"] = frame.loc[listed, "text"].astype(object)
-    return replace(answers, frame=frame.assign(correct=ours)), table.reset_index(drop=True)
+    return replace(answers, frame=frame.assign(correct=ours), fit=fit), table.reset_index(drop=True)
+
+
+def _ours(frame: pd.DataFrame, verdicts: np.ndarray) -> np.ndarray:
+    """[rows] our verdict, 1 or 0; the recorded one where we have none (NaN)."""
+    return np.where(np.isnan(verdicts), frame["correct"].to_numpy(), verdicts)
 
 
 def moves(name: str, e: Evaluation, recorded: Pairs, cfg: CascadeConfig) -> pd.DataFrame:

@@ -109,7 +109,7 @@ def _compare(answers: Answers, questions: QuestionSets, cfg: CascadeConfig) -> d
     raw = {cfg.signal: questions.raw}
     for signal in answers.signals:
         if signal != cfg.signal:
-            raw[signal] = with_splits(pair(answers, signal, cfg.large), cfg, answers.path, [], signal)
+            raw[signal] = with_splits(pair(answers, signal, cfg.large), cfg, answers, [], signal)
     found = variants(raw, cfg)
     if len(found) < 2:
         return {}
@@ -124,7 +124,7 @@ def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, 
         data, questions = stack(answers, cfg.signal, name, cfg.large)
         if len(data.tiers) > 2:
             ids = questions.question_id
-            divided = with_splits(questions, cfg, answers.path, [])  # may leave questions out
+            divided = with_splits(questions, cfg, answers, [])  # may leave questions out
             parts[name] = (data.where(np.isin(ids, divided.question_id)), divided.split)
     if len(parts) == len(names) > 1 and len({tuple(data.tiers) for data, _ in parts.values()}) == 1:
         stacks, splits = zip(*parts.values(), strict=True)
@@ -139,8 +139,7 @@ def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | Non
         return None
     cascade = cfg.cascade
     now, old = (
-        with_splits(pair(a, cascade.signal, cascade.large), cascade, a.path, [])
-        for a in (inputs.regraded, inputs.recorded)
+        with_splits(pair(a, cascade.signal, cascade.large), cascade, a, []) for a in (inputs.regraded, inputs.recorded)
     )
     both = QuestionSets(now=now, raw=now, before=old, names=names, notes=[])
     evaluations, moved = {}, []

@@ -57,10 +57,10 @@ class QuestionSets:
 def question_sets(answers: Answers, before: Answers | None, cfg: CascadeConfig) -> QuestionSets:
     """Pair the tiers, assign splits and recalibrate as `cfg` says. Raises UserError where the table lacks something."""
     notes = [*answers.notes, *cost_unit(answers)[1]]
-    raw = with_splits(pair(answers, cfg.signal, cfg.large), cfg, answers.path, notes)
+    raw = with_splits(pair(answers, cfg.signal, cfg.large), cfg, answers, notes)
     old = None
     if before is not None:
-        old = with_splits(pair(answers, cfg.signal, cfg.large, slm=before), cfg, answers.path, [])
+        old = with_splits(pair(answers, cfg.signal, cfg.large, slm=before), cfg, answers, [])
     if np.isnan(raw.confidence).all() and cfg.signal == "verbalized":
         notes.append(no_confidence(answers.path))
     now, maps = raw, {}
@@ -83,7 +83,7 @@ def add_combined(answers: Answers, before: Answers | None, cfg: CascadeConfig) -
     if COMBINED in table.signals or not (cfg.compare or cfg.signal == COMBINED):
         return table, {}
     if names:
-        pairs = with_splits(pair(answers, names[0], cfg.large, slm=before), cfg, answers.path, [], COMBINED)
+        pairs = with_splits(pair(answers, names[0], cfg.large, slm=before), cfg, answers, [], COMBINED)
         seen = pairs.split == FITTED
         keys = pd.MultiIndex.from_arrays([pairs.dataset[seen].astype(str), pairs.question_id[seen].astype(str)])
         found = with_combined(table, keys, cfg.seed)
@@ -103,14 +103,19 @@ def maps_of(questions: QuestionSets, stacks: Stacks, cfg: CascadeConfig) -> dict
     return {name: {0: fitted} for name, fitted in questions.maps.items()}
 
 
-def with_splits(pairs: Pairs, cfg: CascadeConfig, path: str, notes: list[str], signal: str | None = None) -> Pairs:
+def with_splits(
+    pairs: Pairs, cfg: CascadeConfig, answers: Answers, notes: list[str], signal: str | None = None
+) -> Pairs:
     """Ensure that there are test questions; take calibration questions by hash if `cfg.split_fraction` is set.
 
     Calibration questions that `signal` (default: the configured one) was fitted on get the split FITTED: thresholds are
-    not chosen on them. Remarks are appended to `notes`.
+    not chosen on them. A table with questions of that split has set them aside itself. Remarks are appended to `notes`.
     """
-    pairs = _divided(pairs, cfg, path, notes)
-    if (signal or cfg.signal) in FITTED_SIGNALS:
+    pairs = _divided(pairs, cfg, answers.path, notes)
+    if (signal or cfg.signal) in FITTED_SIGNALS and answers.fit is not None:
+        number = len(answers.fit.drop_duplicates(["dataset", "question_id"]))
+        notes.append(f"the signal is fitted on the {number:,} questions of the split {FITTED}")
+    elif (signal or cfg.signal) in FITTED_SIGNALS:
         seen = (pairs.split == cfg.calibration_split) & fit_part(pairs.dataset, pairs.question_id)
         pairs = replace(pairs, split=np.where(seen, FITTED, pairs.split).astype(object))
         notes.append(f"the signal is fitted: thresholds are not chosen on the {int(seen.sum())} questions of the fit")
