@@ -23,7 +23,10 @@ from corea.engines.remote.usage import usage_of
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.surrogates import without_surrogates
-from corea.types import Completion, Message, Sampling
+from corea.types import DISTRIBUTIONS, LOGPROBS, Completion, Message, Sampling
+
+TOP_LOGPROBS = 20
+"""Alternatives of each token; the most that servers give."""
 
 
 class OpenAIEngine:
@@ -100,6 +103,8 @@ class OpenAIEngine:
     def request(self, messages: Sequence[Message], sampling: Sampling, sample: int) -> dict[str, Any]:
         """Everything that a response depends on."""
         body = request_body(self.cfg, self.model_name, messages, sampling, sample)
+        if {DISTRIBUTIONS, LOGPROBS} & set(sampling.record):
+            body = {"logprobs": True, "top_logprobs": TOP_LOGPROBS, **body}
         return {"url": self.cfg.base_url.rstrip("/"), "body": body, "sample": sample}
 
     def most_usd(self, messages: Sequence[Message], sampling: Sampling) -> float:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SHARED_WAIT_S = 0.1
 """Seconds between two looks at a full budget."""
+TRANSPORTS = ("httpx", "httpx2")
+"""Packages of the HTTP client, whose errors show while a stream is read."""
 Exchange = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], float]]]
 """Request body -> (response that `holds_answer`, seconds); raises Failure."""
 
@@ -65,6 +67,7 @@ class PaidCalls:
         exchange: Exchange | None = None,
         give_up_at: float = math.inf,
         patient: bool = True,
+        tries: int | None = None,
     ) -> Completion:
         """Call until there is an answer, or no further attempt makes sense.
 
@@ -75,13 +78,15 @@ class PaidCalls:
             exchange: makes one call; None: the whole response at once.
             give_up_at: time.monotonic() after which no attempt starts.
             patient: wait for budget that other calls hold.
+            tries: most attempts; None: cfg.tries.
 
         Raises:
             Failure: of the last attempt, with the number of attempts.
             BudgetReached: no call fits into the budget.
         """
         key = request_key(request) if key is None else key
-        for tries in range(1, self.cfg.tries + 1):
+        most_tries = tries or self.cfg.tries
+        for tries in range(1, most_tries + 1):
             hold = self.not_before - time.monotonic()
             if hold > 0 and self.not_before > give_up_at:
                 raise Failure(reason="the server asked to wait", retry_after=hold, tries=tries - 1)
@@ -91,7 +96,7 @@ class PaidCalls:
             except Failure as failure:
                 failure.tries = tries
                 pause = wait_s(tries, failure, self.cfg.max_wait_s)
-                last = tries == self.cfg.tries or not failure.again or pause is None
+                last = tries == most_tries or not failure.again or pause is None
                 if failure.hopeless or last or self.engine.stopped is not None:
                     raise
                 if failure.retry_after is not None:
@@ -184,6 +189,8 @@ class Failures:
             raise connection_failure(error) from None
         if isinstance(error, openai.OpenAIError):
             raise Failure(reason=type(error).__name__, charged=True) from None
+        if isinstance(error, Exception) and type(error).__module__.partition(".")[0] in TRANSPORTS:
+            raise connection_failure(error) from None
 
     def _late(self) -> Failure:
         return Failure(reason=f"no answer within {self.limit:g} s", charged=True, late=True)
