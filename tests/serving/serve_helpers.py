@@ -18,7 +18,9 @@ from corea.collecting.plan import Tier
 from corea.composition import compose
 from corea.config import OpenAIEngineConfig, OwnEngineConfig
 from corea.serving.access import AccessControl
+from corea.serving.chat_requests import read_request
 from corea.serving.http_app import build_app
+from corea.serving.journey import Journey
 from corea.serving.live_service import CascadeService
 from corea.serving.serve_setup import build_service, plan_serving
 from corea.serving.server_process import _no_signals, listen
@@ -192,8 +194,9 @@ def running(
             if prepare is not None:
                 prepare(service)
             sock = listen("127.0.0.1", 0)
+            state["access"] = AccessControl(cfg.serve)
             config = uvicorn.Config(
-                build_app(service, AccessControl(cfg.serve)), lifespan="off", access_log=False, log_config=None
+                build_app(service, state["access"]), lifespan="off", access_log=False, log_config=None
             )
             server = uvicorn.Server(config)
             server.capture_signals = _no_signals
@@ -218,8 +221,28 @@ def running(
     ready.wait(30)
     assert "error" not in state, state
     try:
-        yield Running(state["url"], state["service"], records)
+        one = Running(state["url"], state["service"], records)
+        one.service_access = state["access"]
+        yield one
     finally:
         state["server"].should_exit = True
         thread.join(20)
         assert not thread.is_alive()
+
+
+def served(folder: Path, point: Path, questions: list[str], datasets: list[str]) -> list[Journey]:
+    """What a service makes of questions that come all at once, without HTTP."""
+    cfg = compose("serve", f"operating_point={point}", "serve.queue_size=100000", "serve.unbound=true")
+
+    async def ask_all() -> list[Journey]:
+        async with openai.AsyncOpenAI(api_key="none", max_retries=0) as client:
+            service = build_service(cfg, plan_serving(cfg), client, folder, 0)
+            journeys = []
+            for number, (text, dataset) in enumerate(zip(questions, datasets, strict=True)):
+                body = {"model": f"corea/{dataset}", "messages": [{"role": "user", "content": text}]}
+                journeys.append(service.begin(read_request(body, service.catalogue, str(number))))
+            await asyncio.gather(*map(service.answer, journeys))
+            await service.close()
+            return journeys
+
+    return asyncio.run(ask_all())
