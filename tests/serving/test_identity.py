@@ -1,4 +1,4 @@
-"""For recorded replies, corea.serve, corea.answer and the sweep agree on tier, answer, tokens and cost of every question."""
+"""For recorded replies, serve, answer and the sweep agree on tier, answer, tokens and cost of every question."""
 
 import json
 import math
@@ -128,13 +128,13 @@ def assert_served(folder: Path, point: Path, table: pd.DataFrame) -> None:
     """corea.serve says the same as the table of corea.answer; every question is asked while the others are."""
     journeys = served(folder, point, table.question.tolist(), table.dataset.tolist())
     assert len(journeys) == len(table)
-    for journey, row in zip(journeys, table.itertuples(), strict=True):
+    for journey, row in zip(journeys, table.fillna({"answer": "none"}).itertuples(), strict=True):
         result = journey.route.result
         assert result.tier == row.tier
-        assert (result.parsed.answer or "none") == (row.answer or "none")
+        assert (result.parsed.answer or "none") == row.answer
         assert journey.route.reason == row.reason
-        failed = [c for place in journey.completions for c in journey.completions[place]]
-        retried = sum(c.extra.get("retry_prompt_tokens", 0) for c in failed)
+        made = [c for samples in journey.completions.values() for c in samples]
+        retried = sum(c.extra.get("retry_prompt_tokens", 0) for c in made)
         assert journey.tokens()["prompt_tokens"] == row.prompt_tokens + retried
         assert math.fsum(journey.costs().values()) == pytest.approx(row.cost_usd, rel=1e-12)
 

@@ -20,7 +20,7 @@ from serve_helpers import POINT, StreamServer, echo_tier, running, server_tier
 from corea.composition import compose
 from corea.config import HFEngineConfig
 from corea.errors import UserError
-from corea.serving.serve_setup import open_ledger, plan_serving, spent_usd
+from corea.serving.serve_setup import open_ledger, spent_usd
 from corea.serving.server_process import serve
 
 
@@ -58,8 +58,8 @@ def test_keys_limits_and_logs(upstream, tmp_path, monkeypatch, caplog):
             alice.chat.completions.create(model="corea", messages=message)
         assert int(error.value.response.headers["retry-after"]) in range(15, 21)  # three a minute: one every 20 s
         assert bob.chat.completions.create(model="corea", messages=message).corea["tier"] == 1
-        (holder,) = (h for h, a in server.service_access.tokens.items() if a.left < 900 - 60)
-        assert server.service_access.tokens[holder].left == pytest.approx(900 - 3 * (23 + 15), abs=3)
+        (holder,) = (h for h, a in server.service_access.tokens.items() if a.left < 880)
+        assert 900 - 3 * (23 + 15) <= server.service_access.tokens[holder].left < 870  # 15 come back every second
     heard = caplog.text + "".join(map(str, server.records))
     assert not re.search("4711|sk-alice|sk-bob|sk-carol", heard)
 
@@ -253,11 +253,9 @@ def test_the_command_serves_the_tiny_pair_drains_on_sigterm_and_keeps_its_budget
         return  # the workers of a killed parent go on until they are stopped
     process, client = start()
     found = []
-    try:
-        for _ in range(60):
+    with pytest.raises(openai.RateLimitError, match="budget_usd is reached"):
+        while True:
             found.append(ask(client))
-    except openai.RateLimitError as error:
-        assert error.code == "budget"
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     spent = spent_usd(tmp_path / "run" / "spending.jsonl")

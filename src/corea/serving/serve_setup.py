@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,6 +27,7 @@ from corea.serving.upstream import UpstreamTier
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+CLIENT_LOGGERS = ("openai", "openai._base_client", "httpx", "httpx2", "httpcore", "httpcore2")
 LEDGER = "spending{}.jsonl"
 """File of the run folder with the expenses; with several workers each has its own."""
 
@@ -69,9 +71,17 @@ def _runs(file: PointFile, name: str) -> bool:
 
 def build_service(cfg: ServeConfig, plan: ServePlan, client: AsyncOpenAI, folder: Path, worker: int) -> CascadeService:
     """Load the models of worker number `worker`, and build its service. `client` makes the calls of all servers."""
+    if not cfg.serve.log_text:
+        silence_clients()
     ledger = open_ledger(folder, cfg.budget_usd, cfg.serve.workers, worker)
     tiers = build_tiers(plan.tiers, cfg.serve, client, ledger)
     return CascadeService(plan.file, plan.points, tiers, cfg.serve, ledger=ledger)
+
+
+def silence_clients() -> None:
+    """Keep the debug lines of the HTTP clients, which hold requests and keys, out of every log."""
+    for name in CLIENT_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def build_tiers(

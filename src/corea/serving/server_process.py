@@ -103,10 +103,24 @@ async def _run(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int,
                 loop.add_signal_handler(number, server.handle_exit, number, None)
             if worker == 0:
                 _announce(cfg, sock, plan)
-            await server.serve(sockets=[sock])
+            watch = asyncio.create_task(_end_with_parent(server))
+            try:
+                await server.serve(sockets=[sock])
+            finally:
+                watch.cancel()
         finally:
             await service.close()
         return any(getattr(tier, "busy", False) for tier in service.tiers.values())
+
+
+async def _end_with_parent(server: Any) -> None:
+    """Drain a worker whose parent was killed."""
+    parent = os.getppid()
+    while multiprocessing.parent_process() is not None:
+        await asyncio.sleep(RESTART_S)
+        if os.getppid() != parent:
+            server.handle_exit(signal.SIGTERM, None)
+            return
 
 
 @contextmanager
