@@ -58,8 +58,8 @@ def test_keys_limits_and_logs(upstream, tmp_path, monkeypatch, caplog):
             alice.chat.completions.create(model="corea", messages=message)
         assert int(error.value.response.headers["retry-after"]) in range(15, 21)  # three a minute: one every 20 s
         assert bob.chat.completions.create(model="corea", messages=message).corea["tier"] == 1
-        (holder,) = (h for h, a in server.service_access.tokens.items() if a.left < 880)
-        assert 900 - 3 * (23 + 15) <= server.service_access.tokens[holder].left < 870  # 15 come back every second
+        left = min(allowance.left for allowance in server.service_access.tokens.values())
+        assert 900 - 3 * (23 + 15) <= left < 870  # 15 come back every second
     heard = caplog.text + "".join(map(str, server.records))
     assert not re.search("4711|sk-alice|sk-bob|sk-carol", heard)
 

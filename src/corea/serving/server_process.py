@@ -115,10 +115,10 @@ async def _run(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int,
 
 async def _end_with_parent(server: Any) -> None:
     """Drain a worker whose parent was killed."""
-    parent = os.getppid()
-    while multiprocessing.parent_process() is not None:
+    parent = multiprocessing.parent_process()
+    while parent is not None:
         await asyncio.sleep(RESTART_S)
-        if os.getppid() != parent:
+        if os.getppid() != parent.pid:
             server.handle_exit(signal.SIGTERM, None)
             return
 
