@@ -10,7 +10,7 @@ SEED ?= 0
 STEPS ?=
 RUN ?= outputs/demo$(if $(filter-out 0,$(SEED)),_seed$(SEED))
 SWEEP ?= calib_weight
-# Operating point that `make ask` uses: that of RUN, or else of the newest demo run.
+# Operating point that `make ask` and `make serve` use: that of RUN, or else of the newest demo run.
 POINT = $(firstword $(wildcard $(RUN)/operating_point.json) $(shell ls -t outputs/demo*/operating_point.json 2>/dev/null))
 Q ?=
 export Q
@@ -28,7 +28,7 @@ COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verba
 EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pareto ask sweep test test-slow test-vllm smollm2 lint format bench docs clean
+.PHONY: help setup demo pareto ask serve sweep test test-slow test-vllm smollm2 lint format bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,10 @@ ask: $(READY) ## Ask both models of the demo one question: make ask Q="12 + 7 - 
 	@test -n "$(POINT)" || { echo "no demo run here; make demo first" >&2; exit 2; }
 	@test -n "$$Q" || { echo 'which question? make ask Q="12 + 7 - 3"' >&2; exit 2; }
 	@printf '%s\n' "$$Q" | $(BIN)/python -m corea.answer questions=- operating_point=$(POINT) hydra.run.dir=outputs/ask $(ARGS)
+
+serve: $(READY) ## Serve both models of the demo on http://127.0.0.1:8000/v1: make serve ARGS="serve.port=8001"
+	@test -n "$(POINT)" || { echo "no demo run here; make demo first" >&2; exit 2; }
+	$(BIN)/python -m corea.serve operating_point=$(POINT) $(ARGS)
 
 sweep: $(READY) ## Train every job of sweeps/SWEEP.yaml; resumes
 	$(BIN)/python -m corea.train -m --config-dir sweeps --config-name $(SWEEP) $(if $(STEPS),trainer.steps=$(STEPS)) $(ARGS)

@@ -20,11 +20,12 @@ GUIDES = sorted(CHECKOUT.glob("docs/**/*.md"))
 PAGES = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + GUIDES + STUDIES
 GENERATED = {CHECKOUT / "docs" / "configuration.md"}
 """Pages that exist only in the built site."""
-VERBS = ("train", "sft", "collect", "evaluate", "answer", "compare")
+VERBS = ("train", "sft", "collect", "evaluate", "answer", "compare", "serve")
 PLACEHOLDERS = {"ENGINE": "hf", "RANK": "0", "...": "outputs/x"}
 """What a page leaves to the reader -> a value."""
 REQUIRED = {
     "evaluate": ["answers=answers.parquet"],
+    "serve": ["operating_point=operating_point.json"],
     "answer": ["questions=questions.jsonl", "operating_point=operating_point.json"],
     "compare": ["runs=[outputs/a,outputs/b]"],
 }

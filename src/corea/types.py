@@ -83,7 +83,7 @@ ROUNDING = 1e-9
 """Rewards and advantages of one group that differ by less count as equal: sums of the same terms differ by about
 1e-16."""
 
-DISTRIBUTIONS, STATES = "distributions", "states"
+DISTRIBUTIONS, STATES, LOGPROBS = "distributions", "states", "logprobs"
 """Allowed values of Sampling.record."""
 
 
@@ -106,7 +106,7 @@ class Sampling:
     record: tuple[str, ...] = ()
     """What the engine adds to Completion.extra if it can; it changes no token. DISTRIBUTIONS: extra["tail"], the last
     tokens as [text, probability, [[other text, its probability], ...]]; STATES: extra["state"], the last hidden state
-    (float16 in base64)."""
+    (float16 in base64). LOGPROBS: `logprobs`, which only servers must be asked for."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -100,9 +100,8 @@ def test_log_probabilities_cannot_be_had_from_every_engine(tmp_path, questions):
     values = {"sums": {"signal": "expected", "thresholds": [0.5]}}
     point = live.write_point(tmp_path, live.tiny_pair(), values)
     assert accepted(questions, point).tiers[0].signals == ("expected",)
-    server = ["+engine@tiers.0.engine=openai", "tiers.0.model=some", "answer.unbound=true"]
-    line = refused(questions, point, *server)
-    assert "cannot be had live from engine=openai; allowed is hf, recorded, own" in line
+    line = refused(questions, point, "+engine@tiers.0.engine=vllm")
+    assert "cannot be had live from engine=vllm; allowed is hf, openai, vllm_server, recorded, own" in line
 
 
 def test_an_operating_point_without_a_threshold_is_refused(tmp_path, questions):

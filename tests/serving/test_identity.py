@@ -1,6 +1,7 @@
-"""For recorded replies, corea.answer and the sweep agree on tier, answer, tokens and cost of every question."""
+"""For recorded replies, serve, answer and the sweep agree on tier, answer, tokens and cost of every question."""
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import live_helpers as live
 import numpy as np
 import pandas as pd
 import pytest
+from serve_helpers import served
 
 from answer_tables import config
 from corea.answers.table import read_answers
@@ -118,7 +120,23 @@ def assert_same(folder: Path, point: Path, answers, signal: str, confidence=None
     for name in TOKENS:
         assert got[name].tolist() == expected[name].tolist()
     assert got.cost_usd.tolist() == pytest.approx(expected.cost_usd.tolist(), rel=1e-12)
+    assert_served(folder, point, table)
     return got
+
+
+def assert_served(folder: Path, point: Path, table: pd.DataFrame) -> None:
+    """corea.serve says the same as the table of corea.answer; every question is asked while the others are."""
+    journeys = served(folder, point, table.question.tolist(), table.dataset.tolist())
+    assert len(journeys) == len(table)
+    for journey, row in zip(journeys, table.fillna({"answer": "none"}).itertuples(), strict=True):
+        result = journey.route.result
+        assert result.tier == row.tier
+        assert (result.parsed.answer or "none") == row.answer
+        assert journey.route.reason == row.reason
+        made = [c for samples in journey.completions.values() for c in samples]
+        retried = sum(c.extra.get("retry_prompt_tokens", 0) for c in made)
+        assert journey.tokens()["prompt_tokens"] == row.prompt_tokens + retried
+        assert math.fsum(journey.costs().values()) == pytest.approx(row.cost_usd, rel=1e-12)
 
 
 @pytest.mark.parametrize("signal", ["verbalized", "avg_prob"])

@@ -27,7 +27,7 @@ from corea.collecting.plan import CALIBRATION, Tier
 from corea.config import OpenAIEngineConfig
 from corea.errors import UserError
 from corea.tasks.expectation import expected_confidence
-from corea.types import DISTRIBUTIONS, STATES, Completion
+from corea.types import DISTRIBUTIONS, LOGPROBS, STATES, Completion
 
 NEEDS = {"expected": ("tail", DISTRIBUTIONS), "probe": ("state", STATES)}
 """Signal -> its key in Completion.extra, and its name in Sampling.record."""
@@ -38,9 +38,10 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse regularisation strengths that cross-validation chooses from."""
 
 
-def to_record(signals: Sequence[str]) -> tuple[str, ...]:
-    """Values of Sampling.record for `signals`."""
-    return tuple(sorted({NEEDS[s][1] for s in signals if s in NEEDS}))
+def to_record(signals: Sequence[str], server: bool = False) -> tuple[str, ...]:
+    """Values of Sampling.record for `signals`; a `server` gives log-probabilities only if it is asked for them."""
+    found = {NEEDS[s][1] for s in signals if s in NEEDS}
+    return tuple(sorted(found | ({LOGPROBS} if server and "avg_prob" in signals else set())))
 
 
 def check_signals(tier: Tier) -> None:
@@ -125,12 +126,12 @@ def _add_votes(rows: list[dict[str, Any]]) -> None:
 
 def vote_shares(answers: Sequence[str | None]) -> list[float | None]:
     """Share of the samples of one question with the same answer as each; None where a sample has no answer."""
-    plain = [_plain(answer) for answer in answers]
+    plain = [plain_answer(answer) for answer in answers]
     return [None if answer is None else plain.count(answer) / len(plain) for answer in plain]
 
 
-def _plain(answer: str | None) -> str | None:
-    """The answer without white space and case, for comparing votes."""
+def plain_answer(answer: str | None) -> str | None:
+    """The answer without white space and case, for comparing answers."""
     return None if answer is None else re.sub(r"\s+", "", answer).casefold()
 
 

@@ -19,6 +19,7 @@ from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.price_schema import PriceConfig
 from corea.config.reward_schema import RewardConfig
 from corea.config.roots import AnswerConfig, CollectConfig, CompareConfig, EvaluateConfig, SftConfig, TrainConfig
+from corea.config.serve_schema import ServeConfig, ServeOptionsConfig
 from corea.config.trainer_schema import LoraConfig, LossConfig, OptimizerConfig, SupervisedConfig, TrainerConfig
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "RecordedEngineConfig",
     "ReplayEngineConfig",
     "RewardConfig",
+    "ServeConfig",
+    "ServeOptionsConfig",
     "SftConfig",
     "SourceConfig",
     "SupervisedConfig",

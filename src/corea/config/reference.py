@@ -22,6 +22,7 @@ from corea.config import (
     price_schema,
     reward_schema,
     roots,
+    serve_schema,
     trainer_schema,
     wide_schema,
 )
@@ -56,7 +57,9 @@ SECTIONS = (
     _section(roots.EvaluateConfig, "", "`corea.evaluate`"),
     _section(roots.CompareConfig, "", "`corea.compare`"),
     _section(roots.AnswerConfig, "", "`corea.answer`"),
-    _section(live_schema.LiveTierConfig, "tiers.N", "`tiers.N` of `corea.answer`"),
+    _section(serve_schema.ServeConfig, "", "`corea.serve`"),
+    _section(serve_schema.ServeOptionsConfig, "serve"),
+    _section(live_schema.LiveTierConfig, "tiers.N", "`tiers.N` of `corea.answer` and `corea.serve`"),
     _section(live_schema.LivePolicyConfig, "answer"),
     _section(wide_schema.WideTierConfig, "tiers", "`tiers` of `corea.evaluate`"),
     _section(model_schema.ModelConfig, "model"),

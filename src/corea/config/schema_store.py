@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from corea.config import engine_schema, logger_schema, roots
+from corea.config import engine_schema, logger_schema, roots, serve_schema
 from corea.config.checks import describing
 from corea.config.deprecated import register_renaming_source
 
@@ -24,6 +24,7 @@ SCHEMAS = {
     "_evaluate": roots.EvaluateConfig,
     "_compare": roots.CompareConfig,
     "_answer": roots.AnswerConfig,
+    "_serve": serve_schema.ServeConfig,
     "_hf_engine": engine_schema.HFEngineConfig,
     "_auto_engine": engine_schema.AutoEngineConfig,
     "_vllm_engine": engine_schema.VLLMEngineConfig,
@@ -63,11 +64,19 @@ def answer_home(questions: str, operating_point: str, now: str) -> str:
     return f"outputs/answer/{re.sub(r'[^A-Za-z0-9_-]+', '_', Path(questions).stem)}-{key[:8]}"
 
 
+def serve_home(operating_point: str) -> str:
+    """Resolver `corea.serve_home`: a folder for this operating point, so that a restarted server keeps its budget."""
+    path = Path(operating_point).absolute()
+    key = hashlib.sha256(str(path).encode()).hexdigest()
+    return f"outputs/serve/{re.sub(r'[^A-Za-z0-9_-]+', '_', path.parent.name)}-{key[:8]}"
+
+
 def register_schemas() -> None:
     """Register schemas, resolvers and the reader of YAML files with Hydra; a second call changes nothing."""
     OmegaConf.register_new_resolver("corea.home", home, replace=True)
     OmegaConf.register_new_resolver("corea.compare_home", compare_home, replace=True)
     OmegaConf.register_new_resolver("corea.answer_home", answer_home, replace=True)
+    OmegaConf.register_new_resolver("corea.serve_home", serve_home, replace=True)
     register_renaming_source()
     store = ConfigStore.instance()
     # Hydra copies the store, with every schema in it, for each group of a help text. What it loads, it copies again.

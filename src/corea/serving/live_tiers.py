@@ -28,11 +28,13 @@ from corea.errors import UserError
 from corea.tasks.prompts import get_prompt, prompt_hash
 
 ENGINES = (HFEngineConfig, VLLMEngineConfig, OpenAIEngineConfig, VLLMServerEngineConfig, RecordedEngineConfig)
+SERVERS = (OpenAIEngineConfig, VLLMServerEngineConfig)
 LIVE: Mapping[str, tuple[type[EngineConfig], ...]] = {
-    "expected": (HFEngineConfig, RecordedEngineConfig, OwnEngineConfig),
-    "avg_prob": (HFEngineConfig, VLLMEngineConfig, RecordedEngineConfig, OwnEngineConfig),
+    "expected": (HFEngineConfig, *SERVERS, RecordedEngineConfig, OwnEngineConfig),
+    "avg_prob": (HFEngineConfig, VLLMEngineConfig, *SERVERS, RecordedEngineConfig, OwnEngineConfig),
 }
-"""Signal -> engines that give it with an answer. Every engine gives the stated confidence and the length."""
+"""Signal -> engines that give it with an answer; servers if their responses hold log-probabilities. Every engine gives
+the stated confidence and the length."""
 BOUND = {
     "model": "weights",
     "revision": "revision",
@@ -46,9 +48,13 @@ BOUND = {
 
 
 def live_tiers(
-    file: PointFile, points: Iterable[LivePoint], changes: Mapping[str, LiveTierConfig], unbound: bool = False
+    file: PointFile,
+    points: Iterable[LivePoint],
+    changes: Mapping[str, LiveTierConfig],
+    unbound: bool = False,
+    policy: str = "answer",
 ) -> dict[int, Tier]:
-    """Tier number -> tier, for every tier of the chains of `points`.
+    """Tier number -> tier, for every tier of the chains of `points`. `policy`: the key of `unbound` in messages.
 
     Raises:
         UserError: a tier cannot be built, or gives no such signal, or (unless `unbound`) is not what was calibrated.
@@ -62,15 +68,15 @@ def live_tiers(
     for number in numbers:
         signals = {name: p for p in points if number in p.chain for name in p.features(p.chain.index(number))}
         change = changes.get(str(number), LiveTierConfig())
-        tiers[number] = _tier(file, number, change, tuple(sorted(signals.keys() - {"verbalized", LENGTH})))
+        tiers[number] = _tier(file, number, change, tuple(sorted(signals.keys() - {"verbalized", LENGTH})), policy)
         for signal in tiers[number].signals:
             _require_live(file, tiers[number], signal)
         if not unbound:
-            _require_bound(file, tiers[number])
+            _require_bound(file, tiers[number], policy)
     return tiers
 
 
-def _tier(file: PointFile, number: int, change: LiveTierConfig, signals: tuple[str, ...]) -> Tier:
+def _tier(file: PointFile, number: int, change: LiveTierConfig, signals: tuple[str, ...], policy: str) -> Tier:
     record = file.models.get(str(number), {})
     prompt = change.prompt or file.prompts.get(str(number), {}).get("name")
     engine = change.engine or _recorded_engine(record)
@@ -85,7 +91,7 @@ def _tier(file: PointFile, number: int, change: LiveTierConfig, signals: tuple[s
     if lacking:
         keys = ", ".join(f"tiers.{number}.{name}" for name in lacking)
         raise UserError(
-            f"{file.path}: tier {number} does not say how it was asked: give {keys} (and answer.unbound=true)"
+            f"{file.path}: tier {number} does not say how it was asked: give {keys} (and {policy}.unbound=true)"
         )
     samples = record.get("samples", 1) if "vote" in signals else 1
     return Tier(
@@ -165,12 +171,12 @@ def _require_live(file: PointFile, tier: Tier, signal: str) -> None:
         raise UserError(f"{where} cannot be had live from engine={tier.engine.name}; allowed is {able}")
 
 
-def _require_bound(file: PointFile, tier: Tier) -> None:
+def _require_bound(file: PointFile, tier: Tier, policy: str) -> None:
     found = differences(file.models.get(str(tier.tier), {}), file.prompts.get(str(tier.tier), {}), tier)
     if found:
         raise UserError(
             f"{file.path}: tier {tier.tier} ({tier.name}) is not what its thresholds were chosen for: "
-            f"{'; '.join(found)}; answer.unbound=true uses them nevertheless"
+            f"{'; '.join(found)}; {policy}.unbound=true uses them nevertheless"
         )
 
 

@@ -18,6 +18,7 @@ from corea.cascade.decision import Reason
 from corea.collecting.answer_store import Store
 from corea.collecting.confidence_signals import note, to_record
 from corea.collecting.plan import Tier, question_key
+from corea.config.engine_schema import OpenAIEngineConfig
 from corea.config.live_schema import LivePolicyConfig
 from corea.engines.remote.ledger import BudgetReached
 from corea.errors import UserError
@@ -42,7 +43,7 @@ class TierWorker:
             max_tokens=tier.max_tokens,
             n=tier.samples,
             seed=tier.seed,
-            record=to_record(tier.signals),
+            record=to_record(tier.signals, isinstance(tier.engine, OpenAIEngineConfig)),
         )
 
     def knows(self, route: Route) -> bool:

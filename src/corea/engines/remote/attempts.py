@@ -1,4 +1,4 @@
-"""Failures of one call of a server, and the wait before the next attempt. openai_chat.py runs the attempts."""
+"""Failures of one call of a server, and the wait before the next attempt. paid_calls.py runs the attempts."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ class Failure(Exception):
     """Tokens that the server counted and therefore charged for (see usage_of)."""
     retry_after: float | None = None
     """Seconds that the server asks the client to wait."""
+    status: int | None = None
+    """HTTP status of the response, or the one that its body names."""
+    late: bool = False
+    """The time limit was reached."""
+    tries: int = 1
+    """Attempts that were made."""
 
     def __str__(self) -> str:
         return self.reason
@@ -57,6 +63,7 @@ def status_failure(status: int, headers: Mapping[str, str], body: Any, *, under:
         hopeless=hopeless,
         usage=usage_of(body),
         retry_after=retry_after(headers),
+        status=status,
     )
 
 

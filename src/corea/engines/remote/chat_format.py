@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", 
 STOPPED = frozenset({"", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed"})
 """Values for an answer that the model ended itself. It may be empty; under any other value an empty one is an error."""
 FILTERED = "content_filter"
+TAIL = 64
+"""Last tokens whose alternatives are kept, for the stated confidence (see Sampling.record)."""
 MOST_OF_A_REASON = 80
 """Characters."""
 REASONING = ("reasoning", "thinking")
@@ -69,6 +72,9 @@ def completion_of(
         extra["tokens"] = "unknown"
     else:
         extra["reasoning_tokens"] = usage[3]
+    tokens = token_probabilities(response["choices"][0])
+    if tokens is not None:
+        extra["tail"] = [[text, math.exp(value), others] for text, value, others in tokens[-TAIL:]]
     prompt, cached, completion, _ = usage or (0, 0, 0, 0)
     return Completion(
         text=text,
@@ -79,8 +85,32 @@ def completion_of(
         completion_tokens=completion,
         latency_s=latency_s,
         model=model,
+        logprobs=[value for _, value, _ in tokens or ()],
         extra=extra,
     )
+
+
+def token_probabilities(choice: Mapping[str, Any]) -> list[tuple[str, float, list[list[Any]]]] | None:
+    """(text, log-probability, [[other text, its probability], ...]) of each token of a choice; None if not given."""
+    given = choice.get("logprobs")
+    content = given.get("content") if isinstance(given, dict) else None
+    if not isinstance(content, list) or not content:
+        return None
+    try:
+        return [
+            (
+                str(entry["token"]),
+                min(0.0, float(entry["logprob"])),
+                [
+                    [str(other["token"]), math.exp(min(0.0, float(other["logprob"])))]
+                    for other in entry.get("top_logprobs") or ()
+                    if other["token"] != entry["token"]
+                ],
+            )
+            for entry in content
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError):  # a server's own form
+        return None
 
 
 def answer_text(response: Any) -> str | None:

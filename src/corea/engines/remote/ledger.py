@@ -90,6 +90,10 @@ class Ledger:
         """Entries of Completion.extra about failed attempts at `request`; empty if none cost counted tokens."""
         return dict(zip(RETRIES, self.lost[request], strict=True)) if request in self.lost else {}
 
+    def forget(self, request: str) -> None:
+        """Drop what is known of failed attempts at a request that has ended and will not be made again."""
+        self.lost.pop(request, None)
+
     def _lose(self, request: str, tokens: Sequence[int]) -> None:
         prompt, completion = self.lost.get(request, (0, 0))
         self.lost[request] = (prompt + tokens[0], completion + tokens[1])

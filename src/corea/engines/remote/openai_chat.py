@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from corea.config.engine_schema import OpenAIEngineConfig
 from corea.config.price_schema import PriceConfig
-from corea.engines.remote.attempts import Failure, answer_failure, status_failure, wait_s
+from corea.engines.remote.attempts import Failure
 from corea.engines.remote.chat_format import completion_of, holds_answer, most_prompt_tokens, request_body
-from corea.engines.remote.error_text import parsed
 from corea.engines.remote.ledger import Ledger
+from corea.engines.remote.paid_calls import PaidCalls
 from corea.engines.remote.response_cache import ResponseCache, request_key
 from corea.engines.remote.usage import usage_of
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.surrogates import without_surrogates
-from corea.types import Completion, Message, Sampling
+from corea.types import DISTRIBUTIONS, LOGPROBS, Completion, Message, Sampling
 
-SHARED_WAIT_S = 0.1
-"""Seconds between two looks at a full budget."""
+TOP_LOGPROBS = 20
+"""Alternatives of each token; the most that servers give."""
 
 
 class OpenAIEngine:
@@ -105,6 +103,8 @@ class OpenAIEngine:
     def request(self, messages: Sequence[Message], sampling: Sampling, sample: int) -> dict[str, Any]:
         """Everything that a response depends on."""
         body = request_body(self.cfg, self.model_name, messages, sampling, sample)
+        if {DISTRIBUTIONS, LOGPROBS} & set(sampling.record):
+            body = {"logprobs": True, "top_logprobs": TOP_LOGPROBS, **body}
         return {"url": self.cfg.base_url.rstrip("/"), "body": body, "sample": sample}
 
     def most_usd(self, messages: Sequence[Message], sampling: Sampling) -> float:
@@ -118,6 +118,14 @@ class OpenAIEngine:
             return most
         self.most_prompt = max(self.most_prompt, usage[0] / most_prompt_tokens(messages))
         return cost_usd(self.price, *usage[:3]) or 0.0
+
+    def charge_answer(self, response: dict[str, Any], most: float, messages: Sequence[Message]) -> float:
+        """Cost of a call by its response."""
+        return self.charge(usage_of(response), most, messages)
+
+    def completion(self, response: dict[str, Any], latency_s: float, retries: Mapping[str, int]) -> Completion:
+        """Completion of a response; `retries`: tokens of failed attempts before it."""
+        return completion_of(response, model=self.model_name, latency_s=latency_s, retries=retries)
 
 
 def read_key(cfg: OpenAIEngineConfig) -> str:
@@ -147,16 +155,14 @@ class _Batch:
         self.todo = [(i, k) for i in range(len(prompts)) for k in range(sampling.n)][::-1]
         self.calls: dict[str, asyncio.Future[Completion]] = {}
         """Calls by request, so that equal requests are made once."""
-        self.not_before = 0.0
-        """Time before which no call starts: when a server asks to wait, all calls wait."""
 
     async def run(self) -> list[list[Completion]]:
         from openai import AsyncOpenAI
 
-        self.settled = asyncio.Condition()
         async with AsyncOpenAI(
             api_key=self.engine.key, base_url=self.cfg.base_url, max_retries=0, timeout=self.cfg.timeout_s
-        ) as self.client:
+        ) as client:
+            self.paid = PaidCalls(self.engine, client)
             workers = min(self.cfg.concurrency, len(self.todo))
             # Every worker finishes by itself: a call in progress is paid for and is not cancelled when another fails.
             outcomes = await asyncio.gather(*(self._work() for _ in range(workers)), return_exceptions=True)
@@ -185,7 +191,7 @@ class _Batch:
         kept = self.engine.cache.get(request)
         if kept is not None and holds_answer(kept["response"]):
             again = {"latency_s": kept["latency_s"], "retries": kept.get("retries", {})}
-            return completion_of(kept["response"], model=self.engine.model_name, **again)
+            return self.engine.completion(kept["response"], **again)
         future = self.calls[key] = asyncio.get_running_loop().create_future()
         try:
             completion = await self._persist(request, messages)
@@ -197,82 +203,12 @@ class _Batch:
         return completion
 
     async def _persist(self, request: dict[str, Any], messages: Sequence[Message]) -> Completion:
-        """Call until there is an answer, or no further attempt makes sense."""
-        for tries in range(1, self.cfg.tries + 1):
-            await asyncio.sleep(max(0.0, self.not_before - time.monotonic()))
-            try:
-                return await self._paid_call(request, messages)
-            except Failure as failure:
-                if failure.hopeless:
-                    raise UserError(self._refused(failure)) from None
-                pause = wait_s(tries, failure, self.cfg.max_wait_s)
-                last = tries == self.cfg.tries or not failure.again or pause is None
-                if last or self.engine.stopped is not None:
-                    return self._failed(failure, tries, request_key(request))
-                if failure.retry_after is not None:
-                    self.not_before = max(self.not_before, time.monotonic() + failure.retry_after)
-                await asyncio.sleep(pause)
-        raise AssertionError("the last try returns")
-
-    async def _paid_call(self, request: dict[str, Any], messages: Sequence[Message]) -> Completion:
-        """One call between its reservation and its settlement."""
-        engine = self.engine
-        most = engine.most_usd(messages, self.sampling)
-        ticket = await self._reserve(most)
-        key, lost = request_key(request), None
-        spent = most  # also on cancellation: the server may finish the answer and charge for it
         try:
-            response, latency = await self._call(request["body"])
-            retries = engine.ledger.retries(key)
-            engine.cache.put(request, response, latency, retries)
-            spent = engine.charge(usage_of(response), most, messages)
-            return completion_of(response, model=engine.model_name, latency_s=latency, retries=retries)
+            return await self.paid.persist(request, messages, self.engine.most_usd(messages, self.sampling))
         except Failure as failure:
-            lost = failure.usage and (failure.usage[0], failure.usage[2])
-            spent = engine.charge(failure.usage, most if failure.charged else 0.0, messages)
-            raise
-        finally:
-            engine.ledger.settle(ticket, spent, key, lost)
-            async with self.settled:
-                self.settled.notify_all()
-
-    async def _reserve(self, most: float) -> int:
-        ledger = self.engine.ledger
-        async with self.settled:
-            while (ticket := ledger.reserve(most)) is None:
-                if not ledger.open:
-                    raise ledger.reached(most)
-                with suppress(TimeoutError):  # an engine that shares the ledger notifies only its own calls
-                    await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
-        return ticket
-
-    async def _call(self, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        """(response, seconds). Raises Failure."""
-        import openai
-
-        rest = {k: v for k, v in body.items() if k not in ("model", "messages")}
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(
-                self.cfg.timeout_s
-            ):  # the client's own limit applies to each read, so a slow stream would pass it
-                raw = await self.client.chat.completions.with_raw_response.create(
-                    model=body["model"], messages=body["messages"], extra_body=rest
-                )
-                text = raw.content.decode(errors="replace")  # JSON is UTF-8, whatever the header says
-        except openai.APIStatusError as error:
-            body = parsed(self.engine.masked(error.response.text))
-            raise status_failure(error.status_code, error.response.headers, body) from None
-        except (TimeoutError, openai.APITimeoutError):
-            raise Failure(reason=f"no answer within {self.cfg.timeout_s:g} s", charged=True) from None
-        except openai.APIConnectionError as error:
-            raise _connection_failure(error) from None
-        except openai.OpenAIError as error:
-            raise Failure(reason=type(error).__name__, charged=True) from None
-        response = parsed(text)
-        if not holds_answer(response):
-            raise answer_failure(parsed(self.engine.masked(text)))
-        return response, time.perf_counter() - started
+            if failure.hopeless:
+                raise UserError(self._refused(failure)) from None
+            return self._failed(failure, failure.tries, request_key(request))
 
     def _refused(self, failure: Failure) -> str:
         where = f"llm.engine.base_url={self.cfg.base_url}, model {self.engine.model_name}"
@@ -289,10 +225,3 @@ class _Batch:
             error=self.engine.masked(f"{failure.reason} (after {tries} tries)"),
             extra={"tokens": "unknown", **self.engine.ledger.retries(key)},
         )
-
-
-def _connection_failure(error: Exception) -> Failure:
-    """The Failure of a connection. A refused connection costs nothing; a broken one may have."""
-    cause = error.__cause__
-    never = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
-    return Failure(reason=f"connection failed ({type(cause or error).__name__})", charged=not never)

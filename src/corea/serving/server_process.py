@@ -1,0 +1,167 @@
+"""Runs the server: one process, or several that share a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from corea.config.serve_schema import ServeConfig
+from corea.errors import UserError
+from corea.serving.access import AccessControl, read_keys
+from corea.serving.serve_setup import ServePlan, build_service, plan_serving
+from corea.serving.upstream import UpstreamTier
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 2048
+LAST_S = 2.0
+"""Seconds after the deadline in which a drained server ends."""
+RESTART_S = 1.0
+"""Seconds before a worker that ended by itself is started again."""
+AppBuilder = Callable[..., Any]
+"""(service, access) -> the ASGI application."""
+
+
+def serve(cfg: ServeConfig, folder: Path) -> None:
+    """Serve until SIGTERM or SIGINT; requests in progress are answered first.
+
+    Raises:
+        UserError: the operating point cannot be served, keys are lacking, or the address is taken.
+    """
+    plan = plan_serving(cfg)
+    read_keys(cfg.serve)
+    sock = listen(cfg.serve.host, cfg.serve.port)
+    with sock:
+        if cfg.serve.workers == 1:
+            run_worker(cfg, folder, sock, 0, plan)
+        else:
+            _supervise(cfg, folder, sock)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises UserError if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # With the protocol named, accepted connections get TCP_NODELAY; else a reply can wait 40 ms.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+        return sock
+    except OSError as error:
+        raise UserError(f"serve.host={host}, serve.port={port}: cannot listen there ({error.strerror})") from error
+
+
+def run_worker(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int, plan: ServePlan | None = None) -> None:
+    """Load the models and answer requests until a signal comes."""
+    import uvicorn
+
+    loop_factory = uvicorn.Config(app="").get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        stuck = runner.run(_run(cfg, folder, sock, worker, plan or plan_serving(cfg)))
+    if stuck:  # a thread of an engine would keep the process alive
+        sys.stdout.flush()
+        os._exit(0)
+
+
+async def _run(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int, plan: ServePlan) -> bool:
+    """Returns whether an engine still works when all requests have ended."""
+    import uvicorn
+    from openai import AsyncOpenAI
+
+    from corea.serving.http_app import build_app
+
+    async with AsyncOpenAI(api_key="none", max_retries=0, timeout=cfg.serve.deadline_s) as client:
+        service = build_service(cfg, plan, client, folder, worker)
+        try:
+            for tier in service.tiers.values():
+                if isinstance(tier, UpstreamTier):
+                    await tier.require_logprobs()
+            app = build_app(service, AccessControl(cfg.serve))
+            config = uvicorn.Config(
+                app,
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=int(cfg.serve.deadline_s + LAST_S) + 1,
+            )
+            server = uvicorn.Server(config)
+            server.capture_signals = _no_signals  # type: ignore[method-assign]
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, server.handle_exit, number, None)
+            if worker == 0:
+                _announce(cfg, sock, plan)
+            watch = asyncio.create_task(_end_with_parent(server))
+            try:
+                await server.serve(sockets=[sock])
+            finally:
+                watch.cancel()
+        finally:
+            await service.close()
+        return any(getattr(tier, "busy", False) for tier in service.tiers.values())
+
+
+async def _end_with_parent(server: Any) -> None:
+    """Drain a worker whose parent was killed."""
+    parent = multiprocessing.parent_process()
+    while parent is not None:
+        await asyncio.sleep(RESTART_S)
+        if os.getppid() != parent.pid:
+            server.handle_exit(signal.SIGTERM, None)
+            return
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """In place of uvicorn's handlers, which would end the process before the service is closed."""
+    yield
+
+
+def _announce(cfg: ServeConfig, sock: socket.socket, plan: ServePlan) -> None:
+    host, port = sock.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"{cfg.serve.model}: {plan.words}, thresholds of {next(iter(plan.points.values())).dataset}", flush=True)
+    print(f"serving on http://{shown}:{port}/v1", flush=True)
+
+
+def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
+    """Run cfg.serve.workers processes; one that ends by itself is started again."""
+    context = multiprocessing.get_context("spawn")
+    stopping = False
+
+    def start(worker: int) -> Any:
+        process = context.Process(target=run_worker, args=(cfg, folder, sock, worker), daemon=False)
+        process.start()
+        return process
+
+    def stop(number: int, _: Any) -> None:
+        nonlocal stopping
+        stopping = True
+        for process in processes:
+            with suppress(ProcessLookupError, TypeError):
+                os.kill(process.pid, number)
+
+    processes: list[Any] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    processes += [start(worker) for worker in range(cfg.serve.workers)]
+    while not stopping:
+        time.sleep(RESTART_S)
+        for worker, process in enumerate(processes):
+            if not process.is_alive() and not stopping:
+                log.error("worker %d ended with code %s; it is started again", worker, process.exitcode)
+                processes[worker] = start(worker)
+    for process in processes:
+        process.join()

@@ -1,0 +1,149 @@
+"""One call whose answer is passed on while it comes: server-sent events in, deltas and the whole response out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from corea.engines.remote.attempts import Failure, answer_failure
+from corea.engines.remote.chat_format import CUT_OFF, answer_text, holds_answer
+from corea.engines.remote.error_text import error_part, parsed
+from corea.engines.remote.paid_calls import Failures, PaidCalls
+from corea.serving.tier_calls import Sink
+
+PASSED_ON = ("tool_calls", "function_call", "refusal")
+"""Parts of a delta, besides its content, that a client gets."""
+DONE = "[DONE]"
+END_WAIT_S = 0.1
+"""Seconds for which the end of the connection is waited for after the last event."""
+
+
+class StreamedAnswer:
+    """A response that is put together from chunks."""
+
+    def __init__(self) -> None:
+        self.model: str | None = None
+        self.usage: Any = None
+        self.texts: dict[int, list[str]] = {}
+        self.reasoning: dict[int, list[str]] = {}
+        self.others: dict[int, dict[str, Any]] = {}
+        self.endings: dict[int, str] = {}
+
+    def add(self, chunk: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+        """(index of the choice, what a client may see of it) for each choice of the chunk that says anything."""
+        self.model = chunk.get("model") or self.model
+        self.usage = chunk.get("usage") or self.usage
+        found = []
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            index = choice.get("index") if isinstance(choice.get("index"), int) else 0
+            delta = choice.get("delta") if isinstance(choice.get("delta"), dict) else {}
+            shown: dict[str, Any] = {k: delta[k] for k in PASSED_ON if delta.get(k)}
+            self.others.setdefault(index, {}).update(shown)
+            content = delta.get("content")
+            if isinstance(content, str) and content:
+                self.texts.setdefault(index, []).append(content)
+                shown["content"] = content
+            for name in ("reasoning_content", "reasoning"):
+                if isinstance(delta.get(name), str):
+                    self.reasoning.setdefault(index, []).append(delta[name])
+                    break
+            if choice.get("finish_reason") is not None:
+                self.endings[index] = str(choice["finish_reason"])
+            if shown:
+                found.append((index, shown))
+        return found
+
+    def unanswered_reasoning(self) -> str:
+        """The reasoning of a first choice that has no content, which some servers give as the answer."""
+        said = "".join(self.texts.get(0, ())).strip() or self.others.get(0)
+        cut = self.endings.get(0, "").strip().lower() in CUT_OFF
+        return "" if said or cut else "".join(self.reasoning.get(0, ()))
+
+    def response(self) -> dict[str, Any]:
+        """As the server would have sent it at once."""
+        choices = [
+            {
+                "index": index,
+                "message": {
+                    "role": "assistant",
+                    "content": "".join(self.texts.get(index, ())),
+                    "reasoning_content": "".join(self.reasoning.get(index, ())) or None,
+                    **self.others.get(index, {}),
+                },
+                "finish_reason": self.endings.get(index),
+            }
+            for index in sorted({0, *self.texts, *self.others, *self.endings})
+        ]
+        return {"model": self.model, "choices": choices, "usage": self.usage}
+
+
+async def stream_exchange(calls: PaidCalls, body: dict[str, Any], sink: Sink) -> tuple[dict[str, Any], float]:
+    """One call; raises Failure. After the first byte is with the client, no other attempt is possible."""
+    sink.restart()
+    rest = {"stream": True, "stream_options": {"include_usage": True}, **body, **calls.cfg.extra}
+    rest = {k: v for k, v in rest.items() if v is not None and k not in ("model", "messages")}
+    answer, started = StreamedAnswer(), time.perf_counter()
+    try:
+        async with Failures(calls.engine):
+            request = calls.client.chat.completions.with_streaming_response.create(
+                model=body["model"], messages=body["messages"], extra_body=rest
+            )
+            async with request as raw:
+                whole = await _read(raw, answer, sink)
+    except Failure as failure:
+        failure.again = failure.again and not sink.begun
+        raise
+    if whole is not None:  # the server does not stream
+        if not holds_answer(whole):
+            raise answer_failure(whole)
+        await sink.delta(0, {"content": answer_text(whole) or ""})
+        return whole, time.perf_counter() - started
+    if late := answer.unanswered_reasoning():
+        await sink.delta(0, {"content": late})
+    return answer.response(), time.perf_counter() - started
+
+
+async def _read(raw: Any, answer: StreamedAnswer, sink: Sink) -> Any:
+    """Read the events into `answer` and `sink`; the whole body if it is no stream, else None. Raises Failure."""
+    if "text/event-stream" not in raw.headers.get("content-type", "text/event-stream"):
+        return parsed((await raw.read()).decode(errors="replace"))
+    lines = raw.iter_lines()
+    async for data in _events(lines):
+        if data == DONE:
+            with suppress(TimeoutError):  # read to the end, so that the connection can be used again
+                async with asyncio.timeout(END_WAIT_S):
+                    async for _ in lines:
+                        pass
+            return None
+        chunk = parsed(data)
+        if not isinstance(chunk, dict):
+            raise Failure(reason="a stream that is not JSON", charged=True)
+        if error_part(chunk) is not None:
+            raise answer_failure(
+                chunk | {"usage": chunk.get("usage") or answer.usage, "choices": [{}] if answer.texts else []}
+            )
+        for index, delta in answer.add(chunk):
+            await sink.delta(index, delta)
+    if 0 not in answer.endings:
+        raise Failure(reason="the stream ended before the answer did", charged=True)
+    return None
+
+
+async def _events(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Data of each event."""
+    data: list[str] = []
+    async for line in lines:
+        if not line.strip():
+            if data:
+                yield "\n".join(data)
+            data = []
+        elif line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+    if data:
+        yield "\n".join(data)
