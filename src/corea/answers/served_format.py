@@ -9,7 +9,8 @@
 One line of a tail, shortened:
 
     {"request_id": "r1", "time_s": 1.7e9, "dataset": "sums", "reason": "kept", "shadow": true, "agrees": true,
-     "shadow_probability": 0.05, "tiers": [{"tier": 0, "confidence": 0.9, "signals": {"verbalized": 0.9}, ...}, {"tier": 1, ...}]}
+     "shadow_probability": 0.05,
+     "tiers": [{"tier": 0, "confidence": 0.9, "signals": {"verbalized": 0.9}, ...}, {"tier": 1, ...}]}
 """
 
 from __future__ import annotations
