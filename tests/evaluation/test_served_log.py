@@ -8,7 +8,7 @@ import pytest
 from served_logs import tier, traffic, write_log
 
 from answer_tables import config
-from corea.answers.served import _uniform, judged, read_served, taken_share
+from corea.answers.served_answers import _uniform, judged, read_served, taken_share
 from corea.errors import UserError
 from corea.evaluation.pipeline import run_evaluation
 from corea.evaluation.served_log_point import results_folder

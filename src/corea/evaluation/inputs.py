@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from corea.answers.served import read_served
+from corea.answers.served_answers import read_served
 from corea.answers.served_format import is_served_log
 from corea.answers.table import Answers, read_answers
 from corea.answers.wide import read_wide

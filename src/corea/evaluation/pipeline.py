@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from corea.answers.pairs import pair
-from corea.answers.served import SERVED
+from corea.answers.served_answers import SERVED
 from corea.answers.table import Answers
 from corea.cascade.chain_results import TierResults, measure_tiers
 from corea.cascade.chains import Stack, joined, stack

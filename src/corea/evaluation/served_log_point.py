@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from corea.answers.pairs import Pairs
-from corea.answers.served import SERVED
+from corea.answers.served_answers import SERVED
 from corea.answers.served_format import is_served_log
 from corea.config.roots import EvaluateConfig
 from corea.errors import UserError

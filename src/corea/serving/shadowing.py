@@ -3,7 +3,7 @@
 Only deferred questions have an answer of the last tier, so a served log without shadowed ones says nothing about the
 kept ones. The choice depends on the seed and the request id alone, and the probability that is recorded is the one with
 which the question was chosen: `share`, or 0 while a bound is reached. Whether a bound is reached is decided by earlier
-questions, before this one is drawn. answers/served.py describes how an evaluation uses the probability.
+questions, before this one is drawn. answers/served_answers.py describes how an evaluation uses the probability.
 """
 
 from __future__ import annotations
