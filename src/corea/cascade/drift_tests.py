@@ -9,8 +9,8 @@ distribution has changed there; its wealth is the ratio of two predictive probab
 
 The sum of the wealths, weighted by 1 / ((k + 1) (k + 2)), is a martingale with start 1 that is never negative. By
 Ville's inequality it exceeds 1 / alpha at any time with probability at most alpha. The denominator averages over the
-posterior of the unknown distribution, so the sampling error of the calibration questions is included. The bound is exact
-on average over distributions from that prior; tests/serving/test_drift_rates.py simulates it for single ones.
+posterior of the unknown distribution, so the sampling error of the calibration questions is included. The bound holds
+exactly on average over distributions from that prior; tests/serving/test_drift_rates.py simulates it for single ones.
 
 Legend: J categories, K starts, ... streams that are simulated together.
 """
