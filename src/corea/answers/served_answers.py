@@ -37,6 +37,8 @@ SERVED = "served"
 KEPT, UNCALIBRATED = "kept", "uncalibrated"
 USABLE = (Status.OK.value, Status.UNPARSED_CONFIDENCE.value)
 """Statuses of an LLM answer that the SLM's can be compared with."""
+WRONG = (*UNFINISHED, Status.UNPARSED_ANSWER.value)
+"""Statuses of an SLM answer that is wrong without a comparison."""
 LENGTH = "length"
 """A signal of the log that is no confidence: the number of new tokens."""
 WINDOW_S = 60.0
@@ -81,11 +83,12 @@ def _decisions(requests: list[dict[str, Any]]) -> pd.DataFrame:
     rows = []
     for number, row in enumerate(requests):
         tiers = row["tiers"]
-        if not tiers or row["reason"] == UNCALIBRATED or tiers[0]["tier"] == last:
+        undecided = row["reason"] == KEPT and row["tier"] is None
+        if not tiers or undecided or row["reason"] == UNCALIBRATED or tiers[0]["tier"] == last:
             continue
         llm = tiers[-1]
         usable = llm["tier"] == last and llm["status"] in USABLE
-        usable = usable and (row["agrees"] is not None or tiers[0]["status"] in UNFINISHED)
+        usable = usable and (row["agrees"] is not None or tiers[0]["status"] in WRONG)
         rows.append(
             {
                 "row": number,

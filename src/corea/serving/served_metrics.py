@@ -64,7 +64,7 @@ class ServedMetrics:
         sums, most, newest = ({"multiprocess_mode": f"live{mode}"} for mode in ("sum", "max", "mostrecent"))
         self.requests = metric(counter, "requests", "Requests by class of HTTP status.", ("status",))
         self.answers = metric(counter, "answers", "Answers returned, by the tier that gave them.", ("tier",))
-        self.reasons = metric(counter, "reasons", "Decisions by reason.", ("reason",))
+        self.reasons = metric(counter, "reasons", "Answers returned, by reason.", ("reason",))
         self.deferrals = metric(counter, "deferrals", "Questions that the first tier passed on.")
         self.shadowed = metric(counter, "shadowed", "Kept questions also sent to the last tier.")
         self.fallbacks = metric(counter, "fallbacks", "Answers of an earlier tier because a later one failed.")
@@ -98,7 +98,6 @@ class ServedMetrics:
             self.alarm.set(self.drift.alarmed)
         if not record.tiers:
             return
-        self.reasons.labels(str(record.reason) if record.reason in REASONS else "other").inc()
         first = record.tiers[0]
         if first.threshold is not None:
             self._first(first, record)
@@ -107,6 +106,7 @@ class ServedMetrics:
         if record.tier is not None:
             label = self._label(record.tier)
             self.answers.labels(label).inc()
+            self.reasons.labels(str(record.reason) if record.reason in REASONS else "other").inc()
             asked = record.tiers[:-1] if record.shadow else record.tiers
             self.overhead.labels(label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
         self.fallbacks.inc(record.fallback)

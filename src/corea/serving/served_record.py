@@ -65,7 +65,7 @@ class ServedRecord:
     total_s: float = 0.0
     """Seconds from the request's last byte to the response's last byte."""
     shadow: bool = False
-    """True: a kept question that was also sent to the last tier in the background: the last of `tiers`."""
+    """True: a kept question that was also sent to the last tier in the background, whose answer ends `tiers`."""
     shadow_probability: float | None = None
     """Probability with which a kept question is shadowed; None: the question was deferred, so no draw was made."""
     agrees: bool | None = None
