@@ -3,8 +3,8 @@
     python benchmarks/drift.py
 
 The deferral rate is 0.40, then 0.45. Calibration questions are drawn anew for each stream. The test is that of
-serve.drift_false_alarm=0.01 with one dataset and one worker (half of the rate for each of its two tests), looked at every
-20 questions.
+serve.drift_false_alarm=0.01 with one dataset and one worker (half of the rate for each of its two tests), looked at
+every 20 questions.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ def main() -> None:
             delay = first_alarm(known, change, change + 20_000, 200, alpha, seed=1) - change
             late = np.sort(np.where(delay > 0, delay, np.inf))
             seen = np.isfinite(late).mean()
-            print(
-                f"{known:,} | {np.isfinite(unchanged).sum()} | {change:,} | {late[99]:,.0f}, {late[179]:,.0f} | {seen:.0%}"
-            )
+            alarms, delays = np.isfinite(unchanged).sum(), f"{late[99]:,.0f}, {late[179]:,.0f}"
+            print(f"{known:,} | {alarms} | {change:,} | {delays} | {seen:.0%}")
 
 
 if __name__ == "__main__":
