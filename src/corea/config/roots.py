@@ -128,8 +128,8 @@ class EvaluateConfig:
     """python -m corea.evaluate"""
 
     answers: str = existing(MISSING)
-    """Answers table: Parquet, JSONL, CSV, a Hugging Face data set folder (saved to disk, or copied from the hub), or the
-    served log of a server."""
+    """Answers table: Parquet, JSONL, CSV, a Hugging Face data set folder (saved to disk, or copied from the hub), or
+    the served log of a server."""
     columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
     """Column of corea -> column of the table, e.g. columns={correct:is_right}; a part of a nested column is named by
     dots, e.g. columns.text=response.0.text; a further signal is +columns.confidence_NAME=p."""

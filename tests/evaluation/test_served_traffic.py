@@ -42,7 +42,7 @@ def error(estimate: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def test_the_sample_is_unbiased_and_all_answered_questions_are_not():
-    truth, sample, answered = replicates(40)
+    truth, sample, answered = replicates(30)
     off, deviation = error(sample, truth)
     assert (np.abs(off) < 4 * deviation).all()
     assert (deviation < 0.007).all()
@@ -60,7 +60,7 @@ def test_bounded_shadowing_and_a_budget_that_runs_out_leave_it_unbiased():
         table["usable"] = table["kept"] | (minute % 5 != 1) | (rng.random(len(table)) < 0.5)  # LLM budget
         return table
 
-    truth, sample, _ = replicates(40, bounded)
+    truth, sample, _ = replicates(30, bounded)
     off, deviation = error(sample, truth)
     assert (np.abs(off) < 4 * deviation).all()
     assert (deviation < 0.008).all()
@@ -80,10 +80,10 @@ def test_one_question_a_minute_and_a_limit_that_is_reached_leave_it_unbiased(cha
             table["usable"] = table["kept"] | ~late
         return table
 
-    truth, sample, _ = replicates(20, slow, share=0.5)
+    truth, sample, _ = replicates(15, slow, share=0.5)
     off, deviation = error(sample, truth)
     assert (np.abs(off) < 4 * deviation).all()
-    assert (deviation < 0.01).all()
+    assert (deviation < 0.012).all()
 
 
 def test_probabilities_of_being_taken_by_hand():
