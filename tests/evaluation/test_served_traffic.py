@@ -42,10 +42,10 @@ def error(estimate: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def test_the_sample_is_unbiased_and_all_answered_questions_are_not():
-    truth, sample, answered = replicates(30)
+    truth, sample, answered = replicates(20)
     off, deviation = error(sample, truth)
     assert (np.abs(off) < 4 * deviation).all()
-    assert (deviation < 0.007).all()
+    assert (deviation < 0.01).all()
     biased, _ = error(answered, truth)
     assert biased[0] > 0.3  # deferral rate
     assert biased[2] < -0.1  # the SLM looks worse than it is
@@ -60,10 +60,10 @@ def test_bounded_shadowing_and_a_budget_that_runs_out_leave_it_unbiased():
         table["usable"] = table["kept"] | (minute % 5 != 1) | (rng.random(len(table)) < 0.5)  # LLM budget
         return table
 
-    truth, sample, _ = replicates(30, bounded)
+    truth, sample, _ = replicates(20, bounded)
     off, deviation = error(sample, truth)
     assert (np.abs(off) < 4 * deviation).all()
-    assert (deviation < 0.008).all()
+    assert (deviation < 0.012).all()
 
 
 @pytest.mark.parametrize("change", ["dollars", "budget"])
@@ -200,6 +200,7 @@ def test_a_point_that_served_is_not_overwritten(tmp_path):
         results_folder(config(log))
 
 
+@pytest.mark.slow
 def test_the_log_can_be_read_from_the_command_line(tmp_path):
     from corea.composition import compose
     from corea.evaluate import main

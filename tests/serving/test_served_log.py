@@ -69,7 +69,7 @@ def test_questions_and_answers_are_written_only_if_allowed(tmp_path):
 
 def test_two_killed_workers_lose_nothing_and_the_next_start_takes_over_their_tails(tmp_path):
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
-    workers = [subprocess.Popen([*command, name, "1500"], stdout=subprocess.PIPE) for name in "ab"]
+    workers = [subprocess.Popen([*command, name, "1200"], stdout=subprocess.PIPE) for name in "ab"]
     for worker in workers:
         assert worker.stdout.readline() == b"written\n"
     living = ServedLog(tmp_path)  # takes nothing from workers that live
@@ -79,7 +79,7 @@ def test_two_killed_workers_lose_nothing_and_the_next_start_takes_over_their_tai
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
         worker.stdout.close()
-    expected = sorted(f"{name}-{number}" for name in "ab" for number in range(1500))
+    expected = sorted(f"{name}-{number}" for name in "ab" for number in range(1200))
     assert ids(tmp_path) == expected
     ServedLog(tmp_path).close()
     assert list(tmp_path.glob("tail-*")) == []

@@ -11,10 +11,13 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from corea.cascade.decision import Reason
-from corea.serving.drift import Drift
 from corea.serving.served_record import ServedRecord, ServedTier
+
+if TYPE_CHECKING:
+    from corea.serving.drift import Drift
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 TOKENS = ("prompt", "cached", "completion")
