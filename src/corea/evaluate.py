@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 
 from corea.app import command
 from corea.config import EvaluateConfig
@@ -13,6 +12,7 @@ from corea.config import EvaluateConfig
 def main(cfg: EvaluateConfig) -> None:
     """Measure every dataset of the table; write figures, plots and report beside it, and print a summary."""
     from corea.evaluation.pipeline import run_evaluation
+    from corea.evaluation.served_log_point import results_folder
     from corea.logger import build_logger
     from corea.report.publish import log_results, write_outputs
     from corea.report.terminal import print_summary
@@ -23,7 +23,7 @@ def main(cfg: EvaluateConfig) -> None:
         from corea.evaluation.regrade import regrader
 
         regrade = regrader(cfg.audit)
-    folder = Path(cfg.out or Path(cfg.answers).parent)
+    folder = results_folder(cfg)
     free = tuple(field.name for field in fields(cfg))  # a table may be evaluated again with any other options
     with lock_folder(folder):
         results = run_evaluation(cfg, regrade)

@@ -15,8 +15,8 @@ import corea.config
 from corea.config.reference import SECTIONS, meaning, page
 from corea.config.trainer_schema import LossConfig
 
-PARENTS = {"EngineConfig", "LoggerConfig"}
-"""Their fields appear in every choice of the group."""
+PARENTS = {"EngineConfig", "LoggerConfig", "ServeWatchConfig"}
+"""Their fields appear in every choice of the group, or in the schema that adds to them."""
 
 
 def schemas() -> list[type]:

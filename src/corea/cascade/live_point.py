@@ -43,6 +43,10 @@ class LivePoint:
     """Figures on the test questions, without their intervals."""
     llm_cost_usd: float | None = None
     """Mean dollars of the last tier alone on the test questions; None: unknown."""
+    deferral: tuple[int, int] | None = None
+    """Deferred questions and all questions of the test split; None: unknown."""
+    distribution: Mapping[str, Any] = field(default_factory=dict)
+    """Calibration distribution of the first tier's confidence (DatasetPoint.distribution); empty: unknown."""
 
     def features(self, position: int) -> tuple[str, ...]:
         """Names of the raw signals that the confidence of the tier at `position` is computed from."""
@@ -142,7 +146,23 @@ def _live_point(file: PointFile, name: str, given: Mapping[str, Any]) -> LivePoi
         rule=rule,
         expected=expected,
         llm_cost_usd=_llm_cost(file.chains.get(name) or {}, chain, expected),
+        deferral=_deferral(given.get("expected") or {}),
+        distribution=_distribution(given.get("distribution"), chain[0]),
     )
+
+
+def _distribution(found: Any, tier: int) -> Mapping[str, Any]:
+    """That of a tier; empty where the file has none that this release knows."""
+    of_tier = found.get(str(tier)) if isinstance(found, dict) else None
+    return of_tier if isinstance(of_tier, dict) else {}
+
+
+def _deferral(expected: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Deferred and all test questions, which did not choose the threshold."""
+    figure = expected.get("deferral_rate")
+    if not isinstance(figure, dict) or not figure.get("n") or figure.get("value") is None:
+        return None
+    return round(figure["value"] * figure["n"]), int(figure["n"])
 
 
 def _two_ends(file: PointFile) -> list[int]:

@@ -16,6 +16,8 @@ from corea.errors import UserError
 SCHEMA = 1
 """Version of the layout of operating_point.json."""
 QUANTILES = 101
+BINS = 10
+"""Every so many quantiles there is an edge of a bin."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,18 +45,33 @@ class DatasetPoint:
     """Tier -> fitted map of its signal (fitted_maps.py); empty: the signal is compared as it is."""
     distribution: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Tier -> distribution of the confidence that is compared, over the calibration questions: `questions`, `missing`
-    (share), and `quantiles`: QUANTILES values from the lowest to the highest stated confidence, evenly spaced."""
+    (share), `quantiles`: QUANTILES values from the lowest to the highest stated confidence, evenly spaced; `edges` and
+    `counts`: ascending confidences, and questions below the first, from each one on, and last of all without any."""
 
 
 def distribution(confidence: np.ndarray) -> dict[str, Any]:
     """An entry of `DatasetPoint.distribution` from `confidence` [N], NaN missing."""
     stated = confidence[~np.isnan(confidence)]
     quantiles = np.quantile(stated, np.linspace(0, 1, QUANTILES)) if len(stated) else np.zeros(0)
+    edges = np.unique(quantiles[BINS:-1:BINS])
     return {
         "questions": len(confidence),
         "missing": float(np.isnan(confidence).mean()) if len(confidence) else 0.0,
         "quantiles": [float(q) for q in quantiles],
+        "edges": edges.tolist(),
+        "counts": category_counts(confidence, edges).tolist(),
     }
+
+
+def categories(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """[N] bin of each confidence: 0 below the first of `edges` [E], E from the last one on, E + 1 if it is missing."""
+    confidence = np.asarray(confidence, np.float64)
+    return np.where(np.isnan(confidence), len(edges) + 1, np.searchsorted(edges, confidence, side="right"))
+
+
+def category_counts(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """[E + 2] confidences [N] of each bin."""
+    return np.bincount(categories(confidence, edges), minlength=len(edges) + 2)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -132,7 +132,8 @@ class EvaluateConfig:
     """python -m corea.evaluate"""
 
     answers: str = existing(MISSING)
-    """Answers table: Parquet, JSONL, CSV, or a Hugging Face data set folder (saved to disk, or copied from the hub)."""
+    """Answers table: Parquet, JSONL, CSV, a Hugging Face data set folder (saved to disk, or copied from the hub), or
+    the served log of a server."""
     columns: dict[str, str] = field(default_factory=lambda: {name: name for name in ANSWER_COLUMNS})
     """Column of corea -> column of the table, e.g. columns={correct:is_right}; a part of a nested column is named by
     dots, e.g. columns.text=response.0.text; a further signal is +columns.confidence_NAME=p."""
@@ -150,7 +151,7 @@ class EvaluateConfig:
     metrics: Optional[str] = existing()
     """metrics.jsonl for the training curves; null: the one beside `answers`, if there is one."""
     out: Optional[str] = None
-    """Folder for the results; null: the folder of `answers`."""
+    """Folder for the results; null: the folder of `answers`, or `evaluation` inside a served log."""
     audit: Optional[str] = checked(None, one_of(*AUDITORS))
     """Regrade the recorded answers with this grader and report where it disagrees; needs the columns gold and text or
     answer."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from corea.answers.foreign_answers import read_foreign
+from corea.answers.served_answers import read_served
+from corea.answers.served_format import is_served_log
 from corea.answers.table import Answers, read_answers
 from corea.answers.wide import read_wide
 from corea.config.roots import EvaluateConfig
@@ -39,7 +41,9 @@ def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
     """Read `cfg.answers` and the files beside it. Raises UserError for a bad table."""
     renamed = {ours: theirs for ours, theirs in cfg.columns.items() if ours != theirs}
     text, scale = regrade is not None, cfg.confidence_scale
-    if cfg.tiers:
+    if is_served_log(cfg.answers):
+        table = read_served(cfg.answers, cfg.cascade.seed)
+    elif cfg.tiers:
         table = read_wide(cfg.answers, cfg.tiers, text, renamed, scale)
     else:
         table = read_foreign(cfg.answers, cfg.pick, renamed, scale, text) or read_answers(
@@ -64,7 +68,7 @@ def read_inputs(cfg: EvaluateConfig, regrade: Regrader | None) -> Inputs:
 def _read_before(cfg: EvaluateConfig) -> Answers | None:
     """The table named by `before`, or answers_before.parquet beside the answers if there is one."""
     path = Path(cfg.before) if cfg.before else Path(cfg.answers).with_name("answers_before.parquet")
-    if cfg.before is None and (not path.exists() or path == Path(cfg.answers)):
+    if cfg.before is None and (not path.exists() or path == Path(cfg.answers) or is_served_log(cfg.answers)):
         return None
     return priced(read_answers(path, tiers=False, confidence_scale=cfg.confidence_scale), cfg.cascade.prices)
 
@@ -72,7 +76,7 @@ def _read_before(cfg: EvaluateConfig) -> Answers | None:
 def _read_training(cfg: EvaluateConfig) -> pd.DataFrame | None:
     """metrics.jsonl, one row per step; a line that a crash left half written is dropped."""
     path = Path(cfg.metrics) if cfg.metrics else Path(cfg.answers).with_name("metrics.jsonl")
-    if not path.exists():
+    if not path.exists() or (is_served_log(cfg.answers) and not cfg.metrics):
         if cfg.metrics:
             raise UserError(f"metrics={path}: no such file")
         return None

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from corea.answers.pairs import pair
+from corea.answers.served_answers import SERVED
 from corea.answers.table import Answers
 from corea.cascade.chain_results import TierResults, measure_tiers
 from corea.cascade.chains import Stack, joined, stack
@@ -20,6 +21,7 @@ from corea.evaluation.inputs import Inputs, read_inputs
 from corea.evaluation.points import Point
 from corea.evaluation.question_sets import POOLED, QuestionSets, add_combined, maps_of, question_sets, with_splits
 from corea.evaluation.results import FINDS, AnswersFile, Results, models_of
+from corea.evaluation.served_log_point import comparison, with_split
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
 from corea.tabular_arrow import file_hash
 
@@ -29,6 +31,7 @@ def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Resu
 
     `regrade` grades the recorded answers again, as `cfg.audit` asks.
     """
+    cfg = with_split(cfg)
     inputs, stacks = _combined(read_inputs(cfg, regrade), cfg.cascade)
     questions = question_sets(inputs.answers, inputs.before, cfg.cascade)
     datasets = _evaluate(questions, cfg.cascade)
@@ -36,7 +39,7 @@ def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Resu
     signals = _compare(inputs.answers, questions, cfg.cascade) if cfg.cascade.compare else {}
     everything = {**datasets, POOLED: pooled}
     _name_signals_that_pass(everything, signals)
-    return Results(
+    results = Results(
         answers=_describe(inputs.answers),
         cfg=cfg.cascade,
         datasets=datasets,
@@ -49,6 +52,8 @@ def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Resu
         training=inputs.training,
         maps=maps_of(questions, stacks, cfg.cascade),
     )
+    results.notes += comparison(results)
+    return results
 
 
 def _combined(inputs: Inputs, cfg: CascadeConfig) -> tuple[Inputs, Stacks]:
@@ -97,7 +102,7 @@ def _name_signals_that_pass(evaluations: dict[str, Evaluation], signals: dict[st
 def _describe(answers: Answers) -> AnswersFile:
     return AnswersFile(
         path=answers.path,
-        sha256=file_hash(answers.path),
+        sha256=answers.meta[SERVED]["sha256"] if SERVED in answers.meta else file_hash(answers.path),
         rows=len(answers.frame),
         models=models_of(answers),
         meta=answers.meta,

@@ -13,6 +13,7 @@ from corea.config.roots import EvaluateConfig
 from corea.evaluation.dataset import Evaluation
 from corea.evaluation.price_sensitivity import sensitivity
 from corea.evaluation.results import Results
+from corea.evaluation.served_log_point import results_folder
 from corea.evaluation.signal_comparison import signals_frame
 from corea.logger import Logger
 from corea.metrics.figures import Figure
@@ -34,8 +35,8 @@ class Outputs:
 
 
 def write_outputs(results: Results, cfg: EvaluateConfig) -> Outputs:
-    """Write all files of the evaluation to `cfg.out`, or beside the answers."""
-    folder = Path(cfg.out) if cfg.out else Path(cfg.answers).parent
+    """Write all files of the evaluation to its folder."""
+    folder = results_folder(cfg)
     files = write_files(results, folder)
     plots: list[Path] = []
     if cfg.plots:

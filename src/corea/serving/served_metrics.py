@@ -1,0 +1,174 @@
+"""Prometheus metrics of a server. Needs the extra `serve`.
+
+Labels take their values from lists that this module and the operating point fix, never from a request, so the number of
+series does not depend on what clients send. With several workers the variable PROMETHEUS_MULTIPROC_DIR must name a
+folder before this module is loaded (`share_between_workers`); each worker then answers for all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corea.cascade.decision import Reason
+from corea.serving.served_record import ServedRecord, ServedTier
+
+if TYPE_CHECKING:
+    from corea.serving.drift import Drift
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+TOKENS = ("prompt", "cached", "completion")
+STATUSES = ("2xx", "3xx", "4xx", "5xx", "other")
+REASONS = frozenset(reason.value for reason in Reason)
+MOST_TIERS = 4
+"""Values of the label tier: further tiers share the last one, "more"."""
+CONFIDENCES = tuple(i / 10 for i in range(1, 11))
+LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+OVERHEADS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+"""Seconds."""
+
+
+def share_between_workers(folder: str | os.PathLike[str]) -> None:
+    """Empty `folder` and let this process and its children count in it. Call before any worker starts."""
+    shutil.rmtree(folder, ignore_errors=True)
+    Path(folder).mkdir(parents=True)
+    os.environ[FOLDER] = str(folder)
+
+
+def worker_ended(pid: int) -> None:
+    """Forget the gauges of a worker that has ended; its counters stay."""
+    if FOLDER in os.environ:
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(pid)
+
+
+class ServedMetrics:
+    """Metrics of one worker. `observe` may be called from any thread."""
+
+    def __init__(self, tiers: Iterable[int], drift: Drift | None = None) -> None:
+        """`tiers`: those of the operating point, in the order in which they are asked."""
+        import prometheus_client as prometheus
+
+        prometheus.disable_created_metrics()
+        self.registry = prometheus.CollectorRegistry()
+        self.drift = drift
+        tiers = list(dict.fromkeys(tiers))
+        named = tiers if len(tiers) <= MOST_TIERS else tiers[: MOST_TIERS - 1]
+        self.tiers = {tier: str(tier) if tier in named else "more" for tier in tiers}
+
+        def metric(kind: type, name: str, text: str, labels: tuple[str, ...] = (), **more):
+            return kind(f"corea_{name}", text, labels, registry=self.registry, **more)
+
+        counter, gauge, histogram = prometheus.Counter, prometheus.Gauge, prometheus.Histogram
+        sums, most, newest = ({"multiprocess_mode": f"live{mode}"} for mode in ("sum", "max", "mostrecent"))
+        self.requests = metric(counter, "requests", "Requests by class of HTTP status.", ("status",))
+        self.answers = metric(counter, "answers", "Answers returned, by the tier that gave them.", ("tier",))
+        self.reasons = metric(counter, "reasons", "Answers returned, by reason.", ("reason",))
+        self.deferrals = metric(counter, "deferrals", "Questions that the first tier passed on.")
+        self.shadowed = metric(counter, "shadowed", "Kept questions also sent to the last tier.")
+        self.fallbacks = metric(counter, "fallbacks", "Answers of an earlier tier because a later one failed.")
+        self.confidence = metric(
+            histogram, "confidence", "Confidence of the first tier's answers.", buckets=CONFIDENCES
+        )
+        self.missing = metric(counter, "confidence_missing", "Answers of the first tier without a confidence.")
+        self.tokens = metric(counter, "tokens", "Tokens by tier and kind.", ("tier", "kind"))
+        self.cost = metric(counter, "cost_usd", "Dollars by tier, failed attempts included.", ("tier",))
+        self.latency = metric(
+            histogram, "tier_seconds", "Seconds from a request to a tier to its answer.", ("tier",), buckets=LATENCIES
+        )
+        self.overhead = metric(
+            histogram,
+            "overhead_seconds",
+            "Seconds of a request outside its tiers, by the tier that answered.",
+            ("tier",),
+            buckets=OVERHEADS,
+        )
+        self.queue = metric(gauge, "queue_depth", "Requests that wait for a tier.", ("tier",), **sums)
+        self.budget = metric(gauge, "budget_left_usd", "Dollars left of the budget.", **newest)
+        self.lost = metric(gauge, "log_lost", "Requests that could not be written to the served log.", **sums)
+        self.alarm = metric(gauge, "drift_alarm", "1 after a drift alarm, else 0.", **most)
+        self.alarm.set(0)
+
+    def observe(self, record: ServedRecord) -> None:
+        """Count one request."""
+        status = f"{record.http_status // 100}xx"
+        self.requests.labels(status if status in STATUSES else "other").inc()
+        if self.drift is not None:
+            self.alarm.set(self.drift.alarmed)
+        if not record.tiers:
+            return
+        first = record.tiers[0]
+        if first.threshold is not None:
+            self._first(first, record)
+        for tier in record.tiers:
+            self._tier(tier)
+        if record.tier is not None:
+            label = self._label(record.tier)
+            self.answers.labels(label).inc()
+            self.reasons.labels(str(record.reason) if record.reason in REASONS else "other").inc()
+            asked = record.tiers[:-1] if record.shadow else record.tiers
+            self.overhead.labels(label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
+        self.fallbacks.inc(record.fallback)
+        self.shadowed.inc(record.shadow)
+
+    def set_queue(self, tier: int, depth: int) -> None:
+        """Requests that wait for a tier in this worker."""
+        self.queue.labels(self._label(tier)).set(depth)
+
+    def set_budget(self, usd: float) -> None:
+        """Dollars left of the budget."""
+        self.budget.set(usd)
+
+    def set_lost(self, requests: int) -> None:
+        """Requests that the served log of this worker could not write (ServedLog.dropped)."""
+        self.lost.set(requests)
+
+    def page(self) -> tuple[bytes, str]:
+        """The metrics of all workers as text, and its content type."""
+        import prometheus_client as prometheus
+        from prometheus_client import multiprocess
+
+        if self.drift is not None:
+            self.alarm.set(self.drift.alarmed)
+        registry = self.registry
+        if FOLDER in os.environ:
+            registry = prometheus.CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+        return prometheus.generate_latest(registry), prometheus.CONTENT_TYPE_LATEST
+
+    def router(self):
+        """The route /metrics, without a check of who may use it: the server adds that."""
+        from fastapi import APIRouter
+        from fastapi.responses import Response
+
+        router = APIRouter()
+
+        @router.get("/metrics", include_in_schema=False)
+        def metrics() -> Response:
+            data, kind = self.page()
+            return Response(data, headers={"content-type": kind})
+
+        return router
+
+    def _first(self, first: ServedTier, record: ServedRecord) -> None:
+        if first.confidence is None:
+            self.missing.inc()
+        else:
+            self.confidence.observe(first.confidence)
+        asked = record.tiers[:-1] if record.shadow else record.tiers
+        if len(asked) > 1 or record.reason == Reason.BUDGET:
+            self.deferrals.inc()
+
+    def _tier(self, tier: ServedTier) -> None:
+        label = self._label(tier.tier)
+        for kind in TOKENS:
+            self.tokens.labels(label, kind).inc(getattr(tier, f"{kind}_tokens") or 0)
+        self.cost.labels(label).inc(tier.cost_usd or 0.0)
+        self.latency.labels(label).observe(tier.latency_s)
+
+    def _label(self, tier: int) -> str:
+        return self.tiers.get(tier, "more")
