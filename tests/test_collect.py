@@ -1,9 +1,6 @@
 """python -m corea.collect from the command line."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -12,17 +9,24 @@ from corea.composition import compose
 from corea.run_folder import prepare_run_dir
 
 
-def collect(*overrides, **environment):
-    command = [sys.executable, "-m", "corea.collect", "logger=none", *map(str, overrides)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+@pytest.fixture
+def collect(warm_python):
+    """Run corea.collect in a process of its own."""
+    return lambda *overrides: warm_python.run("-m", "corea.collect", "logger=none", *overrides)
 
 
-def mistake(*overrides) -> str:
-    done = collect(*overrides)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr
-    return done.stderr
+@pytest.fixture
+def mistake(collect):
+    """The line of a command that must fail."""
+
+    def run(*overrides) -> str:
+        done = collect(*overrides)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    return run
 
 
 @pytest.fixture
@@ -31,12 +35,12 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def test_a_run_without_a_model(run):
+def test_a_run_without_a_model(run, mistake):
     assert "no model/ in this run folder (nothing was trained there)" in mistake(f"run={run}")
     assert not (run / "collect.yaml").exists()
 
 
-def test_recorded_answers(tmp_path):
+def test_recorded_answers(tmp_path, collect, mistake):
     files = []
     for name in ("small", "large"):
         row = {"question_id": "a", "text": "", "recorded_correct": 1, "recorded_confidence": 0.5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from corea.config import CascadeConfig, EvaluateConfig, NoLoggerConfig, WandbConfig
 from corea.evaluate import main
 from wandb_file import read_run
+from warm_python import WarmPython
 
 ROWS = [
     {"question_id": f"q{i}", "tier": tier, "correct": (i + tier) % 3 > 0, "confidence": i / 10 if tier == 0 else None,
@@ -29,13 +31,14 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "corea.evaluate", "logger=none", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def start(warm_python: WarmPython, table: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run corea.evaluate in the folder of the table."""
+    return lambda *arguments: warm_python.run("-m", "corea.evaluate", "logger=none", *arguments, cwd=table.parent)
 
 
-def test_one_command(table: Path) -> None:
-    done = start(table.parent, "answers=answers.jsonl", "out=results", "cascade.resamples=100", "plots=false")
+def test_one_command(table: Path, start: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = start("answers=answers.jsonl", "out=results", "cascade.resamples=100", "plots=false")
     assert done.returncode == 0, done.stderr
     assert "Cascade against the LLM alone" in done.stdout
     assert "report: results/report.html" in done.stdout
@@ -43,7 +46,7 @@ def test_one_command(table: Path) -> None:
     assert found >= {"metrics.json", "frontier.csv", "operating_point.json", "report.html", "evaluate.yaml"}
 
 
-def test_mistakes_are_one_line(table: Path) -> None:
+def test_mistakes_are_one_line(table: Path, start: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     rows = [{**row, "confidence": 1.7} if i == 4 else row for i, row in enumerate(ROWS)]
     (table.parent / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for arguments, words in (
@@ -54,7 +57,7 @@ def test_mistakes_are_one_line(table: Path) -> None:
             "cascade.rule=best: allowed is llm_accuracy, max_drop, budget",
         ),
     ):
-        done = start(table.parent, *arguments)
+        done = start(*arguments)
         assert done.returncode == 2
         assert done.stderr.startswith("corea.evaluate: ")
         assert done.stderr.count("\n") == 1

@@ -171,11 +171,10 @@ def test_a_mistake_leaves_no_folder_behind_and_a_result_does(tmp_path):
         ("evaluate", ["answers=answers.jsonl", "out=run"]),
     ],
 )
-def test_the_second_process_of_every_verb_gets_one_line(tmp_path, holder, verb, arguments):
+def test_the_second_process_of_every_verb_gets_one_line(tmp_path, holder, warm_python, verb, arguments):
     (tmp_path / "answers.jsonl").write_text('{"question_id": "a", "tier": 0, "correct": true}\n')
     started = time.monotonic()
-    command = [sys.executable, "-m", f"corea.{verb}", "logger=none", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    done = warm_python.run("-m", f"corea.{verb}", "logger=none", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"corea.{verb}: run: in use by process {holder.pid} on ") or (
         done.stderr.startswith(f"corea.{verb}: {tmp_path}/run: in use by process {holder.pid} on ")

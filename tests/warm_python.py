@@ -27,6 +27,10 @@ LIBRARIES = (
     "corea.rl.trainer",
     "corea.collecting.answering",
     "corea.engines.local.hf",
+    "corea.evaluation.pipeline",
+    "corea.report.publish",
+    "sklearn.linear_model",
+    "plotly.graph_objects",
 )
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 

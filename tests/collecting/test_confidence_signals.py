@@ -1,5 +1,8 @@
 """Signals that come with the answers: real models end to end, votes by hand, probes against what they learn."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,9 +20,16 @@ ALL = "signals=[verbalized,expected,avg_prob,vote,probe,router]"
 MORE = ["data.families.in_domain.calibration=130", "samples=2", "before=false", "chunk=200"]
 
 
-def test_all_signals_in_one_pass(run):
-    rows = collect(run, ALL, *MORE)
-    table = pd.read_parquet(run / "answers.parquet")
+@pytest.fixture(scope="module")
+def with_signals(trained, tmp_path_factory):
+    """(run folder, rows) with all signals; its table is not to be written to."""
+    folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("signals") / "run"))
+    return folder, collect(folder, ALL, *MORE)
+
+
+def test_all_signals_in_one_pass(run, with_signals):
+    folder, rows = with_signals
+    table = pd.read_parquet(folder / "answers.parquet")
     small, large = table[table.tier == 0], table[table.tier == 1]
     names = ["confidence_" + n for n in ("expected", "avg_prob", "vote", "probe", "router")]
     assert large[names].isna().all(axis=None)
@@ -45,10 +55,9 @@ def test_a_vote_pays_all_samples(run):
     assert pair(answers, "verbalized").slm_cost.sum() == pytest.approx(frame[frame["sample"] == 0]["cost_usd"].sum())
 
 
-def test_scores_of_questions_outside_the_fit_come_from_one_fit(run):
+def test_scores_of_questions_outside_the_fit_come_from_one_fit(with_signals):
     """What a probe says of a calibration question outside the fit does not depend on that question's own verdict."""
-    collect(run, "signals=[router]", "data.families.in_domain.calibration=130", "before=false", "chunk=200")
-    table = pd.read_parquet(run / "answers.parquet")
+    table = pd.read_parquet(with_signals[0] / "answers.parquet")
     first = table[(table.tier == 0) & (table["sample"] == 0)]
     part = fit_part(first.dataset.to_numpy(), first.question_id.to_numpy()) & (first.split == "calibration").to_numpy()
     assert 40 < part.sum() < 100  # about half of the calibration questions

@@ -40,7 +40,7 @@ def reply(kind: str, stated: float, right: bool) -> tuple[str, str]:
     }[kind]
 
 
-def recordings(folder: Path, tiers: int, n: int = 480, silent: tuple[int, ...] = ()) -> tuple[Path, list[Question]]:
+def recordings(folder: Path, tiers: int, n: int = 240, silent: tuple[int, ...] = ()) -> tuple[Path, list[Question]]:
     """(table of recorded replies, questions): every kind of reply at every tier, few distinct confidences."""
     rng = random.Random(tiers)
     rows, questions = [], []
@@ -68,7 +68,7 @@ def recordings(folder: Path, tiers: int, n: int = 480, silent: tuple[int, ...] =
     return path, questions
 
 
-def evaluated(folder: Path, tiers: int, signal: str, silent: tuple[int, ...] = (), n: int = 480, **cascade):
+def evaluated(folder: Path, tiers: int, signal: str, silent: tuple[int, ...] = (), n: int = 240, **cascade):
     """(answers, results, operating point file) of recorded tiers."""
     file, questions = recordings(folder, tiers, n, silent=silent)
     signals = () if signal == "verbalized" else ("avg_prob",)
@@ -172,7 +172,7 @@ def test_three_tiers(tmp_path, silent):
 
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
 def test_a_recalibrated_signal(tmp_path, method):
-    answers, results, point = evaluated(tmp_path, 2, "avg_prob", recalibrate=method, rule="fixed", threshold=0.6)
+    answers, results, point = evaluated(tmp_path, 2, "avg_prob", recalibrate=method, n=480, rule="fixed", threshold=0.6)
     now = question_sets(answers, None, results.cfg).now
     confidence = {name: now.confidence[now.dataset == name] for name in ("sums", "words")}
     table = assert_same(tmp_path, point, answers, "avg_prob", confidence)
@@ -185,7 +185,7 @@ def test_a_recalibrated_signal(tmp_path, method):
 
 
 def test_a_stack_of_signals(tmp_path):
-    answers, results, point = evaluated(tmp_path, 2, "combined", n=800, rule="fixed", threshold=0.6)
+    answers, results, point = evaluated(tmp_path, 2, "combined", n=600, rule="fixed", threshold=0.6)
     combined, stacks = add_combined(answers, None, results.cfg)
     assert read_point(point).point("sums").features(0) == stacks["sums"][0].features
     assert set(stacks["sums"][0].features) == {"verbalized", "avg_prob", "length"}
@@ -195,7 +195,7 @@ def test_a_stack_of_signals(tmp_path):
 
 
 def test_a_stack_at_every_tier_of_a_chain(tmp_path):
-    answers, results, point = evaluated(tmp_path, 3, "combined", n=1200, rule="max_drop", delta=0.3, confidence=None)
+    answers, results, point = evaluated(tmp_path, 3, "combined", n=720, rule="max_drop", delta=0.3, confidence=None)
     document = json.loads(point.read_text())
     for name in document["datasets"]:
         document["datasets"][name] |= {"chain": [0, 1, 2], "thresholds": [0.7, 0.5], "deciders": [0, 1]}
