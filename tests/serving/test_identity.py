@@ -195,7 +195,7 @@ def test_a_stack_of_signals(tmp_path):
 
 
 def test_a_stack_at_every_tier_of_a_chain(tmp_path):
-    answers, results, point = evaluated(tmp_path, 3, "combined", n=720, rule="max_drop", delta=0.3, confidence=None)
+    answers, results, point = evaluated(tmp_path, 3, "combined", n=1000, rule="max_drop", delta=0.3, confidence=None)
     document = json.loads(point.read_text())
     for name in document["datasets"]:
         document["datasets"][name] |= {"chain": [0, 1, 2], "thresholds": [0.7, 0.5], "deciders": [0, 1]}
