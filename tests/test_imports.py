@@ -33,7 +33,8 @@ ALLOWED = {
 }
 """Package -> what its modules may import besides themselves, `config` and the common modules."""
 VERBS = ("train", "sft", "collect", "evaluate", "answer", "serve", "compare", "publish")
-"""They may import everything."""
+PUBLIC = ("rewards", "python_api")
+"""Modules of the Python interface."""
 MOST_LINES = 300
 MOST_LINES_OF_A_FUNCTION = 60
 
@@ -45,8 +46,8 @@ def module_name(path: Path) -> str:
 
 
 NAMES = {module_name(path) for path in MODULES}
-COMMON = {path.stem for path in (SOURCE / "corea").glob("*.py")} - {*VERBS, "__init__"}
-"""The modules beside the verbs; they import `config` and one another."""
+COMMON = {path.stem for path in (SOURCE / "corea").glob("*.py")} - {*VERBS, *PUBLIC, "__init__"}
+"""The modules beside these; they import `config` and one another."""
 
 
 def imported(source: str, module: str = "corea.x") -> set[str]:
@@ -69,7 +70,7 @@ def may_import(module: str, other: str) -> bool:
     path = module.removesuffix(".__main__").removeprefix("corea").strip(".")
     target = other.removeprefix("corea").strip(".")
     package, goal = path.split(".")[0], target.split(".")[0]
-    if path in ("", *VERBS) or not target:
+    if path in ("", *VERBS, *PUBLIC) or not target:
         return True
     if package == "config":
         return goal in ("config", "errors")
