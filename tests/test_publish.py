@@ -37,7 +37,7 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"
     prepare_run_dir(folder, compose("train", "logger=none", "seed=7"))
     shutil.copytree(TINY, folder / "model", ignore=shutil.ignore_patterns("__pycache__"))
-    now, before = simulated(40)
+    now, before = simulated(20)
     now.to_parquet(folder / "answers.parquet", index=False)
     before.to_parquet(folder / "answers_before.parquet", index=False)
     cfg = config(folder / "answers.parquet", rule="max_drop", delta=0.1, confidence=None)
@@ -128,6 +128,7 @@ def test_a_dry_run_writes_and_sends_nothing(run, tmp_path, capsys):
     assert "vllm serve me/tiny" in shown
 
 
+@pytest.mark.slow
 def test_nothing_is_uploaded_without_a_repository(run, tmp_path):
     code = (
         f"import sys; from corea.config import PublishConfig; from corea.publish import main\n"
@@ -138,6 +139,7 @@ def test_nothing_is_uploaded_without_a_repository(run, tmp_path):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_an_upload_sends_the_files_in_one_commit(run, monkeypatch, capsys):
     with HubServer() as hub:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
@@ -153,6 +155,7 @@ def test_an_upload_sends_the_files_in_one_commit(run, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("uploaded: http://127.0.0.1")
 
 
+@pytest.mark.slow
 def test_an_upload_that_fails_is_one_line(run, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"repo=me/tiny: the upload failed \(.*\); log in with `hf auth login`"):

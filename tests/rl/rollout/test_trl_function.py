@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from corea.composition import compose
+from corea.config import RewardConfig
+from corea.config.reward_schema import ExtraRewardConfig
 from corea.errors import UserError
 from corea.rl.rollout.extra_rewards import load_extras
-from corea.rl.rollout.groups import make_group
-from corea.types import Completion, Question
+from corea.types import Completion, Parsed, Question, Rollout, Status
 
 MODULE = """
 def short(completions, **kwargs):
@@ -24,11 +24,23 @@ async def later(completion_ids, completions, scale=1.0, **kwargs):
 def of_the_data_set(completions, difficulty):
     return difficulty
 """
-QUESTION = Question(id="a", dataset="d", source="s", split="train", text="2 + 2 =", gold="4")
-GROUP = [
-    Completion(text=t, finish_reason="stop", prompt_tokens=3, completion_tokens=n, token_ids=list(range(n)))
-    for t, n in (("<answer>4</answer>", 3), ("5", 2))
-]
+GROUP = [("<answer>4</answer>", 3), ("5", 2)]
+"""Text and number of tokens of each completion."""
+
+
+def rollouts(asked: str) -> list[Rollout]:
+    question = Question(id="a", dataset="d", source="s", split="train", text=asked, gold="4")
+    return [
+        Rollout(
+            question=question,
+            completion=Completion(
+                text=text, finish_reason="stop", prompt_tokens=3, completion_tokens=n, token_ids=list(range(n))
+            ),
+            parsed=Parsed(answer=None, confidence=None, status=Status.UNPARSED_ANSWER, well_formed=False),
+            correct=0.0,
+        )
+        for text, n in GROUP
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -37,23 +49,20 @@ def module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def component(name: str, params: str = "") -> list[float]:
-    extra = f"+reward.extra={{own: {{_target_: 'for_trl.py:{name}', weight: 0.5{params}}}}}"
-    cfg = compose("train", "logger=none", extra)
-    return [r.rewards["own"] for r in make_group(QUESTION, GROUP, cfg, load_extras(cfg.reward, "confidence")).rollouts]
+def component(name: str, asked: str = "2 + 2 =", **params: float) -> list[float]:
+    extra = ExtraRewardConfig(_target_=f"for_trl.py:{name}", params=params)
+    (function,) = load_extras(RewardConfig(name="r", extra={"own": extra}), "confidence").values()
+    return list(function(rollouts(asked)))
 
 
 def test_it_gets_what_it_asks_for():
     assert component("short") == [0.0, 1.0]
     assert component("agrees") == [1.0, 0.0]
-    assert component("later", ", params: {scale: 2}") == [6.0, 4.0]
+    assert component("later", scale=2) == [6.0, 4.0]
 
 
 def test_none_counts_as_nothing():
-    QUESTION_WITH_ANSWER = Question(id="a", dataset="d", source="s", split="train", text="is it 4?", gold="4")
-    cfg = compose("train", "logger=none", "+reward.extra={own: {_target_: 'for_trl.py:agrees'}}")
-    group = make_group(QUESTION_WITH_ANSWER, GROUP, cfg, load_extras(cfg.reward))
-    assert [r.rewards["own"] for r in group.rollouts] == [0.0, 0.0]
+    assert component("agrees", asked="is it 4?") == [0.0, 0.0]
 
 
 def test_a_column_that_corea_does_not_have_is_named():
