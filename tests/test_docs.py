@@ -20,14 +20,15 @@ GUIDES = sorted(CHECKOUT.glob("docs/**/*.md"))
 PAGES = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + GUIDES + STUDIES
 GENERATED = {CHECKOUT / "docs" / "configuration.md"}
 """Pages that exist only in the built site."""
-VERBS = ("train", "sft", "collect", "evaluate", "answer", "compare", "serve")
-PLACEHOLDERS = {"ENGINE": "hf", "RANK": "0", "...": "outputs/x"}
+VERBS = ("train", "sft", "collect", "evaluate", "answer", "compare", "publish", "serve")
+PLACEHOLDERS = {"ENGINE": "hf", "RANK": "0", "...": "outputs/x", "OWNER/NAME": "me/tiny"}
 """What a page leaves to the reader -> a value."""
 REQUIRED = {
     "evaluate": ["answers=answers.parquet"],
     "serve": ["operating_point=operating_point.json"],
     "answer": ["questions=questions.jsonl", "operating_point=operating_point.json"],
     "compare": ["runs=[outputs/a,outputs/b]"],
+    "publish": ["run=outputs/demo", "folder=outputs/model"],
 }
 """Keys without a default, for commands that a page shows without any."""
 

@@ -67,8 +67,8 @@ def test_mistakes_are_one_line(table: Path, start: Callable[..., subprocess.Comp
 
 def test_no_training_library_is_imported() -> None:
     code = (
-        "import sys, corea.evaluate, corea.evaluation.regrade, corea.report.publish, corea.evaluation.pipeline\n"
-        "import corea.report.terminal, corea.logger\n"
+        "import sys, corea.evaluate, corea.evaluation.regrade, corea.report.write_results, corea.evaluation.pipeline\n"
+        "import corea.report.terminal, corea.logger, corea.python_api, corea.rewards, corea.publishing.model_folder\n"
         "print([m for m in ('torch', 'transformers', 'deepspeed', 'vllm', 'wandb', 'sklearn', 'plotly', 'matplotlib')"
         " if m in sys.modules])"
     )

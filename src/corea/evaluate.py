@@ -14,8 +14,8 @@ def main(cfg: EvaluateConfig) -> None:
     from corea.evaluation.pipeline import run_evaluation
     from corea.evaluation.served_log_point import results_folder
     from corea.logger import build_logger
-    from corea.report.publish import log_results, write_outputs
     from corea.report.terminal import print_summary
+    from corea.report.write_results import log_results, write_outputs
     from corea.run_folder import lock_folder, prepare_run_dir
 
     regrade = None

@@ -20,10 +20,10 @@ from corea.errors import UserError
 from corea.evaluation.ece_figures import CALIBRATION
 from corea.evaluation.pipeline import run_evaluation
 from corea.metrics.calibration import measure
-from corea.report.publish import log_results, write_outputs
 from corea.report.result_files import FRONTIER, write_files
 from corea.report.sentences import headline, warnings
 from corea.report.terminal import print_summary
+from corea.report.write_results import log_results, write_outputs
 
 
 class Recorder:

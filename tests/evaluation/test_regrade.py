@@ -16,8 +16,8 @@ from corea.errors import UserError
 from corea.evaluation.audit import frontier_move, sentence
 from corea.evaluation.pipeline import run_evaluation
 from corea.evaluation.regrade import graded_answer, regrade, regrader
-from corea.report.publish import write_outputs
 from corea.report.result_files import write_files
+from corea.report.write_results import write_outputs
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from answer_tables import config
 from corea.evaluation.pipeline import run_evaluation
 from corea.evaluation.regrade import regrader
-from corea.report.publish import write_outputs
+from corea.report.write_results import write_outputs
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ERRORS = """<script>window.seen = []; addEventListener("error", (e) => seen.push(e.message));

@@ -19,9 +19,9 @@ from corea.evaluation.results import Results
 from corea.report import sentences
 from corea.report.advice import advice
 from corea.report.html_report import render
-from corea.report.publish import flat_figures
 from corea.report.result_files import write_files
 from corea.report.terminal import print_summary
+from corea.report.write_results import flat_figures
 
 
 def three_tiers(folder: Path, datasets: tuple[str, ...] = ("d",)) -> Path:

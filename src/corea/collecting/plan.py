@@ -38,6 +38,8 @@ from corea.types import Question
 log = logging.getLogger(__name__)
 
 CALIBRATION, TEST = SPLITS = ("calibration", "test")
+BESIDE_WEIGHTS = ("operating_point.json", "metrics.json")
+"""Results that corea.publish puts beside the weights; they are no part of the model."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +108,13 @@ def fingerprint(path: str) -> str:
     folder = Path(model_location(path))
     if not folder.is_dir():
         return path
-    files = sorted(f for f in folder.iterdir() if f.suffix in (".json", ".jinja", ".safetensors", ".model", ".txt"))
+    return folder_fingerprint(folder)
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """SHA-256 over configuration, tokenizer and weights of the model in a folder. Imports no torch."""
+    kinds = (".json", ".jinja", ".safetensors", ".model", ".txt")
+    files = sorted(f for f in folder.iterdir() if f.suffix in kinds and f.name not in BESIDE_WEIGHTS)
     return _digest(tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files))
 
 

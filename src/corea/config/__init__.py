@@ -17,6 +17,7 @@ from corea.config.live_schema import LivePolicyConfig, LiveTierConfig
 from corea.config.logger_schema import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.price_schema import PriceConfig
+from corea.config.publish_schema import PublishConfig
 from corea.config.reward_schema import RewardConfig
 from corea.config.roots import AnswerConfig, CollectConfig, CompareConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.serve_schema import ServeConfig, ServeOptionsConfig
@@ -46,6 +47,7 @@ __all__ = [
     "OptimizerConfig",
     "OwnEngineConfig",
     "PriceConfig",
+    "PublishConfig",
     "RecordedEngineConfig",
     "ReplayEngineConfig",
     "RewardConfig",

@@ -85,7 +85,7 @@ class Trainer:
         self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
-        extras = load_extras(cfg.reward)
+        extras = load_extras(cfg.reward, cfg.model.prompt)
         self.sampler = Sampler(cfg, self.engine, extras, self.timer)
         self.validation = Validation(cfg, self.engine, extras)
         self.best = BestCheckpoint(cfg.trainer.best_by, cfg.trainer.patience)
