@@ -118,7 +118,9 @@ def test_a_stream_that_breaks_after_its_first_byte_ends_in_an_error_event(server
         server.events(f"8 unsure {fault} faults:{fault},ok")
 
 
-TEXTS = st.lists(st.sampled_from([*TAGS, "<", "the ", "answer", "LARGE", "\n", "é", "<confid", "ence>"]), min_size=1, max_size=9)
+TEXTS = st.lists(
+    st.sampled_from([*TAGS, "<", "the ", "answer", "LARGE", "\n", "é", "<confid", "ence>"]), min_size=1, max_size=9
+)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,23 @@ from corea.serving.tag_filter import TAGS, TagFilter, visible_text
 
 PIECES = st.lists(
     st.sampled_from(
-        [*TAGS, "<", "</", "<ans", "wer>", "<th", "ink>", "</conf", "idence>", "a < b", "7", " ", "\n", "é", "<thinking>"]
+        [
+            *TAGS,
+            "<",
+            "</",
+            "<ans",
+            "wer>",
+            "<th",
+            "ink>",
+            "</conf",
+            "idence>",
+            "a < b",
+            "7",
+            " ",
+            "\n",
+            "é",
+            "<thinking>",
+        ]
     ),
     max_size=14,
 )
