@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,37 +100,43 @@ async def built_server(
     cfg: ServeConfig, plan: ServePlan, folder: Path, worker: int
 ) -> AsyncIterator[tuple[uvicorn.Server, CascadeService]]:
     """A server that is not started, with its service and all that watches it, which are closed at the end."""
-    import uvicorn
     from openai import AsyncOpenAI
 
     from corea.serving.served_app import pulse, watch_service, watched_app
 
-    async with (
-        AsyncOpenAI(api_key="none", max_retries=0, timeout=cfg.serve.deadline_s) as client,
-        AsyncExitStack() as end,
-    ):
+    watching = beat = None
+    async with AsyncOpenAI(api_key="none", max_retries=0, timeout=cfg.serve.deadline_s) as client:
         service = build_service(cfg, plan, client, folder, worker)
-        end.push_async_callback(service.close)
-        for tier in service.tiers.values():
-            if isinstance(tier, UpstreamTier):
-                await tier.require_logprobs()
-        watching = watch_service(cfg, plan, service)
-        end.pop_all()
-        end.callback(watching.close)
-        end.push_async_callback(service.close)  # before the log: cancelled shadows leave records
-        beat = asyncio.create_task(pulse(service, watching.metrics))
-        end.callback(beat.cancel)
-        config = uvicorn.Config(
-            watched_app(cfg, service, watching, AccessControl(cfg.serve)),
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=int(cfg.serve.deadline_s + LAST_S) + 1,
-        )
-        server = uvicorn.Server(config)
-        server.capture_signals = _no_signals  # type: ignore[method-assign]
-        yield server, service
+        try:
+            for tier in service.tiers.values():
+                if isinstance(tier, UpstreamTier):
+                    await tier.require_logprobs()
+            watching = watch_service(cfg, plan, service)
+            beat = asyncio.create_task(pulse(service, watching.metrics))
+            app = watched_app(cfg, service, watching, AccessControl(cfg.serve))
+            yield _uvicorn_server(app, cfg.serve.deadline_s), service
+        finally:
+            await service.close()
+            if beat is not None:
+                beat.cancel()
+            if watching is not None:  # after the service: cancelled shadows leave records
+                watching.close()
+
+
+def _uvicorn_server(app: Any, deadline_s: float) -> uvicorn.Server:
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=int(deadline_s + LAST_S) + 1,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    return server
 
 
 async def _end_with_parent(server: Any) -> None:
