@@ -172,7 +172,8 @@ def test_avg_prob_comes_from_the_log_probabilities_of_a_server(upstream, tmp_pat
             "message": {"role": "assistant", "content": "<answer>7</answer>"},
             "finish_reason": "stop",
         }
-        choice |= {"logprobs": logprobs("<answer>7</answer>")} if given else {}
+        with_them = given or len(asked) == 1  # the check at the start
+        choice |= {"logprobs": logprobs("<answer>7</answer>")} if with_them else {}
         upstream.send(handler, 200, json.dumps({"choices": [choice]}).encode())
 
     monkeypatch.setattr(upstream, "answer", answer)
