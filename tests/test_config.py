@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from corea.composition import compose, composed, composer, conf_dir, jobs, sweep_jobs, with_trainer
-from corea.config import AnswerConfig, CollectConfig, CompareConfig, EvaluateConfig, SftConfig, TrainConfig
+from corea.config import AnswerConfig, CollectConfig, CompareConfig, EvaluateConfig, ServeConfig, SftConfig, TrainConfig
 from corea.config.messages import hydra_line
 from corea.config.schema_store import home
 from corea.config.typed import require_files
@@ -26,11 +26,13 @@ VERBS = {
     "evaluate": EvaluateConfig,
     "answer": AnswerConfig,
     "compare": CompareConfig,
+    "serve": ServeConfig,
 }
 NEEDED = {
     "evaluate": ["answers=answers.parquet"],
     "answer": ["questions=questions.jsonl", "operating_point=operating_point.json"],
     "compare": ["runs=[outputs/a,outputs/b]"],
+    "serve": ["operating_point=operating_point.json"],
 }
 GIVEN = {
     "engine=own": ["engine._target_=my_engine.py:MyEngine"],

@@ -88,22 +88,20 @@ def test_every_request_is_logged_counted_and_open_to_a_verdict(upstream, tmp_pat
     assert status["cost_usd"] == pytest.approx({"0": 2 * SLM, "1": LLM})
     assert status["confidence"]["served"] == [0.5, 0, 0, 0, 0, 0, 0, 0, 0.5, 0, 0]  # 0.1 and 0.9 end their bins
     assert status["confidence"]["calibration"] == pytest.approx([*[0.08] * 10, 0.2], abs=0.011)
-    assert sum(status["confidence"]["calibration"]) == pytest.approx(1)
+    assert sum(status["confidence"]["calibration"]) == pytest.approx(1, abs=1e-3)
     assert len(list(log.glob("part-*.parquet"))) == 1  # closed with the server
 
 
 def test_a_shadowed_question_delays_nobody(upstream, tmp_path, monkeypatch):
     options = [f"serve.log_folder={tmp_path / 'log'}", "serve.shadow_share=1", "serve.shadow_per_minute=2"]
-    monkeypatch.setattr(upstream, "fault", lambda key, attempt: "drip")  # takes seconds
+    monkeypatch.setattr(upstream, "fault", lambda key, attempt: time.sleep(1))
     with running(tmp_path, [echo_tier(0), server_tier(1, upstream.url)], *options, point=WATCHED) as server:
         started = time.monotonic()
         assert [server.ask(f"{i} sure").corea["tier"] for i in range(3)] == [0, 0, 0]
-        assert time.monotonic() - started < 1
-        upstream.fault = lambda key, attempt: None
-        server.record()
+        assert time.monotonic() - started < 0.8
         assert [(r.shadow, r.shadow_probability) for r in server.records] == [(False, 0.0)]  # the bound is reached
-    assert {r.shadow for r in server.records[1:]} == {True}
-    assert len(server.records) == 3
+        server.record(2)
+    assert [(r.shadow, r.agrees) for r in server.records[1:]] == [(True, True)] * 2
 
 
 @pytest.mark.parametrize("stream", [False, True])
