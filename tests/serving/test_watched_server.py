@@ -99,6 +99,7 @@ def test_a_shadowed_question_delays_nobody(upstream, tmp_path, monkeypatch):
         started = time.monotonic()
         assert [server.ask(f"{i} sure").corea["tier"] for i in range(3)] == [0, 0, 0]
         assert time.monotonic() - started < 0.8
+        server.record()
         assert [(r.shadow, r.shadow_probability) for r in server.records] == [(False, 0.0)]  # the bound is reached
         server.record(2)
     assert [(r.shadow, r.agrees) for r in server.records[1:]] == [(True, True)] * 2

@@ -22,7 +22,7 @@ from corea.serving.served_metrics import CONFIDENCES
 from corea.serving.watching import Watching
 
 PAGE = "page.html"
-FRESH_S = 1.0
+FRESH_S = 0.25
 """Seconds for which the figures are kept."""
 CHECK_S = 1.0
 """Seconds that the figures wait for the health of the tiers."""
