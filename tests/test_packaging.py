@@ -40,6 +40,7 @@ def test_every_source_and_configuration_file_is_in_the_wheel(wheel):
     conf = {f"corea/conf/{p.relative_to(CHECKOUT / 'conf')}" for p in (CHECKOUT / "conf").rglob("*.yaml")}
     code = {str(p.relative_to(CHECKOUT / "src")) for p in (CHECKOUT / "src").rglob("*.py")}
     assert "corea/conf/train.yaml" in conf
+    assert "corea/serving/page.html" in names
     assert conf - names == set()
     assert code - names == set()
     assert any(name.endswith("licenses/LICENSE") for name in names)
