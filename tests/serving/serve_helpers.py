@@ -12,18 +12,15 @@ from pathlib import Path
 
 import live_helpers as live
 import openai
-import uvicorn
 
 from corea.collecting.plan import Tier
 from corea.composition import compose
 from corea.config import OpenAIEngineConfig, OwnEngineConfig
-from corea.serving.access import AccessControl
 from corea.serving.chat_requests import read_request
-from corea.serving.http_app import build_app
 from corea.serving.journey import Journey
 from corea.serving.live_service import CascadeService
 from corea.serving.serve_setup import build_service, plan_serving
-from corea.serving.server_process import _no_signals, listen
+from corea.serving.server_process import built_server, listen
 from corea.types import Completion
 from fault_server import USAGE, FaultServer
 
@@ -187,25 +184,16 @@ def running(
     records: list = []
 
     async def run() -> None:
-        async with openai.AsyncOpenAI(api_key="none", max_retries=0, timeout=30) as client:
-            service = build_service(cfg, plan, client, folder, 0)
+        async with built_server(cfg, plan, folder, 0) as (server, service):
             service.observers.append(records.append)
-            service.shadow = shadow
+            service.shadow = shadow or service.shadow
             if prepare is not None:
                 prepare(service)
             sock = listen("127.0.0.1", 0)
-            state["access"] = AccessControl(cfg.serve)
-            config = uvicorn.Config(
-                build_app(service, state["access"]), lifespan="off", access_log=False, log_config=None
-            )
-            server = uvicorn.Server(config)
-            server.capture_signals = _no_signals
+            state["access"] = server.config.app.state.access
             state.update(service=service, server=server, url=f"http://127.0.0.1:{sock.getsockname()[1]}")
             ready.set()
-            try:
-                await server.serve(sockets=[sock])
-            finally:
-                await service.close()
+            await server.serve(sockets=[sock])
 
     def target() -> None:
         try:

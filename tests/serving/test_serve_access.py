@@ -104,7 +104,8 @@ def test_kept_questions_are_shadowed_after_their_answer(upstream, tmp_path):
 def test_everything_can_be_diverted_to_the_last_tier(upstream, tmp_path):
     divert = lambda service: setattr(service, "diverts", lambda: True)  # noqa: E731
     with running(tmp_path, [echo_tier(0), server_tier(1, upstream.url)], prepare=divert) as server:
-        assert server.ask("7 sure").corea["reason"] == "uncalibrated"
+        corea = server.ask("7 sure").corea
+        assert (corea["reason"], corea["tier"], corea["confidence"]) == ("drift", 1, None)
 
 
 def test_what_is_not_calibrated_goes_to_the_last_tier_as_it_is(upstream, tmp_path):
@@ -171,7 +172,8 @@ def test_avg_prob_comes_from_the_log_probabilities_of_a_server(upstream, tmp_pat
             "message": {"role": "assistant", "content": "<answer>7</answer>"},
             "finish_reason": "stop",
         }
-        choice |= {"logprobs": logprobs("<answer>7</answer>")} if given else {}
+        with_them = given or len(asked) == 1  # the check at the start
+        choice |= {"logprobs": logprobs("<answer>7</answer>")} if with_them else {}
         upstream.send(handler, 200, json.dumps({"choices": [choice]}).encode())
 
     monkeypatch.setattr(upstream, "answer", answer)

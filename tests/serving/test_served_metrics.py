@@ -48,7 +48,7 @@ def page(metrics: ServedMetrics) -> dict[str, float]:
 
 
 def test_requests_of_each_kind_by_hand():
-    metrics = ServedMetrics([0, 1])
+    metrics = ServedMetrics([0, 1], llm_alone=lambda record: 0.03 if record.tier == 0 else None)
     small = {"prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.001, "latency_s": 0.2}
     large = {"prompt_tokens": 20, "cached_tokens": 4, "cost_usd": 0.02, "latency_s": 3.0}
     both = served_tier(0, 0.25, **small), served_tier(1, **large)
@@ -80,9 +80,13 @@ def test_requests_of_each_kind_by_hand():
         'corea_overhead_seconds_bucket{le="0.002",tier="0"}': 2,
         'corea_overhead_seconds_sum{tier="1"}': 0.05,
         'corea_queue_depth{tier="1"}': 7,
+        "corea_saved_usd": 2 * (0.03 - 0.001),
         "corea_drift_alarm": 0,
     }
     assert {name: found.get(name) for name in expected} == pytest.approx(expected)
+    values = metrics.values()
+    assert (values["corea_requests_total"]["2xx"], values["corea_confidence_bucket"]["0.3"]) == (4, 2)
+    assert values["corea_saved_usd"] == {"": pytest.approx(0.058)}
 
 
 def test_ten_thousand_invented_models_and_many_tiers_make_at_most_200_series():
@@ -92,7 +96,7 @@ def test_ten_thousand_invented_models_and_many_tiers_make_at_most_200_series():
         metrics.observe(
             record(f"r{number}", tier=number % 8, reason=f"reason {number % 99}", tiers=tiers, http_status=number % 700)
         )
-    for reason in ("kept", "low", "missing", "truncated", "slm_error", "budget", "uncalibrated"):
+    for reason in ("kept", "low", "missing", "truncated", "slm_error", "budget", "uncalibrated", "drift"):
         metrics.observe(kept("r", reason=reason))
     for tier in range(9):
         metrics.set_queue(tier, 1)
@@ -109,6 +113,6 @@ def test_any_worker_answers_for_both(tmp_path):
     assert both['corea_requests_total{status="2xx"}'] == 8
     assert both["corea_deferrals_total"] == 4
     assert both['corea_queue_depth{tier="1"}'] == 7
-    assert both["corea_budget_left_usd"] == 4
+    assert both["corea_budget_left_usd"] == 9
     assert ended['corea_requests_total{status="2xx"}'] == 8
     assert ended['corea_queue_depth{tier="1"}'] == 3

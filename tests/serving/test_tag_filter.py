@@ -1,7 +1,6 @@
 """Tags never reach a client, however a text is split."""
 
 import itertools
-import re
 
 import pytest
 from hypothesis import given
@@ -9,9 +8,8 @@ from hypothesis import strategies as st
 
 from corea.serving.tag_filter import TAGS, TagFilter, visible_text
 
-PIECES = st.lists(
-    st.sampled_from([*TAGS, "<", "</", "<ans", "a < b", "7", " ", "\n", "é", "<thinking>", "think>"]), max_size=14
-)
+BROKEN = ("<", "</", "<ans", "wer>", "<th", "ink>", "</conf", "idence>", "<thinking>")
+PIECES = st.lists(st.sampled_from([*TAGS, *BROKEN, "a < b", "7", " ", "\n", "é"]), max_size=14)
 
 
 @pytest.mark.parametrize(
@@ -24,11 +22,35 @@ PIECES = st.lists(
         ("a <b> c </think> d", "a <b> c  d"),
         ("<answer>two\n lines</answer> <confid", "two\n lines <confid"),
         ("<think>a <answer>8</answer></think><answer>7</answer>", "7"),
+        ("<th<answer>ink>secret</th</answer>ink> 7", ""),
+        ("<th<answer>ink>secret</think> 7", "7"),
+        ("1 <a</think>nswer> 2 </<<answer>answer> 3", "1  2 </ 3"),
+        ("<an<think>so</think>swer>7</answer>", "7"),
+        ("<<<<", "<<<<"),
+        ("<th<think>so", "<th"),
     ],
 )
 def test_what_a_client_sees(text, shown):
     assert visible_text(text) == shown
     assert visible_text(text, keep_tags=True) == text
+
+
+def by_hand(text: str) -> str:
+    """Character by character: a tag is removed as soon as the visible text ends with it."""
+    shown, until, hidden = "", "", ""
+    for character in text:
+        if until:
+            hidden += character
+            if hidden.endswith(until):
+                until = ""
+            continue
+        shown += character
+        for name in ("think", "confidence", "answer"):
+            for tag in (f"<{name}>", f"</{name}>"):
+                if shown.endswith(tag):
+                    shown, hidden = shown[: -len(tag)], ""
+                    until = f"</{name}>" if name != "answer" and tag[1] != "/" else ""
+    return shown.strip()
 
 
 @given(PIECES, st.lists(st.integers(0, 40), max_size=12))
@@ -38,6 +60,5 @@ def test_every_split_shows_the_same_and_no_tag(pieces, cuts):
     one = TagFilter()
     parts = [one.feed(text[a:b]) for a, b in itertools.pairwise(places)]
     whole = "".join(parts) + one.end()
-    assert whole == visible_text(text) == whole.strip()
-    hidden = re.sub(r"<(think|confidence)>.*?(</\1>|\Z)", "", text, flags=re.DOTALL)  # an implementation by hand
-    assert whole == re.sub(r"</?(think|confidence|answer)>", "", hidden).strip()
+    assert whole == visible_text(text) == by_hand(text)
+    assert not any(tag in whole for tag in TAGS)

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     """The question was deferred, but the budget allows no further call: the answer is that of the tier before."""
     UNCALIBRATED = "uncalibrated"
     """The operating point does not hold for the question, so the last tier answered it."""
+    DRIFT = "drift"
+    """After a drift alarm, the last tier answers every question."""
 
 
 class Thresholds(Protocol):

@@ -9,11 +9,13 @@ from omegaconf import MISSING
 
 from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require, within
 from corea.config.live_schema import LiveTierConfig, unchanged_tiers
+from corea.config.serve_watch_schema import ServeWatchConfig
 
 
 @dataclass
-class ServeOptionsConfig:
-    """The server: address, limits, and what happens where the cascade cannot answer as it was calibrated."""
+class ServeOptionsConfig(ServeWatchConfig):
+    """The server: address, limits, what happens where the cascade cannot answer as it was calibrated, and what is
+    watched."""
 
     host: str = "127.0.0.1"
     """Address to listen on. Any other than loopback needs keys."""
@@ -56,9 +58,9 @@ class ServeOptionsConfig:
     keys_env: Optional[str] = "COREA_SERVE_KEYS"
     """Environment variable with API keys, separated by commas or white space; it may be unset."""
     requests_per_minute: Optional[float] = checked(None, above(0))
-    """Requests per minute and key; null: no limit."""
+    """Requests per minute and key, in each process of serve.workers; null: no limit."""
     tokens_per_minute: Optional[float] = checked(None, above(0))
-    """Tokens per minute and key, of all tiers, prompt and answer; null: no limit."""
+    """Tokens per minute and key, of all tiers, prompt and answer, in each process of serve.workers; null: no limit."""
     max_body_bytes: int = checked(2**20, at_least(1))
     """Size of a request's body."""
     max_prompt_chars: int = checked(100_000, at_least(1))
@@ -67,7 +69,7 @@ class ServeOptionsConfig:
     """Write questions and answers to log lines and served records; otherwise they are nowhere kept."""
 
     def __post_init__(self) -> None:
-        check(self, "serve")
+        super().__post_init__()
         plain = bool(self.model) and "/" not in self.model and self.model.isprintable() and self.model.isascii()
         require(plain, "serve.model", self.model, "a name of printable ASCII characters without /")
 

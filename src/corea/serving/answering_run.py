@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from corea.collecting.answer_store import Store
 from corea.collecting.answering import tier_engine
 from corea.collecting.plan import Tier
 from corea.collecting.progress_line import Progress
-from corea.config.price_schema import PriceConfig
 from corea.config.roots import AnswerConfig
 from corea.engines.remote.ledger import Ledger
 from corea.errors import Interrupted, UserError
@@ -22,7 +21,7 @@ from corea.prices import cost_usd
 from corea.runtime import atomic_write
 from corea.serving.answer_estimate import AnswerEstimate, estimate_answers
 from corea.serving.answered_table import Summary, add_verdicts, answered_rows, summarise_rows, write_table
-from corea.serving.live_tiers import live_tiers
+from corea.serving.live_tiers import live_tiers, repriced
 from corea.serving.question_files import read_questions
 from corea.serving.route import Route
 from corea.serving.tier_workers import TierWorker, resume, run_pipeline
@@ -47,11 +46,7 @@ class Task:
     @property
     def repriced(self) -> bool:
         """True if a tier's price is not the recorded one."""
-        return any(
-            self.file.prices.get(str(number)) not in (asdict(tier.price), None)
-            for number, tier in self.tiers.items()
-            if tier.price != PriceConfig()
-        )
+        return repriced(self.file, self.tiers)
 
 
 def prepare(cfg: AnswerConfig) -> Task:

@@ -65,7 +65,7 @@ class ChatEndpoint:
             body = error_body(429, "the limit per minute of this key is reached", code="rate_limit_exceeded")
             await reply.whole(429, body, [retry_after(wait)])
             return
-        journey = self.service.begin(request)
+        journey = self.service.begin(request, headers)
         status = HUNG_UP
         try:
             status = await self._answer(journey, reply, receive)

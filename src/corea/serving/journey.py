@@ -12,6 +12,7 @@ from corea.serving.chat_requests import ChatRequest
 from corea.serving.route import Route, TierAnswer
 from corea.serving.served_record import ServedRecord, ServedTier
 from corea.serving.tier_calls import TierFailure
+from corea.serving.tracing import RequestSpan
 from corea.types import RETRIES, Completion, Status
 
 
@@ -21,6 +22,7 @@ class Journey:
 
     request: ChatRequest
     route: Route
+    span: RequestSpan = field(default_factory=lambda: RequestSpan({}))
     began: float = field(default_factory=time.perf_counter)
     time_s: float = field(default_factory=time.time)
     latency: dict[int, float] = field(default_factory=dict)
@@ -84,7 +86,7 @@ def record_of(
     """The record of a request. `shadow`: the draw of a kept question."""
     route, request = journey.route, journey.request
     places = sorted(route.answers)
-    tiers = [_served_tier(journey, place, keep_text) for place in places]
+    tiers = [served_tier(journey, place, keep_text) for place in places]
     if journey.asking is not None and journey.asking not in route.answers:
         tiers.append(_unfinished(journey, journey.asking))
     result = journey.result
@@ -121,7 +123,8 @@ def same_answer(one: TierAnswer, other: TierAnswer) -> bool | None:
     return plain_answer(one.parsed.answer) == plain_answer(other.parsed.answer)
 
 
-def _served_tier(journey: Journey, place: int, keep_text: bool) -> ServedTier:
+def served_tier(journey: Journey, place: int, keep_text: bool) -> ServedTier:
+    """The record of the tier at a position."""
     route = journey.route
     compared = place in route.confidences
     return served_answer(

@@ -21,10 +21,11 @@ from corea.collecting.plan import Tier
 from corea.config.serve_schema import ServeOptionsConfig
 from corea.engines.remote.ledger import BudgetReached, Ledger
 from corea.serving.chat_requests import Catalogue, ChatRequest
-from corea.serving.journey import Journey, record_of, same_answer, served_answer
+from corea.serving.journey import Journey, record_of, same_answer, served_answer, served_tier
 from corea.serving.route import Route, TierAnswer, read_answer
 from corea.serving.served_record import ServedRecord
 from corea.serving.tier_calls import LiveTier, Sink, TierCall, TierFailure, tier_sampling
+from corea.serving.tracing import Tracing
 from corea.tasks.prompts import build_messages
 from corea.types import Completion
 
@@ -61,12 +62,13 @@ class CascadeService:
             points: name of a model in requests -> the point that applies; the first is the cascade's own name.
             observers: get the record of every request.
             shadow: None: no question is shadowed.
-            diverts: True while every question is to go to the last tier.
+            diverts: True while a drift alarm sends every question to the last tier.
         """
         self.file, self.tiers, self.options, self.ledger = file, tiers, options, ledger
         plain = {number: tier.tier for number, tier in tiers.items()}
         self.catalogue = Catalogue(models=dict(points), tiers=plain, options=options)
         self.observers, self.shadow, self.diverts = list(observers), shadow, diverts
+        self.tracing = Tracing()
         self.under_way = 0
         """Requests that are being answered."""
         self.shadows: set[asyncio.Task[None]] = set()
@@ -79,10 +81,12 @@ class CascadeService:
         """The last tier of every chain."""
         return {point.chain[-1] for point in self.catalogue.models.values()}
 
-    def begin(self, request: ChatRequest) -> Journey:
-        """The state of a new request."""
+    def begin(self, request: ChatRequest, headers: Mapping[str, str] | None = None) -> Journey:
+        """The state of a new request. `headers`: with the trace context, names in lower case."""
+        reason = Reason.UNCALIBRATED if request.uncalibrated else Reason.DRIFT
         calibrated = not request.uncalibrated and not self.diverts()
-        return Journey(request=request, route=Route(request.question, request.point, calibrated=calibrated))
+        route = Route(request.question, request.point, calibrated=calibrated, reason=reason)
+        return Journey(request=request, route=route, span=self.tracing.request(headers or {}))
 
     async def answer(self, journey: Journey, sink: Sink | None = None) -> None:
         """Ask the tiers until there is an answer (`journey.result`) or a failure (`journey.failure`).
@@ -107,14 +111,20 @@ class CascadeService:
     async def _ask_tiers(self, journey: Journey, sink: Sink | None) -> None:
         route = journey.route
         while route.tier is not None:
-            place = route.position
-            completions = await self._ask(journey, place, sink)
-            tier = self.tiers[route.point.chain[place]]
-            answer = read_answer(tier.tier, route.question, completions)
-            journey.completions[place] = completions
-            route.take(answer)
+            place, number = route.position, route.tier
+            tier, span, served = self.tiers[number], journey.span.tier(number), None
+            try:
+                completions = await self._ask(journey, place, sink, span.headers)
+                answer = read_answer(tier.tier, route.question, completions)
+                journey.completions[place] = completions
+                route.take(answer)
+                served = served_tier(journey, place, keep_text=False)
+            finally:
+                span.end(served)
 
-    async def _ask(self, journey: Journey, place: int, sink: Sink | None) -> list[Completion]:
+    async def _ask(
+        self, journey: Journey, place: int, sink: Sink | None, headers: Mapping[str, str]
+    ) -> list[Completion]:
         """The completions of one tier. Its failure is one too, so that the route goes on."""
         route, number = journey.route, journey.route.point.chain[place]
         tier, last = self.tiers[number], place == len(route.point.chain) - 1
@@ -123,6 +133,7 @@ class CascadeService:
         if not last:
             limit = self.options.slm_timeout_s or limit / len(route.point.chain)
         call = self._call(journey, tier.tier, time.monotonic() + limit)
+        call.headers = headers
         try:
             async with asyncio.timeout(None if last else limit):
                 completions = await tier.ask(call, sink if last else None)
@@ -184,12 +195,14 @@ class CascadeService:
     def finish(self, journey: Journey, http_status: int) -> None:
         """Hand the record of a request to the observers, once its response is sent; perhaps after its shadow."""
         draw = self._draw(journey, http_status)
+        record = self._record(journey, http_status, draw)
+        journey.span.end(record)
         if draw is not None and draw[0]:
-            task = asyncio.create_task(self._shadow(journey, http_status, draw))
+            task = asyncio.create_task(self._shadow(journey, record))
             self.shadows.add(task)
             task.add_done_callback(self.shadows.discard)
         else:
-            self._observe(self._record(journey, http_status, draw))
+            self._observe(record)
 
     def _record(self, journey: Journey, http_status: int, draw: tuple[bool, float] | None) -> ServedRecord:
         return record_of(
@@ -209,13 +222,14 @@ class CascadeService:
             return None
         return self.shadow.draw(journey.request.request_id)
 
-    async def _shadow(self, journey: Journey, http_status: int, draw: tuple[bool, float]) -> None:
+    async def _shadow(self, journey: Journey, record: ServedRecord) -> None:
         """Ask the last tier a kept question, when nobody waits for it."""
         route = journey.route
         tier = self.tiers[route.point.chain[-1]]
         call = self._call(journey, tier.tier, time.monotonic() + self.options.deadline_s)
-        call.background, call.request_id = True, f"{call.request_id}/shadow"
-        record, started, error = self._record(journey, http_status, draw), time.perf_counter(), ""
+        span = journey.span.tier(tier.tier.tier)
+        call.background, call.request_id, call.headers = True, f"{call.request_id}/shadow", span.headers
+        started, error = time.perf_counter(), ""
         try:
             async with asyncio.timeout(self.options.deadline_s):
                 completions = await tier.ask(call)
@@ -225,6 +239,7 @@ class CascadeService:
         answer = read_answer(tier.tier, route.question, completions)
         latency = time.perf_counter() - started
         served = served_answer(answer, latency_s=latency, error=error, keep_text=self.options.log_text)
+        span.end(replace(served, text=None, answer=None))
         agrees = same_answer(_first(route), answer)
         self._observe(replace(record, tiers=(*record.tiers, served), shadow=True, agrees=agrees))
 

@@ -4,7 +4,7 @@ for: its thresholds hold for those weights, prompts and sampling only."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +203,12 @@ def differences(record: Mapping[str, Any], prompt: Mapping[str, Any], tier: Tier
 def _short(value: Any) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+def repriced(file: PointFile, tiers: Mapping[int, Tier]) -> bool:
+    """True if a tier's price is not the recorded one."""
+    return any(
+        file.prices.get(str(number)) not in (asdict(tier.price), None)
+        for number, tier in tiers.items()
+        if tier.price != PriceConfig()
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from corea.collecting.confidence_signals import note
@@ -20,9 +21,15 @@ class QueuedTier:
 
     takes_fields = False
 
-    def __init__(self, tier: Tier, engine: Engine, *, batch_size: int, queue_size: int, fresh_s: float):
-        """`fresh_s`: seconds for which an answer shows that the engine is alive."""
-        self.tier, self.engine, self.fresh_s = tier, engine, fresh_s
+    def __init__(
+        self, tier: Tier, engine: Engine, *, batch_size: int, queue_size: int, fresh_s: float, hung_s: float = math.inf
+    ):
+        """
+        Args:
+            fresh_s: seconds for which an answer shows that the engine is alive.
+            hung_s: seconds after which a batch that is not answered shows that it is not.
+        """
+        self.tier, self.engine, self.fresh_s, self.hung_s = tier, engine, fresh_s, hung_s
         self.queue = BatchQueue(engine, batch_size, queue_size)
         self.answered_at = float("-inf")
 
@@ -55,6 +62,9 @@ class QueuedTier:
 
     async def check(self) -> str:
         """See LiveTier."""
+        busy_since = self.queue.busy_since
+        if busy_since is not None and time.monotonic() - busy_since > self.hung_s:
+            return f"it has worked on one batch for {time.monotonic() - busy_since:.0f} s"
         if time.monotonic() - self.answered_at < self.fresh_s or getattr(self.engine, "paid", False):
             return ""
         try:

@@ -75,8 +75,11 @@ def _total(values: Sequence[float | None]):
 class Route:
     """The state of one question."""
 
-    def __init__(self, question: Question, point: LivePoint, *, calibrated: bool = True):
-        """`calibrated` False: the operating point does not hold for this question, and the last tier answers it."""
+    def __init__(
+        self, question: Question, point: LivePoint, *, calibrated: bool = True, reason: Reason = Reason.UNCALIBRATED
+    ):
+        """`calibrated` False: the operating point does not hold for this question, and the last tier answers it, for
+        this `reason`."""
         self.question, self.point = question, point
         self.answers: dict[int, TierAnswer] = {}
         """Position in the chain -> answer, in the order in which they came."""
@@ -87,7 +90,7 @@ class Route:
         """Where the next answer is to come from; once done, where the result comes from."""
         self.stands = self.position == last
         """True: the answer at `position` is the result whatever its confidence."""
-        self.reason = Reason.KEPT if calibrated else Reason.UNCALIBRATED
+        self.reason = Reason.KEPT if calibrated else reason
         self.done = False
 
     @property

@@ -19,7 +19,7 @@ from corea.engines.remote.openai_chat import OpenAIEngine
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.serving.live_service import CascadeService
-from corea.serving.live_tiers import live_tiers
+from corea.serving.live_tiers import live_tiers, repriced
 from corea.serving.queued_tier import QueuedTier
 from corea.serving.tier_calls import LiveTier
 from corea.serving.upstream import UpstreamTier
@@ -40,6 +40,11 @@ class ServePlan:
     points: dict[str, LivePoint]
     """Name of a model -> the point that applies to it; the first is the cascade's own name."""
     tiers: dict[int, Tier]
+
+    @property
+    def repriced(self) -> bool:
+        """True if a tier's price is not the recorded one."""
+        return repriced(self.file, self.tiers)
 
     @property
     def words(self) -> str:
@@ -111,6 +116,7 @@ def _live_tier(tier: Tier, options: ServeOptionsConfig, client: AsyncOpenAI, led
         batch_size=options.batch_size,
         queue_size=options.queue_size,
         fresh_s=options.ready_s,
+        hung_s=options.deadline_s,
     )
 
 

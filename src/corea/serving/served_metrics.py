@@ -7,9 +7,10 @@ folder before this module is loaded (`share_between_workers`); each worker then 
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from corea.cascade.decision import Reason
 from corea.serving.served_record import ServedRecord, ServedTier
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from corea.serving.drift import Drift
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -49,13 +52,24 @@ def worker_ended(pid: int) -> None:
 class ServedMetrics:
     """Metrics of one worker. `observe` may be called from any thread."""
 
-    def __init__(self, tiers: Iterable[int], drift: Drift | None = None) -> None:
-        """`tiers`: those of the operating point, in the order in which they are asked."""
+    def __init__(
+        self,
+        tiers: Iterable[int],
+        drift: Drift | None = None,
+        llm_alone: Callable[[ServedRecord], float | None] = lambda record: None,
+    ) -> None:
+        """
+        Args:
+            tiers: those of the operating point, in the order in which they are asked.
+            llm_alone: dollars of a request if the last tier alone had answered it; None: unknown.
+        """
         import prometheus_client as prometheus
 
         prometheus.disable_created_metrics()
         self.registry = prometheus.CollectorRegistry()
-        self.drift = drift
+        self.drift, self.llm_alone = drift, llm_alone
+        self.before_page: Callable[[], None] = lambda: None
+        """Called before the values are read: sets gauges."""
         tiers = list(dict.fromkeys(tiers))
         named = tiers if len(tiers) <= MOST_TIERS else tiers[: MOST_TIERS - 1]
         self.tiers = {tier: str(tier) if tier in named else "more" for tier in tiers}
@@ -64,7 +78,7 @@ class ServedMetrics:
             return kind(f"corea_{name}", text, labels, registry=self.registry, **more)
 
         counter, gauge, histogram = prometheus.Counter, prometheus.Gauge, prometheus.Histogram
-        sums, most, newest = ({"multiprocess_mode": f"live{mode}"} for mode in ("sum", "max", "mostrecent"))
+        sums, most = ({"multiprocess_mode": f"live{mode}"} for mode in ("sum", "max"))
         self.requests = metric(counter, "requests", "Requests by class of HTTP status.", ("status",))
         self.answers = metric(counter, "answers", "Answers returned, by the tier that gave them.", ("tier",))
         self.reasons = metric(counter, "reasons", "Answers returned, by reason.", ("reason",))
@@ -88,7 +102,13 @@ class ServedMetrics:
             buckets=OVERHEADS,
         )
         self.queue = metric(gauge, "queue_depth", "Requests that wait for a tier.", ("tier",), **sums)
-        self.budget = metric(gauge, "budget_left_usd", "Dollars left of the budget.", **newest)
+        self.budget = metric(gauge, "budget_left_usd", "Dollars left of the budget.", **sums)
+        self.saved = metric(
+            gauge,
+            "saved_usd",
+            "Dollars saved against the last tier alone; its cost is estimated for answers that were kept.",
+            multiprocess_mode="sum",
+        )
         self.lost = metric(gauge, "log_lost", "Requests that could not be written to the served log.", **sums)
         self.alarm = metric(gauge, "drift_alarm", "1 after a drift alarm, else 0.", **most)
         self.alarm.set(0)
@@ -112,15 +132,18 @@ class ServedMetrics:
             self.reasons.labels(str(record.reason) if record.reason in REASONS else "other").inc()
             asked = record.tiers[:-1] if record.shadow else record.tiers
             self.overhead.labels(label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
+            alone, costs = self.llm_alone(record), [t.cost_usd for t in asked]
+            if alone is not None and None not in costs:
+                self.saved.inc(alone - math.fsum(costs))
         self.fallbacks.inc(record.fallback)
         self.shadowed.inc(record.shadow)
 
     def set_queue(self, tier: int, depth: int) -> None:
-        """Requests that wait for a tier in this worker."""
+        """Requests that wait for a tier in this worker; of tiers that share a label, the last one counts."""
         self.queue.labels(self._label(tier)).set(depth)
 
     def set_budget(self, usd: float) -> None:
-        """Dollars left of the budget."""
+        """Dollars left of this worker's share of the budget."""
         self.budget.set(usd)
 
     def set_lost(self, requests: int) -> None:
@@ -130,15 +153,31 @@ class ServedMetrics:
     def page(self) -> tuple[bytes, str]:
         """The metrics of all workers as text, and its content type."""
         import prometheus_client as prometheus
+
+        return prometheus.generate_latest(self._all_workers()), prometheus.CONTENT_TYPE_LATEST
+
+    def values(self) -> dict[str, dict[str, float]]:
+        """Name of a sample -> its only label ("" without one) -> value, of all workers."""
+        found: dict[str, dict[str, float]] = {}
+        for family in self._all_workers().collect():
+            for sample in family.samples:
+                if len(sample.labels) < 2:
+                    found.setdefault(sample.name, {})["".join(sample.labels.values())] = sample.value
+        return found
+
+    def _all_workers(self) -> CollectorRegistry:
+        """The registry to read: that of this process, or one that adds up the files of all workers."""
+        import prometheus_client as prometheus
         from prometheus_client import multiprocess
 
+        self.before_page()
         if self.drift is not None:
             self.alarm.set(self.drift.alarmed)
-        registry = self.registry
-        if FOLDER in os.environ:
-            registry = prometheus.CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)
-        return prometheus.generate_latest(registry), prometheus.CONTENT_TYPE_LATEST
+        if FOLDER not in os.environ:
+            return self.registry
+        registry = prometheus.CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+        return registry
 
     def router(self):
         """The route /metrics, without a check of who may use it: the server adds that."""

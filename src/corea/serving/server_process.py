@@ -10,16 +10,21 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corea.config.serve_schema import ServeConfig
 from corea.errors import UserError
 from corea.serving.access import AccessControl, read_keys
+from corea.serving.live_service import CascadeService
 from corea.serving.serve_setup import ServePlan, build_service, plan_serving
+from corea.serving.served_metrics import share_between_workers, worker_ended
 from corea.serving.upstream import UpstreamTier
+
+if TYPE_CHECKING:
+    import uvicorn
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +33,8 @@ LAST_S = 2.0
 """Seconds after the deadline in which a drained server ends."""
 RESTART_S = 1.0
 """Seconds before a worker that ended by itself is started again."""
-AppBuilder = Callable[..., Any]
-"""(service, access) -> the ASGI application."""
+METRICS = "metrics"
+"""Folder of the run folder in which several workers count."""
 
 
 def serve(cfg: ServeConfig, folder: Path) -> None:
@@ -76,41 +81,62 @@ def run_worker(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int,
 
 async def _run(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int, plan: ServePlan) -> bool:
     """Returns whether an engine still works when all requests have ended."""
-    import uvicorn
+    async with built_server(cfg, plan, folder, worker) as (server, service):
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.handle_exit, number, None)
+        if worker == 0:
+            _announce(cfg, sock, plan)
+        watch = asyncio.create_task(_end_with_parent(server))
+        try:
+            await server.serve(sockets=[sock])
+        finally:
+            watch.cancel()
+    return any(getattr(tier, "busy", False) for tier in service.tiers.values())
+
+
+@asynccontextmanager
+async def built_server(
+    cfg: ServeConfig, plan: ServePlan, folder: Path, worker: int
+) -> AsyncIterator[tuple[uvicorn.Server, CascadeService]]:
+    """A server that is not started, with its service and all that watches it, which are closed at the end."""
     from openai import AsyncOpenAI
 
-    from corea.serving.http_app import build_app
+    from corea.serving.served_app import pulse, watch_service, watched_app
 
+    watching = beat = None
     async with AsyncOpenAI(api_key="none", max_retries=0, timeout=cfg.serve.deadline_s) as client:
         service = build_service(cfg, plan, client, folder, worker)
         try:
             for tier in service.tiers.values():
                 if isinstance(tier, UpstreamTier):
                     await tier.require_logprobs()
-            app = build_app(service, AccessControl(cfg.serve))
-            config = uvicorn.Config(
-                app,
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=int(cfg.serve.deadline_s + LAST_S) + 1,
-            )
-            server = uvicorn.Server(config)
-            server.capture_signals = _no_signals  # type: ignore[method-assign]
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, server.handle_exit, number, None)
-            if worker == 0:
-                _announce(cfg, sock, plan)
-            watch = asyncio.create_task(_end_with_parent(server))
-            try:
-                await server.serve(sockets=[sock])
-            finally:
-                watch.cancel()
+            watching = watch_service(cfg, plan, service)
+            beat = asyncio.create_task(pulse(service, watching.metrics))
+            app = watched_app(cfg, service, watching, AccessControl(cfg.serve))
+            yield _uvicorn_server(app, cfg.serve.deadline_s), service
         finally:
             await service.close()
-        return any(getattr(tier, "busy", False) for tier in service.tiers.values())
+            if beat is not None:
+                beat.cancel()
+            if watching is not None:  # after the service: cancelled shadows leave records
+                watching.close()
+
+
+def _uvicorn_server(app: Any, deadline_s: float) -> uvicorn.Server:
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=int(deadline_s + LAST_S) + 1,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    return server
 
 
 async def _end_with_parent(server: Any) -> None:
@@ -138,6 +164,7 @@ def _announce(cfg: ServeConfig, sock: socket.socket, plan: ServePlan) -> None:
 
 def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
     """Run cfg.serve.workers processes; one that ends by itself is started again."""
+    share_between_workers(folder / METRICS)
     context = multiprocessing.get_context("spawn")
     stopping = False
 
@@ -162,6 +189,7 @@ def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
         for worker, process in enumerate(processes):
             if not process.is_alive() and not stopping:
                 log.error("worker %d ended with code %s; it is started again", worker, process.exitcode)
+                worker_ended(process.pid)
                 processes[worker] = start(worker)
     for process in processes:
         process.join()

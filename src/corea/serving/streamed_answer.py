@@ -83,8 +83,13 @@ class StreamedAnswer:
         return {"model": self.model, "choices": choices, "usage": self.usage}
 
 
-async def stream_exchange(calls: PaidCalls, body: dict[str, Any], sink: Sink) -> tuple[dict[str, Any], float]:
-    """One call; raises Failure. After the first byte is with the client, no other attempt is possible."""
+async def stream_exchange(
+    calls: PaidCalls, body: dict[str, Any], sink: Sink, headers: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], float]:
+    """One call; raises Failure. After the first byte is with the client, no other attempt is possible.
+
+    `headers`: further ones.
+    """
     sink.restart()
     rest = {"stream": True, "stream_options": {"include_usage": True}, **body, **calls.cfg.extra}
     rest = {k: v for k, v in rest.items() if v is not None and k not in ("model", "messages")}
@@ -92,7 +97,7 @@ async def stream_exchange(calls: PaidCalls, body: dict[str, Any], sink: Sink) ->
     try:
         async with Failures(calls.engine):
             request = calls.client.chat.completions.with_streaming_response.create(
-                model=body["model"], messages=body["messages"], extra_body=rest
+                model=body["model"], messages=body["messages"], extra_body=rest, extra_headers=headers
             )
             async with request as raw:
                 whole = await _read(raw, answer, sink)

@@ -3,6 +3,7 @@
     <think>34+7 is 41</think> <answer>41</answer> <confidence>0.85</confidence>   becomes   41
 
 <think> and <confidence> go with their contents, <answer> leaves its contents. A tag that is not closed hides the rest.
+A tag that only appears when another one inside of it is removed counts as a tag: `<th<answer>ink>` opens a hidden part.
 White space at both ends is removed.
 """
 
@@ -12,6 +13,7 @@ HIDDEN = ("think", "confidence")
 OPEN = tuple(f"<{name}>" for name in (*HIDDEN, "answer"))
 CLOSE = tuple(f"</{name}>" for name in (*HIDDEN, "answer"))
 TAGS = (*OPEN, *CLOSE)
+BEGINNINGS = frozenset(tag[:length] for tag in TAGS for length in range(1, len(tag)))
 
 
 class TagFilter:
@@ -20,10 +22,12 @@ class TagFilter:
     def __init__(self, keep_tags: bool = False):
         """`keep_tags`: pass everything on unchanged."""
         self.keep_tags = keep_tags
-        self.rest = ""
-        """What may be the beginning of a tag."""
+        self.open: list[str] = []
+        """Beginnings of tags, the outer one first: each may become a tag once those inside of it are removed."""
         self.until = ""
         """The tag that ends a hidden part; "" outside of one."""
+        self.hidden = ""
+        """End of a hidden part, in which that tag may begin."""
         self.space = ""
         """White space that is visible only if more follows."""
         self.begun = False
@@ -32,43 +36,55 @@ class TagFilter:
         """The visible text that is certain after `text`."""
         if self.keep_tags:
             return text
-        self.rest += text
-        shown = []
-        while self.rest:
+        shown: list[str] = []
+        place = 0
+        while place < len(text):
             if self.until:
-                if not self._skip_hidden():
-                    break
-                continue
-            start = self.rest.find("<")
-            if start != 0:
-                end = len(self.rest) if start < 0 else start
-                shown.append(self.rest[:end])
-                self.rest = self.rest[end:]
-                continue
-            tag = next((tag for tag in TAGS if self.rest.startswith(tag)), None)
-            if tag is not None:
-                self.rest = self.rest[len(tag) :]
-                self.until = f"</{tag[1:]}" if tag[1:-1] in HIDDEN else ""
-            elif any(tag.startswith(self.rest) for tag in TAGS):
-                break
+                place = self._skip_hidden(text, place)
+            elif self.open:
+                place = self._grow(text, place, shown)
             else:
-                shown.append("<")
-                self.rest = self.rest[1:]
+                start = text.find("<", place)
+                end = len(text) if start < 0 else start
+                shown.append(text[place:end])
+                place = end
+                if start >= 0:
+                    self.open.append("<")
+                    place += 1
         return self._trimmed("".join(shown))
 
     def end(self) -> str:
         """What is left when the text is over."""
-        rest, self.rest = ("" if self.until else self.rest), ""
+        rest, self.open = "".join(self.open), []
         return self._trimmed(rest)
 
-    def _skip_hidden(self) -> bool:
-        """Drop up to the closing tag; False if it has not come yet."""
-        end = self.rest.find(self.until)
+    def _grow(self, text: str, place: int, shown: list[str]) -> int:
+        """Add one character to the innermost beginning of a tag; returns the next place."""
+        if text[place] == "<":
+            self.open.append("<")
+            return place + 1
+        grown = self.open[-1] + text[place]
+        if grown in TAGS:
+            self.open.pop()
+            self.until = f"</{grown[1:]}" if grown[1:-1] in HIDDEN else ""
+            return place + 1
+        if grown in BEGINNINGS:
+            self.open[-1] = grown
+            return place + 1
+        shown += self.open  # the character is visible, so none of them becomes a tag
+        self.open.clear()
+        return place
+
+    def _skip_hidden(self, text: str, place: int) -> int:
+        """The place after the closing tag; the end of the text if it has not come yet."""
+        joined = self.hidden + text[place:]
+        end = joined.find(self.until)
         if end < 0:
-            self.rest = self.rest[-(len(self.until) - 1) :]
-            return False
-        self.rest, self.until = self.rest[end + len(self.until) :], ""
-        return True
+            self.hidden = joined[-(len(self.until) - 1) :]
+            return len(text)
+        place += end + len(self.until) - len(self.hidden)
+        self.hidden, self.until = "", ""
+        return place
 
     def _trimmed(self, text: str) -> str:
         whole = (self.space + text) if self.begun else text.lstrip()

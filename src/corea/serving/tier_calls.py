@@ -40,6 +40,8 @@ class TierCall:
     """The client's own request, for a server that answers what is not calibrated; None: as calibrated."""
     give_up_at: float = math.inf
     """time.monotonic() after which no attempt starts."""
+    headers: Mapping[str, str] | None = None
+    """Further headers of calls to a server: the trace context."""
     background: bool = False
     """Others come first, and no call waits for budget."""
     choices: list[dict[str, Any]] | None = None

@@ -150,7 +150,10 @@ class UpstreamTier:
         responses: list[dict[str, Any]] = []
 
         async def exchange(body: dict[str, Any]) -> tuple[dict[str, Any], float]:
-            pair = await (self.calls.exchange(body) if sink is None else stream_exchange(self.calls, body, sink))
+            if sink is None:
+                pair = await self.calls.exchange(body, call.headers)
+            else:
+                pair = await stream_exchange(self.calls, body, sink, call.headers)
             responses.append(pair[0])
             return pair
 

@@ -2,7 +2,7 @@
 
 watching = watch(cfg, point_file, points, workers=2, call_usd=0.01)
 service = CascadeService(..., observers=watching.observers, shadow=watching.shadow, diverts=watching.diverts)
-app.include_router(watching.metrics.router()), and watching.feedback if there is one
+app.include_router(watching.metrics.router()), and watching.feedback if there is one (served_app.py)
 watching.close()
 """
 
@@ -33,6 +33,8 @@ class Watching:
     log: ServedLog | None
     shadow: Shadow | None
     """None: nothing is shadowed."""
+    repriced: bool = False
+    """True: it is not known what is saved."""
     feedback: APIRouter | None
     """None: there is no served log."""
 
@@ -69,6 +71,7 @@ def watch(
     *,
     workers: int = 1,
     call_usd: float = 0.0,
+    repriced: bool = False,
     text: bool = False,
 ) -> Watching:
     """The parts of one worker of a server.
@@ -76,21 +79,43 @@ def watch(
     Args:
         points: the points that the server applies, by any name.
         call_usd: most dollars that one call of the last tier may cost.
+        repriced: prices are not those of the operating point, so it is not known what is saved.
         text: questions and answers may be logged.
 
     Raises:
         UserError: the log folder cannot be written.
     """
-    own = list({point.dataset: point for point in points.values()}.values())
+    by_name = {point.dataset: point for point in points.values()}
+    own = list(by_name.values())
     log = None
     if cfg.log_folder is not None:
         log = ServedLog(cfg.log_folder, rows=cfg.log_part_rows, minutes=cfg.log_part_minutes, text=text)
         log.add_point(file.path, file.sha256)
     drift = Drift(cfg, own, workers=workers)
     return Watching(
-        metrics=ServedMetrics((tier for point in own for tier in point.chain), drift),
+        metrics=ServedMetrics(
+            (tier for point in own for tier in point.chain),
+            drift,
+            lambda record: None if repriced else llm_alone_usd(record, by_name),
+        ),
         drift=drift,
+        repriced=repriced,
         log=log,
         shadow=Shadow(cfg, call_usd=call_usd, workers=workers) if cfg.shadow_share else None,
         feedback=None if log is None else feedback_router(Feedback(log.folder, text)),
     )
+
+
+def llm_alone_usd(record: ServedRecord, points: Mapping[str, LivePoint]) -> float | None:
+    """Dollars of a request if the last tier alone had answered it.
+
+    Where that tier answered, its cost; else its mean cost on the operating point's test questions. None: that mean is
+    not known.
+    """
+    point = points.get(record.dataset)
+    if point is None or point.llm_cost_usd is None:
+        return None
+    for tier in record.tiers:
+        if tier.tier == point.chain[-1] and not tier.error:
+            return tier.cost_usd
+    return point.llm_cost_usd

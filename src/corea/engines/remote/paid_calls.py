@@ -145,13 +145,15 @@ class PaidCalls:
                     await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
         return ticket
 
-    async def exchange(self, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        """One call for the whole response at once."""
+    async def exchange(
+        self, body: dict[str, Any], headers: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, Any], float]:
+        """One call for the whole response at once. `headers`: further ones."""
         rest = {k: v for k, v in body.items() if k not in ("model", "messages")}
         started = time.perf_counter()
         async with Failures(self.engine):
             raw = await self.client.chat.completions.with_raw_response.create(
-                model=body["model"], messages=body["messages"], extra_body=rest
+                model=body["model"], messages=body["messages"], extra_body=rest, extra_headers=headers
             )
             text = raw.content.decode(errors="replace")  # JSON is UTF-8, whatever the header says
         response = parsed(text)
