@@ -141,8 +141,10 @@ def corea(folder: Path, tiers: list[Tier], *overrides: str, threshold: float = 0
 
 def server_tiers(url: str) -> list[Tier]:
     """Two tiers behind the mock."""
-    return [_tier(n, name, OpenAIEngineConfig(base_url=f"{url}/v1", key_env=None, cache=None), "plain_answer")
-            for n, name in enumerate(("slm", "llm"))]
+    return [
+        _tier(n, name, OpenAIEngineConfig(base_url=f"{url}/v1", key_env=None, cache=None), "plain_answer")
+        for n, name in enumerate(("slm", "llm"))
+    ]
 
 
 def embedded_tiers(max_tokens: int) -> list[Tier]:

@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 
 SHARED_WAIT_S = 0.1
 """Seconds between two looks at a full budget."""
-TRANSPORTS = ("httpx", "httpx2")
-"""Packages of the HTTP client, whose errors show while a stream is read."""
+TRANSPORTS = ("httpx", "httpx2", "aiohttp")
+"""Packages of the HTTP clients, whose errors show while a stream is read."""
+NOT_SENT = frozenset(
+    (
+        *("ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ClientProxyConnectionError"),
+        *("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorSSLError"),
+        *("ClientConnectorCertificateError", "NonHttpUrlClientError", "InvalidUrlClientError"),
+    )
+)
+"""Errors of a connection that was never there."""
 Exchange = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], float]]]
 """Request body -> (response that `holds_answer`, seconds); raises Failure."""
 
@@ -50,8 +58,8 @@ class ServedModel(Protocol):
 class PaidCalls:
     """Calls of a server through one client. A wait that the server asks for holds for all of them."""
 
-    def __init__(self, engine: ServedModel, client: AsyncOpenAI):
-        """`client`: with max_retries=0; it is not closed here."""
+    def __init__(self, engine: ServedModel, client: AsyncOpenAI | None):
+        """`client`: with max_retries=0; it is not closed here. None: a subclass makes the calls."""
         self.engine, self.cfg, self.client = engine, engine.cfg, client
         self.settled = asyncio.Condition()
         self.not_before = 0.0
@@ -145,15 +153,13 @@ class PaidCalls:
                     await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
         return ticket
 
-    async def exchange(
-        self, body: dict[str, Any], headers: Mapping[str, str] | None = None
-    ) -> tuple[dict[str, Any], float]:
-        """One call for the whole response at once. `headers`: further ones."""
+    async def exchange(self, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """One call for the whole response at once."""
         rest = {k: v for k, v in body.items() if k not in ("model", "messages")}
         started = time.perf_counter()
         async with Failures(self.engine):
             raw = await self.client.chat.completions.with_raw_response.create(
-                model=body["model"], messages=body["messages"], extra_body=rest, extra_headers=headers
+                model=body["model"], messages=body["messages"], extra_body=rest
             )
             text = raw.content.decode(errors="replace")  # JSON is UTF-8, whatever the header says
         response = parsed(text)
@@ -201,5 +207,5 @@ class Failures:
 def connection_failure(error: Exception) -> Failure:
     """The Failure of a connection. A refused connection costs nothing; a broken one may have."""
     cause = error.__cause__ or error
-    never = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
+    never = not NOT_SENT.isdisjoint((type(error).__name__, type(cause).__name__))
     return Failure(reason=f"connection failed ({type(cause).__name__})", charged=not never)
