@@ -6,6 +6,7 @@ Each response is checked: a figure counts answers that are right.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import time
@@ -36,6 +37,7 @@ class Target:
     system: str = ""
     """Text of a system message."""
     max_tokens: int | None = None
+    temperature: float | None = None
     expects: str = ""
     """Part of every answer; empty: the first word of the question."""
 
@@ -44,7 +46,7 @@ class Target:
         messages = [{"role": "system", "content": self.system}] if self.system else []
         body: dict[str, Any] = {"model": self.model, "messages": [*messages, {"role": "user", "content": question}]}
         body |= {"stream": True} if self.stream else {}
-        body |= {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
+        body |= {k: v for k in ("max_tokens", "temperature") if (v := getattr(self, k)) is not None}
         data = json.dumps(body).encode()
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: {urlsplit(self.url).netloc}\r\nauthorization: Bearer none\r\n"
@@ -67,7 +69,9 @@ class Connection(asyncio.Protocol):
     """One connection that asks one request after another."""
 
     def __init__(self) -> None:
-        self.status, self.body = 0, bytearray()
+        self.body = bytearray()
+        self.usable = True
+        """False: the server closes the connection after its response."""
         self.waiting: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -81,12 +85,16 @@ class Connection(asyncio.Protocol):
         self.body += body
 
     def on_message_complete(self) -> None:
+        self.usable = self.parser.should_keep_alive()
         found = (self.parser.get_status_code(), bytes(self.body))
         self.body.clear()
         if self.waiting is not None and not self.waiting.done():
             self.waiting.set_result(found)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self.body and error is None:  # a response that ends with its connection
+            self.on_message_complete()
+            self.usable = False
         if self.waiting is not None and not self.waiting.done():
             self.waiting.set_exception(error or ConnectionError("the server closed the connection"))
 
@@ -124,7 +132,10 @@ class Pool:
         began = time.perf_counter()
         status, body = await connection.ask(request)
         seconds = time.perf_counter() - began
-        self.free.append(connection)
+        if connection.usable:
+            self.free.append(connection)
+        else:
+            connection.transport.close()
         if status != 200:
             raise WrongAnswer(f"status {status}: {body[:300].decode(errors='replace')}")
         value = target.expects or question.split()[0]
@@ -139,19 +150,30 @@ class Pool:
             connection.transport.close()
 
 
-async def saturate(target: Target, questions: Callable[[int], str], *, connections: int, number: int) -> float:
-    """Requests per second of `number` requests over `connections` that always ask. Raises WrongAnswer."""
-    pool, todo = Pool(target.url), iter(range(number))
+async def saturate(
+    mix: Sequence[tuple[Target, Callable[[int], str]]], *, connections: int, seconds: float = 0.0, number: int = 0
+) -> tuple[float, int]:
+    """(answers per second, answers) over `connections` that always ask, the targets of `mix` in turn.
 
-    async def work() -> None:
-        for n in todo:
-            await pool.ask(target, questions(n))
-
+    It ends after `number` requests or, if that is 0, after `seconds`. Raises WrongAnswer.
+    """
+    pools = {target.url: Pool(target.url) for target, _ in mix}
     began = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(connections)))
-    seconds = time.perf_counter() - began
-    pool.close()
-    return number / seconds
+    asked = itertools.count()
+
+    async def work() -> int:
+        done = 0
+        while (n := next(asked)) < number or (not number and time.perf_counter() - began < seconds):
+            target, questions = mix[n % len(mix)]
+            await pools[target.url].ask(target, questions(n))
+            done += 1
+        return done
+
+    answers = sum(await asyncio.gather(*(work() for _ in range(connections))))
+    elapsed = time.perf_counter() - began
+    for pool in pools.values():
+        pool.close()
+    return answers / elapsed, answers
 
 
 async def arrive(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from typing import Any
 
@@ -22,10 +23,10 @@ HARD = "hard"
 
 
 def answer(body: dict[str, Any]) -> str:
-    """The text of the answer: the first word of the question, and the confidence of the small model."""
+    """The text of the answer: the first number of the question, and the confidence of the small model."""
     content = body["messages"][-1]["content"]
     question = content if isinstance(content, str) else "".join(part["text"] for part in content)
-    text = ANSWER.format(value=question.split()[0])
+    text = ANSWER.format(value=found[0] if (found := re.findall(r"\d+", question)) else 0)
     if body["model"].endswith("slm"):
         text += CONFIDENCE.format(confidence=0.1 if HARD in question else 0.9)
     return text

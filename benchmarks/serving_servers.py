@@ -53,6 +53,14 @@ class Server:
         self.process, self.url = process, url
 
     @property
+    def processor_s(self) -> float:
+        """Processor seconds so far."""
+        import psutil
+
+        found = psutil.Process(self.process.pid).cpu_times()
+        return found.user + found.system
+
+    @property
     def rss_mib(self) -> float:
         """Resident memory."""
         import psutil
@@ -116,6 +124,21 @@ def litellm(folder: Path, python: Path, upstream: str):
     more = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}  # no key is needed, as with corea here
     more |= {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
     return running(command, port, folder / "litellm.log", core=SERVER_CORE, ready="/health/liveliness", more=more)
+
+
+def cascadeflow(folder: Path, python: Path, upstream: str):
+    """cascadeflow's gateway with both models of the upstream."""
+    port = free_port()
+    config = folder / "cascadeflow.json"
+    # Its provider "openai" asks api.openai.com only; "vllm" is the one for servers elsewhere.
+    models = [
+        {"name": name, "provider": "vllm", "cost": cost, "base_url": f"{upstream}/v1", "api_key": "none"}
+        for name, cost in (("slm", 0.001), ("llm", 0.01))
+    ]
+    config.write_text(json.dumps({"models": models}))
+    command = [str(python), "-m", "cascadeflow.server", "--mode", "agent", "--config", str(config)]
+    command += ["--host", HOST, "--port", str(port)]
+    return running(command, port, folder / "cascadeflow.log", core=SERVER_CORE, ready="/health")
 
 
 def transformers_serve(folder: Path, model: str, *options: str):

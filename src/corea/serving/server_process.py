@@ -131,6 +131,7 @@ def _uvicorn_server(app: Any, deadline_s: float) -> uvicorn.Server:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=int(deadline_s + LAST_S) + 1,
     )
     server = uvicorn.Server(config)

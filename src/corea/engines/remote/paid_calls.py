@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -182,23 +183,31 @@ class Failures:
         return self
 
     async def __aexit__(self, kind, error, traceback) -> None:
-        import openai
-
         try:
             await self.timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
             raise self._late() from None
+        if error is None:
+            return
+        if isinstance(error, TimeoutError):
+            raise self._late() from None
+        if "openai" in sys.modules:  # loading it takes a second, and without it no error is its own
+            self._raise_openai(error)
+        if isinstance(error, Exception) and type(error).__module__.partition(".")[0] in TRANSPORTS:
+            raise connection_failure(error) from None
+
+    def _raise_openai(self, error: BaseException) -> None:
+        import openai
+
         if isinstance(error, openai.APIStatusError):
             body = parsed(self.engine.masked(error.response.text))
             raise status_failure(error.status_code, error.response.headers, body) from None
-        if isinstance(error, TimeoutError | openai.APITimeoutError):
+        if isinstance(error, openai.APITimeoutError):
             raise self._late() from None
         if isinstance(error, openai.APIConnectionError):
             raise connection_failure(error) from None
         if isinstance(error, openai.OpenAIError):
             raise Failure(reason=type(error).__name__, charged=True) from None
-        if isinstance(error, Exception) and type(error).__module__.partition(".")[0] in TRANSPORTS:
-            raise connection_failure(error) from None
 
     def _late(self) -> Failure:
         return Failure(reason=f"no answer within {self.limit:g} s", charged=True, late=True)
