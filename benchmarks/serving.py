@@ -31,6 +31,8 @@ from serving_mock import HARD
 PARTS = ("added", "saturation", "memory", "embedded")
 LATENCY_MS = 20.0
 RATE, CONNECTIONS, EMBEDDED_CONNECTIONS = 100, 64, 32
+FEW = 4
+"""Connections to cascadeflow: its gateway closes each after one answer, and lets at most five wait to be accepted."""
 MAX_TOKENS = 24
 """Of an answer of the embedded pair."""
 KINDS = ("kept", "deferred", "one call")
@@ -129,7 +131,7 @@ def _compare(sides: dict[str, tuple[servers.Server, Ask]], size: Size, how: str,
     costs: dict[str, list[float]] = {}
     for name, (_, ask) in list(sides.items()):
         try:
-            uvloop.run(saturate([ask], connections=8, number=size.warm_up))
+            uvloop.run(saturate([ask], connections=FEW, number=size.warm_up))
         except (WrongAnswer, ConnectionError) as error:
             if name.startswith("corea"):
                 raise
@@ -138,7 +140,8 @@ def _compare(sides: dict[str, tuple[servers.Server, Ask]], size: Size, how: str,
     for _ in range(size.runs):
         for name, (server, ask) in sides.items():
             began = server.processor_s
-            rate, answers = uvloop.run(saturate([ask], connections=CONNECTIONS, seconds=size.seconds))
+            most = FEW if name == "cascadeflow" else CONNECTIONS
+            rate, answers = uvloop.run(saturate([ask], connections=most, seconds=size.seconds))
             rates.setdefault(name, []).append(rate)
             costs.setdefault(name, []).append(1000 * (server.processor_s - began) / answers)
     rows = []
