@@ -25,7 +25,7 @@ from statistics import median
 
 import serving_servers as servers
 import uvloop
-from serving_load import Target, WrongAnswer, arrive, saturate
+from serving_load import Target, WrongAnswer, arrive, saturate, texts
 from serving_mock import HARD
 
 PARTS = ("added", "saturation", "memory", "embedded")
@@ -183,33 +183,34 @@ def embedded(folder: Path, size: Size, options: argparse.Namespace) -> list[str]
     def question(n: int) -> str:
         return f"State the final answer to the following arithmetic problem: {sums[n % len(sums)]} ="
 
-    sides: dict[str, tuple[servers.Server, Ask]] = {}
+    targets: dict[str, Target] = {}
     with ExitStack() as stack:
         for name, threshold in (("SLM alone", 0.0), ("pair", 0.5)):
             own = folder / name.split()[0]
             own.mkdir()
             tiers = servers.embedded_tiers(MAX_TOKENS)
-            server = stack.enter_context(servers.corea(own, tiers, "serve.unbound=true", threshold=threshold))
-            sides[f"corea, {name}"] = (server, (Target(url=server.url, model="corea", expects=" "), question))
+            server = stack.enter_context(servers.corea(own, tiers, threshold=threshold))
+            targets[f"corea, {name}"] = Target(url=server.url, model="corea", checked=False, tags=True)
         for option in ("", "--continuous-batching")[: 1 if options.small else 2]:
             name = f"transformers serve {option}".strip()
-            more = [option] if option else []
-            server = stack.enter_context(servers.transformers_serve(folder, model, *more))
-            target = Target(url=server.url, model=model, max_tokens=MAX_TOKENS, temperature=0.0, expects=" ")
-            sides[name] = (server, (target, question))
-        rates: dict[str, list[float]] = {name: [] for name in sides}
-        for _, ask in sides.values():
-            uvloop.run(saturate([ask], connections=EMBEDDED_CONNECTIONS, number=2 * EMBEDDED_CONNECTIONS))
+            server = stack.enter_context(servers.transformers_serve(folder, model, *filter(None, [option])))
+            asked = {"max_tokens": MAX_TOKENS, "temperature": 0.0, "checked": False}
+            targets[name] = Target(url=server.url, model=model, **asked)
+        sample = [question(n) for n in range(EMBEDDED_CONNECTIONS)]
+        answers = {name: uvloop.run(texts(target, sample)) for name, target in targets.items()}
+        rates: dict[str, list[float]] = {name: [] for name in targets}
         for _ in range(size.runs):
-            for name, (_, ask) in sides.items():
-                rate, _ = uvloop.run(saturate([ask], connections=EMBEDDED_CONNECTIONS, seconds=2 * size.seconds))
+            for name, target in targets.items():
+                asks = [(target, question)]
+                rate, _ = uvloop.run(saturate(asks, connections=EMBEDDED_CONNECTIONS, seconds=2 * size.seconds))
                 rates[name].append(rate)
     theirs = max((name for name in rates if name.startswith("transformers")), key=lambda name: median(rates[name]))
     rows = [row(f"answers/s, at most {MAX_TOKENS} tokens: {name}", found) for name, found in rates.items()]
     for name in ("corea, SLM alone", "corea, pair"):
         ratios = [a / b for a, b in zip(rates[name], rates[theirs], strict=True)]
         rows.append(row(f"{name} / {theirs}", ratios, 1, "≥ 2"))
-    return rows
+    equal = sum(a == b for a, b in zip(answers["corea, SLM alone"], answers[theirs], strict=True))
+    return [*rows, f"\nThe SLM gives the same text on both sides for {equal} of {len(sample)} questions."]
 
 
 def main() -> None:

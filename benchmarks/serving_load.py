@@ -38,14 +38,16 @@ class Target:
     """Text of a system message."""
     max_tokens: int | None = None
     temperature: float | None = None
-    expects: str = ""
-    """Part of every answer; empty: the first word of the question."""
+    checked: bool = True
+    """Every answer holds the first word of its question; False: it only has to be there."""
+    tags: bool = False
+    """Ask corea.serve for the answer with its tags."""
 
     def request(self, question: str) -> bytes:
         """A request as it goes over the wire."""
         messages = [{"role": "system", "content": self.system}] if self.system else []
         body: dict[str, Any] = {"model": self.model, "messages": [*messages, {"role": "user", "content": question}]}
-        body |= {"stream": True} if self.stream else {}
+        body |= ({"stream": True} if self.stream else {}) | ({"corea": {"tags": True}} if self.tags else {})
         body |= {k: v for k in ("max_tokens", "temperature") if (v := getattr(self, k)) is not None}
         data = json.dumps(body).encode()
         head = (
@@ -127,6 +129,15 @@ class Pool:
     async def ask(self, target: Target, question: str) -> float:
         """Seconds from the request to the last byte of the response. Raises WrongAnswer."""
         self.asked += 1
+        seconds, body = await self.answer(target, question)
+        if target.checked:
+            text = target.text(body) if self.asked % PARSED == 1 else body.decode()
+            if question.split()[0] not in text or (target.stream and b"data: [DONE]" not in body):
+                raise WrongAnswer(f"{text!r} to {question!r}")
+        return seconds
+
+    async def answer(self, target: Target, question: str) -> tuple[float, bytes]:
+        """(seconds, body of the response). Raises WrongAnswer at an error."""
         connection = await self.take()
         request = target.request(question)
         began = time.perf_counter()
@@ -138,16 +149,20 @@ class Pool:
             connection.transport.close()
         if status != 200:
             raise WrongAnswer(f"status {status}: {body[:300].decode(errors='replace')}")
-        value = target.expects or question.split()[0]
-        text = target.text(body) if self.asked % PARSED == 1 else body.decode()
-        if value not in text or (target.stream and b"data: [DONE]" not in body):
-            raise WrongAnswer(f"{text!r} to {question!r}")
-        return seconds
+        return seconds, body
 
     def close(self) -> None:
         """Close the connections that are free."""
         for connection in self.free:
             connection.transport.close()
+
+
+async def texts(target: Target, questions: Sequence[str]) -> list[str]:
+    """The answers to questions that are asked together."""
+    pool = Pool(target.url)
+    found = await asyncio.gather(*(pool.answer(target, question) for question in questions))
+    pool.close()
+    return [target.text(body).strip() for _, body in found]
 
 
 async def saturate(
