@@ -20,6 +20,9 @@ ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM_READY := $(VLLM_VENV)/.ready
+# The servers that bench-serve compares with need versions of their own too.
+LITELLM_VENV ?= .venv-litellm
+CASCADEFLOW_VENV ?= .venv-cascadeflow
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 TRAIN = $(BIN)/python -m corea.train seed=$(SEED) $(if $(STEPS),trainer.steps=$(STEPS)) hydra.run.dir=$(RUN) $(ARGS)
@@ -28,10 +31,10 @@ COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verba
 EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pareto ask serve sweep test test-slow test-vllm smollm2 lint format bench docs clean
+.PHONY: help setup demo pareto ask serve sweep test test-slow test-vllm smollm2 lint format bench bench-serve docs clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) SEED=$(SEED) STEPS=(preset) RUN=$(RUN) SWEEP=$(SWEEP) ARGS="
 
 setup: $(READY) ## Create .venv: install torch, then corea and its extras, at the versions in constraints.txt
@@ -102,6 +105,20 @@ bench: $(READY) ## Measure training compared with TRL, evaluation time by size, 
 	$(BIN)/python benchmarks/training.py $(ARGS)
 	$(BIN)/python benchmarks/cascade_scale.py
 	$(BIN)/python benchmarks/grading.py
+
+bench-serve: $(READY) $(LITELLM_VENV)/.ready $(CASCADEFLOW_VENV)/.ready ## Measure the server compared with LiteLLM and transformers serve
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py --litellm $(LITELLM_VENV)/bin/python \
+		--cascadeflow $(CASCADEFLOW_VENV)/bin/python $(ARGS)
+
+$(LITELLM_VENV)/.ready:
+	test -x $(LITELLM_VENV)/bin/pip || $(PYTHON) -m venv $(LITELLM_VENV)
+	$(LITELLM_VENV)/bin/python -m pip install --quiet --only-binary=:all: 'litellm[proxy]==1.106.12'
+	@touch $@
+
+$(CASCADEFLOW_VENV)/.ready:
+	test -x $(CASCADEFLOW_VENV)/bin/pip || $(PYTHON) -m venv $(CASCADEFLOW_VENV)
+	$(CASCADEFLOW_VENV)/bin/python -m pip install --quiet --only-binary=:all: 'cascadeflow[openai]==1.2.0'
+	@touch $@
 
 docs: $(READY) ## Build the documentation site into site/; broken links and missing pages are errors
 	$(BIN)/python -m pip install --quiet -e '.[docs]' -c constraints.txt

@@ -21,6 +21,7 @@ from corea.serving.journey import Journey
 from corea.serving.live_service import CascadeService
 from corea.serving.serve_setup import build_service, plan_serving
 from corea.serving.server_process import built_server, listen
+from corea.serving.upstream_client import open_client
 from corea.types import Completion
 from fault_server import USAGE, FaultServer
 
@@ -223,7 +224,7 @@ def served(folder: Path, point: Path, questions: list[str], datasets: list[str])
     cfg = compose("serve", f"operating_point={point}", "serve.queue_size=100000", "serve.unbound=true")
 
     async def ask_all() -> list[Journey]:
-        async with openai.AsyncOpenAI(api_key="none", max_retries=0) as client:
+        async with open_client() as client:
             service = build_service(cfg, plan_serving(cfg), client, folder, 0)
             journeys = []
             for number, (text, dataset) in enumerate(zip(questions, datasets, strict=True)):

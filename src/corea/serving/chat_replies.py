@@ -54,8 +54,10 @@ def provenance_headers(corea: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
 def header(name: str, value: Any) -> tuple[bytes, bytes]:
     """A header with a value of printable ASCII characters."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:MOST_OF_A_HEADER])
-    return name.encode(), plain.encode()
+    text = text[:MOST_OF_A_HEADER]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    return name.encode(), text.encode()
 
 
 def completion_body(journey: Journey, corea: Mapping[str, Any]) -> dict[str, Any]:

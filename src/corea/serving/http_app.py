@@ -16,6 +16,7 @@ from corea.serving.chat_replies import error_body
 from corea.serving.live_service import CascadeService
 
 OWNER = "corea"
+CHAT = "/v1/chat/completions"
 CODES = {401: "invalid_api_key", 404: "not_found", 405: "method_not_allowed", 422: "invalid_value"}
 
 
@@ -31,8 +32,9 @@ def build_app(
         extras: further routers; `Depends(key_guard(access))` asks for a key.
         health: fields that /health shows besides its own.
     """
-    app = FastAPI(title="corea", docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.add_route("/v1/chat/completions", ChatEndpoint(service, access), methods=["POST"])
+    endpoint = ChatEndpoint(service, access)
+    app = _Application(endpoint, title="corea", docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.add_route(CHAT, endpoint, methods=["POST"])
     app.include_router(_models(service), dependencies=[Depends(key_guard(access))])
     app.include_router(_health(service, health))
     for router in extras:
@@ -41,6 +43,33 @@ def build_app(
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _internal_error)
     return app
+
+
+class _Application(FastAPI):
+    """Hands chat completions straight to their endpoint, which needs no middleware and no routing."""
+
+    def __init__(self, endpoint: ChatEndpoint, **options: Any):
+        super().__init__(**options)
+        self.endpoint = endpoint
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        direct = scope["type"] == "http" and scope["path"] == CHAT and scope["method"] == "POST"
+        if not direct or self.user_middleware:
+            await super().__call__(scope, receive, send)
+            return
+        begun = False
+
+        async def sent(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.endpoint(scope, receive, sent)
+        except Exception as error:
+            if not begun:
+                await (await _internal_error(Request(scope), error))(scope, receive, send)
+            raise
 
 
 def key_guard(access: AccessControl) -> Callable[[Request], None]:

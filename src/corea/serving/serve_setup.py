@@ -25,9 +25,9 @@ from corea.serving.tier_calls import LiveTier
 from corea.serving.upstream import UpstreamTier
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from aiohttp import ClientSession
 
-CLIENT_LOGGERS = ("openai", "openai._base_client", "httpx", "httpx2", "httpcore", "httpcore2")
+CLIENT_LOGGERS = ("openai", "openai._base_client", "httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")
 LEDGER = "spending{}.jsonl"
 """File of the run folder with the expenses; with several workers each has its own."""
 
@@ -74,7 +74,9 @@ def _runs(file: PointFile, name: str) -> bool:
     return file.datasets[name].get("thresholds") is not None
 
 
-def build_service(cfg: ServeConfig, plan: ServePlan, client: AsyncOpenAI, folder: Path, worker: int) -> CascadeService:
+def build_service(
+    cfg: ServeConfig, plan: ServePlan, client: ClientSession, folder: Path, worker: int
+) -> CascadeService:
     """Load the models of worker number `worker`, and build its service. `client` makes the calls of all servers."""
     if not cfg.serve.log_text:
         silence_clients()
@@ -90,13 +92,13 @@ def silence_clients() -> None:
 
 
 def build_tiers(
-    tiers: Mapping[int, Tier], options: ServeOptionsConfig, client: AsyncOpenAI, ledger: Ledger
+    tiers: Mapping[int, Tier], options: ServeOptionsConfig, client: ClientSession, ledger: Ledger
 ) -> dict[int, LiveTier]:
     """Tier number -> the tier behind its server or its queue."""
     return {number: _live_tier(tier, options, client, ledger) for number, tier in tiers.items()}
 
 
-def _live_tier(tier: Tier, options: ServeOptionsConfig, client: AsyncOpenAI, ledger: Ledger) -> LiveTier:
+def _live_tier(tier: Tier, options: ServeOptionsConfig, client: ClientSession, ledger: Ledger) -> LiveTier:
     if isinstance(tier.engine, OpenAIEngineConfig):
         names = {field.name for field in fields(OpenAIEngineConfig)} - {"_target_", "name"}
         settings = {name: getattr(tier.engine, name) for name in names} | {"cache": None}

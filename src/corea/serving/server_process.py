@@ -100,12 +100,11 @@ async def built_server(
     cfg: ServeConfig, plan: ServePlan, folder: Path, worker: int
 ) -> AsyncIterator[tuple[uvicorn.Server, CascadeService]]:
     """A server that is not started, with its service and all that watches it, which are closed at the end."""
-    from openai import AsyncOpenAI
-
     from corea.serving.served_app import pulse, watch_service, watched_app
+    from corea.serving.upstream_client import open_client
 
     watching = beat = None
-    async with AsyncOpenAI(api_key="none", max_retries=0, timeout=cfg.serve.deadline_s) as client:
+    async with open_client() as client:
         service = build_service(cfg, plan, client, folder, worker)
         try:
             for tier in service.tiers.values():
@@ -132,6 +131,7 @@ def _uvicorn_server(app: Any, deadline_s: float) -> uvicorn.Server:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=int(deadline_s + LAST_S) + 1,
     )
     server = uvicorn.Server(config)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corea.engines.remote.attempts import Failure, answer_failure
 from corea.engines.remote.chat_format import CUT_OFF, answer_text, holds_answer
 from corea.engines.remote.error_text import error_part, parsed
-from corea.engines.remote.paid_calls import Failures, PaidCalls
 from corea.serving.tier_calls import Sink
+from corea.serving.upstream_client import ServerCalls, lines_of, read_on
+
+if TYPE_CHECKING:
+    import aiohttp
 
 PASSED_ON = ("tool_calls", "function_call", "refusal")
 """Parts of a delta, besides its content, that a client gets."""
-DONE = "[DONE]"
+DONE = b"[DONE]"
 END_WAIT_S = 0.1
 """Seconds for which the end of the connection is waited for after the last event."""
 
@@ -84,23 +85,18 @@ class StreamedAnswer:
 
 
 async def stream_exchange(
-    calls: PaidCalls, body: dict[str, Any], sink: Sink, headers: Mapping[str, str] | None = None
+    calls: ServerCalls, body: dict[str, Any], sink: Sink, headers: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], float]:
     """One call; raises Failure. After the first byte is with the client, no other attempt is possible.
 
     `headers`: further ones.
     """
     sink.restart()
-    rest = {"stream": True, "stream_options": {"include_usage": True}, **body, **calls.cfg.extra}
-    rest = {k: v for k, v in rest.items() if v is not None and k not in ("model", "messages")}
+    sent = {"stream": True, "stream_options": {"include_usage": True}, **body, **calls.cfg.extra}
     answer, started = StreamedAnswer(), time.perf_counter()
     try:
-        async with Failures(calls.engine):
-            request = calls.client.chat.completions.with_streaming_response.create(
-                model=body["model"], messages=body["messages"], extra_body=rest, extra_headers=headers
-            )
-            async with request as raw:
-                whole = await _read(raw, answer, sink)
+        async with calls.post(sent, headers) as response:
+            whole = await _read(response, answer, sink)
     except Failure as failure:
         failure.again = failure.again and not sink.begun
         raise
@@ -114,19 +110,15 @@ async def stream_exchange(
     return answer.response(), time.perf_counter() - started
 
 
-async def _read(raw: Any, answer: StreamedAnswer, sink: Sink) -> Any:
+async def _read(response: aiohttp.ClientResponse, answer: StreamedAnswer, sink: Sink) -> Any:
     """Read the events into `answer` and `sink`; the whole body if it is no stream, else None. Raises Failure."""
-    if "text/event-stream" not in raw.headers.get("content-type", "text/event-stream"):
-        return parsed((await raw.read()).decode(errors="replace"))
-    lines = raw.iter_lines()
-    async for data in _events(lines):
+    if "text/event-stream" not in response.headers.get("content-type", "text/event-stream"):
+        return parsed((await response.read()).decode(errors="replace"))
+    async for data in _events(lines_of(response)):
         if data == DONE:
-            with suppress(TimeoutError):  # read to the end, so that the connection can be used again
-                async with asyncio.timeout(END_WAIT_S):
-                    async for _ in lines:
-                        pass
+            await read_on(response, END_WAIT_S)
             return None
-        chunk = parsed(data)
+        chunk = parsed(data.decode(errors="replace"))
         if not isinstance(chunk, dict):
             raise Failure(reason="a stream that is not JSON", charged=True)
         if error_part(chunk) is not None:
@@ -140,15 +132,15 @@ async def _read(raw: Any, answer: StreamedAnswer, sink: Sink) -> Any:
     return None
 
 
-async def _events(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+async def _events(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Data of each event."""
-    data: list[str] = []
+    data: list[bytes] = []
     async for line in lines:
         if not line.strip():
             if data:
-                yield "\n".join(data)
+                yield b"\n".join(data)
             data = []
-        elif line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
+        elif line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
     if data:
-        yield "\n".join(data)
+        yield b"\n".join(data)

@@ -15,15 +15,15 @@ from corea.collecting.plan import Tier
 from corea.engines.remote.attempts import Failure
 from corea.engines.remote.chat_format import PER_PROMPT
 from corea.engines.remote.openai_chat import OpenAIEngine
-from corea.engines.remote.paid_calls import PaidCalls
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.serving.streamed_answer import stream_exchange
 from corea.serving.tier_calls import HEALTH_TIMEOUT_S, Sink, TierCall, TierFailure, health_call
+from corea.serving.upstream_client import ServerCalls
 from corea.types import Completion
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from aiohttp import ClientSession
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ OURS = frozenset({"model", "messages", "stream", "stream_options", "corea", "max
 
 
 class UpstreamTier:
-    """Answers through the client that all tiers share."""
+    """Answers through the session that all tiers share."""
 
     takes_fields = True
 
@@ -48,7 +48,7 @@ class UpstreamTier:
         self,
         tier: Tier,
         engine: OpenAIEngine,
-        client: AsyncOpenAI,
+        client: ClientSession,
         *,
         concurrency: int,
         queue_size: int,
@@ -62,7 +62,7 @@ class UpstreamTier:
             fresh_s: seconds for which an answer shows that the server is alive.
         """
         self.tier, self.engine = tier, engine
-        self.calls = PaidCalls(engine, client.with_options(api_key=engine.key, base_url=engine.cfg.base_url))
+        self.calls = ServerCalls(engine, client)
         self.room = asyncio.Semaphore(concurrency)
         self.queue_size = queue_size
         self.depth = 0

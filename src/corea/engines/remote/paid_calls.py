@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,8 +27,16 @@ if TYPE_CHECKING:
 
 SHARED_WAIT_S = 0.1
 """Seconds between two looks at a full budget."""
-TRANSPORTS = ("httpx", "httpx2")
-"""Packages of the HTTP client, whose errors show while a stream is read."""
+TRANSPORTS = ("httpx", "httpx2", "aiohttp")
+"""Packages of the HTTP clients, whose errors show while a stream is read."""
+NOT_SENT = frozenset(
+    (
+        *("ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ClientProxyConnectionError"),
+        *("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorSSLError"),
+        *("ClientConnectorCertificateError", "NonHttpUrlClientError", "InvalidUrlClientError"),
+    )
+)
+"""Errors of a connection that was never there."""
 Exchange = Callable[[dict[str, Any]], Awaitable[tuple[dict[str, Any], float]]]
 """Request body -> (response that `holds_answer`, seconds); raises Failure."""
 
@@ -50,8 +59,8 @@ class ServedModel(Protocol):
 class PaidCalls:
     """Calls of a server through one client. A wait that the server asks for holds for all of them."""
 
-    def __init__(self, engine: ServedModel, client: AsyncOpenAI):
-        """`client`: with max_retries=0; it is not closed here."""
+    def __init__(self, engine: ServedModel, client: AsyncOpenAI | None):
+        """`client`: with max_retries=0; it is not closed here. None: a subclass makes the calls."""
         self.engine, self.cfg, self.client = engine, engine.cfg, client
         self.settled = asyncio.Condition()
         self.not_before = 0.0
@@ -145,15 +154,13 @@ class PaidCalls:
                     await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
         return ticket
 
-    async def exchange(
-        self, body: dict[str, Any], headers: Mapping[str, str] | None = None
-    ) -> tuple[dict[str, Any], float]:
-        """One call for the whole response at once. `headers`: further ones."""
+    async def exchange(self, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """One call for the whole response at once."""
         rest = {k: v for k, v in body.items() if k not in ("model", "messages")}
         started = time.perf_counter()
         async with Failures(self.engine):
             raw = await self.client.chat.completions.with_raw_response.create(
-                model=body["model"], messages=body["messages"], extra_body=rest, extra_headers=headers
+                model=body["model"], messages=body["messages"], extra_body=rest
             )
             text = raw.content.decode(errors="replace")  # JSON is UTF-8, whatever the header says
         response = parsed(text)
@@ -176,23 +183,31 @@ class Failures:
         return self
 
     async def __aexit__(self, kind, error, traceback) -> None:
-        import openai
-
         try:
             await self.timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
             raise self._late() from None
+        if error is None:
+            return
+        if isinstance(error, TimeoutError):
+            raise self._late() from None
+        if "openai" in sys.modules:  # loading it takes a second, and without it no error is its own
+            self._raise_openai(error)
+        if isinstance(error, Exception) and type(error).__module__.partition(".")[0] in TRANSPORTS:
+            raise connection_failure(error) from None
+
+    def _raise_openai(self, error: BaseException) -> None:
+        import openai
+
         if isinstance(error, openai.APIStatusError):
             body = parsed(self.engine.masked(error.response.text))
             raise status_failure(error.status_code, error.response.headers, body) from None
-        if isinstance(error, TimeoutError | openai.APITimeoutError):
+        if isinstance(error, openai.APITimeoutError):
             raise self._late() from None
         if isinstance(error, openai.APIConnectionError):
             raise connection_failure(error) from None
         if isinstance(error, openai.OpenAIError):
             raise Failure(reason=type(error).__name__, charged=True) from None
-        if isinstance(error, Exception) and type(error).__module__.partition(".")[0] in TRANSPORTS:
-            raise connection_failure(error) from None
 
     def _late(self) -> Failure:
         return Failure(reason=f"no answer within {self.limit:g} s", charged=True, late=True)
@@ -201,5 +216,5 @@ class Failures:
 def connection_failure(error: Exception) -> Failure:
     """The Failure of a connection. A refused connection costs nothing; a broken one may have."""
     cause = error.__cause__ or error
-    never = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
+    never = not NOT_SENT.isdisjoint((type(error).__name__, type(cause).__name__))
     return Failure(reason=f"connection failed ({type(cause).__name__})", charged=not never)
