@@ -44,8 +44,8 @@ class SweepHooks:
     """What a verb adds to a sweep."""
 
     before_optimised: Callable[[Any, Any], None] | None = None
-    """Checks the root dataclass of the values that all jobs share, and the configuration of a sweeper that chooses jobs
-    by what they return, before the first job. Raises UserError."""
+    """Called before the first job, if a sweeper chooses jobs by what they return: with the root dataclass of the values
+    that all jobs share, and the configuration of the sweeper. Raises UserError."""
     after: Callable[[Path], str] | None = None
     """Folder of the sweep -> the last line of output; "" for none."""
 

@@ -116,8 +116,8 @@ class Step:
 def next_step(confidence: float | None, point: LiveChain, position: int) -> Step:
     """The step after the answer at `position`, which states `confidence` (None or NaN: missing).
 
-    A tier that states no confidence itself is routed by an earlier one (chains.py): its threshold is compared with the
-    same confidence before it is asked, and its answer stands.
+    A tier that states no confidence itself is routed by an earlier one (chains.py): the confidence of the
+    earlier tier is compared with both thresholds, and the answer of the tier that this selects stands.
     """
     value = np.nan if confidence is None else confidence
     for place in range(position, len(point.chain)):

@@ -1,8 +1,9 @@
 """Sequential tests of whether new questions are like the calibration questions, valid however long they run.
 
 A stream of categories (deferred or not; the bin of a confidence) is compared with the counts of the calibration
-questions. Under the null hypothesis both come from one unknown distribution. Test k bets from question s_k on that the
-distribution has changed there; its wealth is the ratio of two predictive probabilities of the questions since s_k:
+questions. Under the null hypothesis both come from one unknown distribution. Test k starts at question s_k and
+bets that the distribution has changed there. Its wealth is the ratio of two predictive probabilities of the questions
+since s_k:
 
     Dirichlet-multinomial around the distribution before s_k, with STRENGTH pseudo-questions   (changed)
     Dirichlet-multinomial of calibration and all questions before s_k, prior 1/2 each          (unchanged)

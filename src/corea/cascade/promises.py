@@ -7,11 +7,11 @@ A promise is about one of three rates of the cascade at a threshold:
 With probability 1 - alpha over the draw of the calibration questions, the rate of the chosen threshold on new questions
 like them is within the target (Learn-then-Test, Angelopoulos et al., arXiv 2110.01052, with exact tests).
 
-Candidates follow the distribution of the confidence alone: at most MOST of them, evenly spaced by kept share. Verdicts
-play no part. They are tested one after another from the safest end, each at the full alpha, until one fails (fixed
-sequence). For "net" and "loss" the safest end keeps the fewest answers. For "kept_accuracy" too few kept answers cannot
-pass; testing starts at STARTS kept shares, each with alpha / STARTS, and the level of a candidate that passes goes on
-to the next bolder one (fallback procedure, Wiens and Dmitrienko 2005).
+Candidates depend on the confidences alone, not on verdicts: at most MOST of them, evenly spaced by kept share. They are
+tested one after another, the one that keeps the fewest answers first, each at the full alpha, until one fails (fixed
+sequence). For "kept_accuracy" a candidate that keeps very few answers cannot pass: testing starts at STARTS kept
+shares, each with alpha / STARTS, and the alpha of a candidate that passes goes to the next one that keeps more
+(fallback procedure, Wiens and Dmitrienko 2005).
 
 Legend: K levels by ascending confidence, D = K + 1 depths: depth d defers the d lowest levels; ... are resamples.
 """

@@ -8,8 +8,8 @@ max_drop      the cheapest threshold whose accuracy is at least the LLM's minus 
 budget        the most accurate threshold whose cost on the calibration split is at most the budget
 guarantee     the cheapest threshold that keeps its promise on new questions with probability 1 - alpha
 
-A rule is applied to the observed calibration questions, and to resamples of them where an interval has to include that
-other calibration questions give another threshold.
+A rule is applied to the observed calibration questions. Intervals that include the choice of the threshold apply it to
+resamples of them as well.
 Legend: M candidate thresholds; ... is empty for observed counts, R for resampled ones.
 """
 

@@ -44,8 +44,8 @@ class CascadeConfig:
     budget_usd: Optional[float] = checked(None, above(0))
     """Maximum spending of the rule `budget` in dollars per 1,000 questions; replaces `budget`."""
     guarantee: str = checked("loss", one_of(*PROMISES))
-    """Promise of the rule `guarantee`: loss (the LLM alone is right on at most a share `delta` of the questions, kept
-    ones; questions that only the SLM gets right do not count in return), net (they do), or kept_accuracy."""
+    """Promise of the rule `guarantee`. loss: at most a share `delta` of the questions is kept and wrong although the
+    LLM is right. net: pass@1 is at most `delta` below the LLM's. kept_accuracy: see the next key."""
     kept_accuracy: float = checked(0.9, within(0.001, 0.999))
     """Minimum accuracy of kept answers that the rule `guarantee` promises with guarantee=kept_accuracy."""
     alpha: float = checked(0.1, within(0.001, 0.5))

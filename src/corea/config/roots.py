@@ -1,4 +1,7 @@
-"""One root schema per verb. Every group is typed, so a wrong key or type fails while the configuration is composed."""
+"""The root schemas of the verbs (of corea.serve and corea.publish: serve_schema.py, publish_schema.py).
+
+Every group is typed, so a wrong key or type fails while the configuration is composed.
+"""
 
 from __future__ import annotations
 

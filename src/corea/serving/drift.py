@@ -1,4 +1,6 @@
-"""Drift: served questions against the calibration questions, by their deferral rate and by their confidences.
+"""Drift: compares served questions with those of the operating point.
+
+The deferral rate is compared with that of the test questions, the confidences with those of the calibration questions.
 
 Each dataset has two sequential tests (cascade/drift_tests.py). All tests of all workers share the false-alarm rate, so
 that a server whose questions do not change raises any alarm with at most that probability, however long it runs. An

@@ -125,7 +125,7 @@ class CascadeService:
     async def _ask(
         self, journey: Journey, place: int, sink: Sink | None, headers: Mapping[str, str]
     ) -> list[Completion]:
-        """The completions of one tier. Its failure is one too, so that the route goes on."""
+        """The completions of one tier. A failed tier gives a completion with an error, and the route goes on."""
         route, number = journey.route, journey.route.point.chain[place]
         tier, last = self.tiers[number], place == len(route.point.chain) - 1
         journey.asking, journey.asking_name, journey.asked_at = place, tier.tier.name, time.perf_counter()

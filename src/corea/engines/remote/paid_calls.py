@@ -95,17 +95,17 @@ class PaidCalls:
         """
         key = request_key(request) if key is None else key
         most_tries = tries or self.cfg.tries
-        for tries in range(1, most_tries + 1):
+        for attempt in range(1, most_tries + 1):
             hold = self.not_before - time.monotonic()
             if hold > 0 and self.not_before > give_up_at:
-                raise Failure(reason="the server asked to wait", retry_after=hold, tries=tries - 1)
+                raise Failure(reason="the server asked to wait", retry_after=hold, tries=attempt - 1)
             await asyncio.sleep(max(0.0, hold))
             try:
                 return await self._paid_call(request, messages, most, key, exchange or self.exchange, patient)
             except Failure as failure:
-                failure.tries = tries
-                pause = wait_s(tries, failure, self.cfg.max_wait_s)
-                last = tries == most_tries or not failure.again or pause is None
+                failure.tries = attempt
+                pause = wait_s(attempt, failure, self.cfg.max_wait_s)
+                last = attempt == most_tries or not failure.again or pause is None
                 if failure.hopeless or last or self.engine.stopped is not None:
                     raise
                 if failure.retry_after is not None:

@@ -55,9 +55,9 @@ def kl_term(logprobs: Tensor, ref_logprobs: Tensor, ratio: Tensor, cfg: LossConf
 
     The reverse KL has the gradient E[l * d log p] with l the log ratio to the reference, over samples of the policy.
     With `cfg.kl_importance` each estimate is weighted by `ratio`, which corrects for tokens sampled before the
-    update (arXiv 2512.02556), and all three kinds have this gradient: of k1 and k3 only because the
-    weight has a gradient too; in k2, whose own gradient is l * d log p, the weight is a constant. Without it, k2 has
-    this gradient as long as the ratio is 1; k3 has that of the forward KL(reference || policy), as in GRPO (arXiv
+    update (arXiv 2512.02556), and all three kinds have this gradient. For k1 and k3 the weight carries a gradient; for
+    k2, whose own gradient is l * d log p, the weight is a constant. Without the weight, k2 has this gradient while the
+    ratio is 1; k3 has that of the forward KL(reference || policy), as in GRPO (arXiv
     2402.03300); k1 has gradient 0 in expectation and is refused by the configuration. See arXiv 2506.09477 and
     2512.21852.
 

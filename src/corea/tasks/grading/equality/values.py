@@ -146,7 +146,10 @@ def ratio_sign(one: Tree, other: Tree) -> int:
 
 
 def rounds_to(exact, decimal: Fraction, places: int, significant: int) -> bool:
-    """Whether a decimal is a number truncated or rounded to its places (or to 12 digits), at least 6 significant."""
+    """Whether `decimal` is `exact`, rounded or truncated to the places of the decimal or to 12 digits.
+
+    False if the decimal has fewer than 6 significant digits.
+    """
     if significant < SMALLEST_DIGITS:
         return False
     value = FINE.mpf(exact.numerator) / exact.denominator if isinstance(exact, Fraction) else exact
