@@ -1,8 +1,8 @@
 """Mathematical equality. Forms that the readers of this package can read are judged in this process, within bounds.
 
 math-verify (https://github.com/huggingface/Math-Verify) judges the rest: golds with sums and integrals, and, with
-data.grading.unevaluated=right, answers with sums and integrals. It may take any amount of time and memory,
-so it only runs in a worker, which has limits. Its own time limit is an alarm signal, which only the main thread can set.
+data.grading.unevaluated=right, answers with sums and integrals. It may take any amount of time and memory, so it
+only runs in a worker, which has limits. Its own time limit is an alarm signal, which only the main thread can set.
 """
 
 from __future__ import annotations
