@@ -75,7 +75,10 @@ class UpstreamTier:
         """See LiveTier."""
         streamed = sink if call.sampling.n == 1 or call.fields is not None else None
         samples = 1 if call.fields is not None else call.sampling.n
-        found = await asyncio.gather(*(self._sample(call, sample, streamed) for sample in range(samples)))
+        if samples == 1:  # without a task of its own
+            found = [await self._sample(call, 0, streamed)]
+        else:
+            found = await asyncio.gather(*(self._sample(call, sample, streamed) for sample in range(samples)))
         if isinstance(found[0], TierFailure):
             raise found[0]
         completions = [f.completion(self.tier.name) if isinstance(f, TierFailure) else f for f in found]

@@ -25,7 +25,8 @@ TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNOR
 def parsed(text: str) -> Any:
     """The JSON value of a body without lone surrogates; the text itself if it is not JSON."""
     try:
-        return without_surrogates(json.loads(text.removeprefix("\ufeff")))
+        value = json.loads(text.removeprefix("\ufeff"))
+        return value if text.isascii() and "\\u" not in text else without_surrogates(value)
     except (ValueError, RecursionError):
         return text
 

@@ -99,7 +99,8 @@ class PaidCalls:
             hold = self.not_before - time.monotonic()
             if hold > 0 and self.not_before > give_up_at:
                 raise Failure(reason="the server asked to wait", retry_after=hold, tries=attempt - 1)
-            await asyncio.sleep(max(0.0, hold))
+            if hold > 0:
+                await asyncio.sleep(hold)
             try:
                 return await self._paid_call(request, messages, most, key, exchange or self.exchange, patient)
             except Failure as failure:
