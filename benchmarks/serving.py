@@ -14,6 +14,7 @@ environments of their own (--litellm, --cascadeflow: their Python; `make bench-s
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import tempfile
@@ -230,6 +231,7 @@ def main() -> None:
     if options.small:
         size = Size(1, 20, 0.3, 20, 400)
     servers.pin(servers.CLIENT_CORE)
+    gc.freeze()
     print(f"{cpu_name()}, {os.cpu_count()} cores; {size.runs} runs\n")
     print("| | median | lowest – highest | bar |\n|---|---:|---:|---:|", flush=True)
     for part in options.parts or PARTS:

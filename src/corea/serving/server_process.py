@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -87,6 +88,8 @@ async def _run(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int,
             loop.add_signal_handler(number, server.handle_exit, number, None)
         if worker == 0:
             _announce(cfg, sock, plan)
+        gc.collect()
+        gc.freeze()  # collections look only at what requests leave, not at the modules and models
         watch = asyncio.create_task(_end_with_parent(server))
         try:
             await server.serve(sockets=[sock])
