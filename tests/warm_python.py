@@ -28,7 +28,7 @@ LIBRARIES = (
     "corea.collecting.answering",
     "corea.engines.local.hf",
     "corea.evaluation.pipeline",
-    "corea.report.publish",
+    "corea.report.write_results",
     "sklearn.linear_model",
     "plotly.graph_objects",
 )
