@@ -1,7 +1,8 @@
 """Commands that start without importing torch again.
 
 `WarmPython` is a process that has imported what a run imports. It forks for each command, so a command is a process of
-its own, with its own signals, exit code, streams and memory, as after `python ...`; only the imports are saved.
+its own, with its own signals, exit code, streams and memory, as after `python ...`; only the imports are saved. All
+workers of a test run share one such process; it ends with the last of them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from typing import Any
 
 LIBRARIES = (
     "transformers.models.llama.modeling_llama",
@@ -74,18 +80,45 @@ class Command:
 
 
 class WarmPython:
-    """The process that forks; a context manager."""
+    """A connection to the process that forks; a context manager. The first one of a test run starts the process."""
 
     def __enter__(self) -> WarmPython:
         self.outputs = tempfile.TemporaryDirectory()
-        environment = without_launcher(os.environ) | {"OMP_NUM_THREADS": "1"}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen([sys.executable, __file__], text=True, env=environment, **pipes)
+        self.process: subprocess.Popen | None = None
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+        self.path = Path(tempfile.gettempdir() if run else self.outputs.name, f"warm-{run or os.getpid()}")
+        with locked(self.path.with_suffix(".lock")):
+            self.connection = self._connected() or self._started()
+        self.stream = self.connection.makefile("rw")
         self.count = 0
         return self
 
+    def _connected(self) -> socket.socket | None:
+        connection = socket.socket(socket.AF_UNIX)
+        with suppress(OSError):
+            connection.connect(str(self.path))
+            return connection
+        connection.close()
+        return None
+
+    def _started(self) -> socket.socket:
+        self.path.unlink(missing_ok=True)
+        environment = without_launcher(os.environ) | {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, __file__, str(self.path)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n", "an import of LIBRARIES failed"
+        connection = self._connected()
+        assert connection is not None
+        return connection
+
     def __exit__(self, *_) -> None:
-        self.process.communicate()  # the end of its input ends it
+        self.stream.close()
+        self.connection.close()
+        if self.process is not None:
+            self.process.communicate()  # it ends with the last connection
+            self.path.unlink(missing_ok=True)
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
         self.outputs.cleanup()
 
     def start(self, *arguments: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Command:
@@ -111,31 +144,62 @@ class WarmPython:
 
     def ask(self, request: dict) -> int | None:
         """The answer of the process to one request."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        self.stream.write(json.dumps(request) + "\n")
+        self.stream.flush()
+        return json.loads(self.stream.readline())
 
 
-def serve() -> dict:
-    """Fork for every request until the input ends; returns, in each child, its request."""
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Only one process at a time is inside."""
+    descriptor = os.open(file, os.O_CREAT | os.O_RDWR)
+    try:
+        flock(descriptor, LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def serve(path: str) -> dict:
+    """Fork for every request until the last connection ends; returns, in each child, its request."""
     importlib.import_module("corea.rl.run.distributed").import_deepspeed()
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # the collector of a child does not copy what was imported
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "pid" in request:
-            pid, status = os.waitpid(request["pid"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
-        else:
-            answer = os.fork()
-            if answer == 0:
-                return request
-        print(json.dumps(answer), flush=True)
-    os._exit(0)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    print("ready", flush=True)
+    streams: dict[socket.socket, Any] = {}
+    while True:
+        for ready in select.select([listener, *streams], [], [])[0]:
+            if ready is listener:
+                connection = listener.accept()[0]
+                streams[connection] = connection.makefile("rw")
+                continue
+            line = streams[ready].readline()
+            if not line:
+                streams.pop(ready).close()
+                ready.close()
+                continue
+            answer = handle(json.loads(line))
+            if isinstance(answer, dict):
+                for each in (listener, *streams.values(), *streams):
+                    each.close()
+                return answer
+            streams[ready].write(json.dumps(answer) + "\n")
+            streams[ready].flush()
+        if not streams:
+            os._exit(0)
+
+
+def handle(request: dict) -> int | dict | None:
+    """The exit code of a command (None while it runs), or its process id; the request itself in the new process."""
+    if "pid" in request:
+        pid, status = os.waitpid(request["pid"], os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
+    return os.fork() or request
 
 
 def execute(request: dict) -> None:
@@ -163,4 +227,4 @@ def execute(request: dict) -> None:
 
 
 if __name__ == "__main__":
-    execute(serve())
+    execute(serve(sys.argv[1]))
