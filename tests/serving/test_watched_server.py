@@ -17,6 +17,7 @@ import pytest
 from serve_helpers import POINT, StreamServer, echo_tier, running, server_tier
 
 from corea.answers.served_format import read_lines
+from corea.config.engine_schema import OwnEngineConfig
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 DISTRIBUTION = {"questions": 100, "missing": 0.2, "quantiles": [i / 100 for i in range(101)]}
@@ -198,8 +199,9 @@ def test_two_workers_answer_with_the_figures_of_both(upstream, tmp_path):
     point = live.write_point(tmp_path, [echo_tier(0), server_tier(1, upstream.url)], WATCHED)
     command = [sys.executable, "-m", "corea.serve", f"operating_point={point}", f"hydra.run.dir={tmp_path / 'run'}"]
     command += ["serve.port=0", "serve.workers=2", f"serve.log_folder={tmp_path / 'log'}", "budget_usd=1"]
-    here = str(Path(__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    here = Path(__file__).parent
+    sources = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": sources}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         url = next(line for line in process.stdout if line.startswith("serving on ")).split()[-1].removesuffix("/v1")
@@ -225,3 +227,14 @@ def test_two_workers_answer_with_the_figures_of_both(upstream, tmp_path):
     assert (status["compared"], status["deferred"], status["workers"]) == (40, 10, 2)
     assert status["saved_usd"] == pytest.approx(30 * LLM - 40 * SLM)
     assert len(list((tmp_path / "log").glob("part-*.parquet"))) == 2
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_end_the_server(upstream, tmp_path):
+    engine = OwnEngineConfig(_target_="nowhere.Engine")
+    point = live.write_point(tmp_path, [live.tier(0, "m", engine), server_tier(1, upstream.url)], WATCHED)
+    command = [sys.executable, "-m", "corea.serve", f"operating_point={point}", f"hydra.run.dir={tmp_path / 'run'}"]
+    done = subprocess.run([*command, "serve.port=0", "serve.workers=2"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.endswith("serve.workers=2: 3 workers ended at their start; see the errors above\n")
+    assert "nowhere cannot be imported" in done.stderr

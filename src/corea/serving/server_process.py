@@ -34,6 +34,9 @@ LAST_S = 2.0
 """Seconds after the deadline in which a drained server ends."""
 RESTART_S = 1.0
 """Seconds before a worker that ended by itself is started again."""
+FAILED_STARTS = 3
+"""Ends of workers in a row, each within START_S, after which the server gives up."""
+START_S = 60.0
 METRICS = "metrics"
 """Folder of the run folder in which several workers count."""
 
@@ -166,14 +169,20 @@ def _announce(cfg: ServeConfig, sock: socket.socket, plan: ServePlan) -> None:
 
 
 def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
-    """Run cfg.serve.workers processes; one that ends by itself is started again."""
+    """Run cfg.serve.workers processes; one that ends by itself is started again.
+
+    Raises:
+        UserError: the workers end at their start.
+    """
     share_between_workers(folder / METRICS)
     context = multiprocessing.get_context("spawn")
-    stopping = False
+    stopping, failed = False, 0
+    started: dict[int, float] = {}
 
     def start(worker: int) -> Any:
         process = context.Process(target=run_worker, args=(cfg, folder, sock, worker), daemon=False)
         process.start()
+        started[worker] = time.monotonic()
         return process
 
     def stop(number: int, _: Any) -> None:
@@ -191,8 +200,16 @@ def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
         time.sleep(RESTART_S)
         for worker, process in enumerate(processes):
             if not process.is_alive() and not stopping:
-                log.error("worker %d ended with code %s; it is started again", worker, process.exitcode)
+                failed = failed + 1 if time.monotonic() - started[worker] < START_S else 0
                 worker_ended(process.pid)
+                if failed >= FAILED_STARTS:
+                    stop(signal.SIGTERM, None)
+                    break
+                log.error("worker %d ended with code %s; it is started again", worker, process.exitcode)
                 processes[worker] = start(worker)
     for process in processes:
         process.join()
+    if failed >= FAILED_STARTS:
+        raise UserError(
+            f"serve.workers={cfg.serve.workers}: {failed} workers ended at their start; see the errors above"
+        )
