@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra.errors import HydraException
-from hydra.types import RunMode
 
-from corea.composition import compose, composed, composer, conf_dir, jobs, sweep_jobs, with_trainer
+from corea.composition import compose, conf_dir, with_trainer
 from corea.config import (
     AnswerConfig,
     CollectConfig,
@@ -56,7 +55,6 @@ GIVEN = {
 REFUSED = {"train": [f"data={name}" for name in ("ood", "math500", "olympiadbench", "gpqa", "ood_math", "ood_nonmath")]}
 """Data that is only tested on."""
 FILES = sorted(p.relative_to(conf_dir()).with_suffix("") for p in conf_dir().rglob("*.yaml"))
-SWEEPS = conf_dir().parent / "sweeps"
 
 
 def composed_with_needed(verb: str, *overrides: str):
@@ -134,21 +132,6 @@ def test_names_are_those_of_the_files():
         content = yaml.safe_load((conf_dir() / f"{path}.yaml").read_text())
         if path.parts[0] in ("reward", "trainer", "cascade", "data") and len(path.parts) == 2:
             assert content["name"] == path.name, path
-
-
-@pytest.mark.parametrize("name", [p.stem for p in sorted(SWEEPS.glob("*.yaml")) if p.stem != "optuna"])
-def test_every_sweep_composes_jobs_that_differ(name):
-    text = (SWEEPS / f"{name}.yaml").read_text()
-    verb = re.search(rf"python -m corea\.(\w+) -m --config-dir sweeps --config-name {name}$", text, re.MULTILINE)[1]
-    params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
-    expected = 1
-    for values in params.values():
-        expected *= len(str(values).split(","))
-    with composer(verb, str(SWEEPS)) as hydra:
-        assert len(list(jobs(hydra.config_loader, composed(hydra, name, [], RunMode.MULTIRUN)))) == expected
-        one_seed = composed(hydra, name, ["seed=0"], RunMode.MULTIRUN)
-        built = {repr(cfg) for _, cfg in sweep_jobs(hydra, one_seed)}
-    assert len(built) == expected / 3
 
 
 @pytest.mark.parametrize(
