@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from corea.errors import UserError
 from corea.rl.update.batching import MicroBatch
@@ -34,9 +35,18 @@ class TokenLogprobs(nn.Module):
         hidden = self.model.get_decoder()(
             input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids, use_cache=False
         ).last_hidden_state  # [B, L, H]
-        chosen = hidden.flatten(0, 1)[batch.source]  # [N, H]
+        chosen = repeated_rows(hidden.flatten(0, 1), batch.source)  # [N, H]
         layer = self.model.get_output_embeddings()
         return token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)
+
+
+def repeated_rows(hidden: Tensor, source: Tensor) -> Tensor:
+    """Rows `source` [N] of `hidden` [M, H], with a gradient that is equal to the bit in every run.
+
+    `hidden[source]` adds the gradients of a repeated row (the end of a prompt has one per completion) by several threads
+    in the order in which they arrive, so its rounding depends on the load of the machine.
+    """
+    return functional.embedding(source, hidden)
 
 
 def supports_trees(model: nn.Module) -> bool:
