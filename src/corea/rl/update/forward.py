@@ -43,8 +43,8 @@ class TokenLogprobs(nn.Module):
 def repeated_rows(hidden: Tensor, source: Tensor) -> Tensor:
     """Rows `source` [N] of `hidden` [M, H], with a gradient that is equal to the bit in every run.
 
-    `hidden[source]` adds the gradients of a repeated row (the end of a prompt has one per completion) by several threads
-    in the order in which they arrive, so its rounding depends on the load of the machine.
+    `hidden[source]` adds the gradients of a repeated row (the end of a prompt has one per completion) in whatever
+    order its threads come: the rounding depends on the load of the machine.
     """
     return functional.embedding(source, hidden)
 
