@@ -131,7 +131,19 @@ class CollectConfig:
 
 
 @dataclass
-class EvaluateConfig:
+class ResultsConfig:
+    """What a verb writes besides its tables."""
+
+    plots: bool = True
+    """Draw plots/*.png and *.svg."""
+    report: bool = True
+    """Write the page of the results: report.html, or comparison.html of corea.compare."""
+    logger: LoggerConfig = nested(LoggerConfig)
+    """Where results go besides the folder."""
+
+
+@dataclass
+class EvaluateConfig(ResultsConfig):
     """python -m corea.evaluate"""
 
     answers: str = existing(MISSING)
@@ -160,14 +172,8 @@ class EvaluateConfig:
     answer."""
     verdicts: str = checked("recorded", one_of("recorded", "regraded"))
     """Verdicts that all other figures use; regraded needs `audit`."""
-    plots: bool = True
-    """Draw plots/*.png and *.svg."""
-    report: bool = True
-    """Write report.html."""
     cascade: CascadeConfig = nested(CascadeConfig)
     """Signal, threshold rule and intervals."""
-    logger: LoggerConfig = nested(LoggerConfig)
-    """Where results go besides the folder."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -177,7 +183,7 @@ class EvaluateConfig:
 
 
 @dataclass
-class CompareConfig:
+class CompareConfig(ResultsConfig):
     """python -m corea.compare"""
 
     runs: list[str] = field(default_factory=list)
@@ -197,14 +203,8 @@ class CompareConfig:
     """Differences from `reference`, with intervals from the answers to the same questions."""
     out: Optional[str] = None
     """Folder for the results; null: SWEEP/comparison, or hydra.run.dir."""
-    plots: bool = True
-    """Draw plots/*.png and *.svg."""
-    report: bool = True
-    """Write comparison.html."""
     cascade: CascadeConfig = nested(CascadeConfig)
     """Evaluation of answers tables given in `runs`; its level, resamples and seed are those of every interval."""
-    logger: LoggerConfig = nested(LoggerConfig)
-    """Where results go besides the folder."""
 
     def __post_init__(self) -> None:
         check(self, "")

@@ -9,7 +9,7 @@ from corea.config import SftConfig
 @command("sft")
 def main(cfg: SftConfig) -> None:
     """Train on prompt/completion pairs and write `model/` to the run folder."""
-    from corea.logger import build_logger
+    from corea.logger import open_logger
     from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
@@ -19,9 +19,6 @@ def main(cfg: SftConfig) -> None:
         from corea.sft.cold_start import ColdStart  # imports torch, which takes seconds
 
         prepare_run_dir(folder, cfg, "auto")
-        logger = build_logger(cfg.logger, folder, cfg)
-        try:
+        with open_logger(cfg.logger, folder, cfg) as logger:
             ColdStart(cfg, folder, logger).run()
-        finally:
-            logger.close()
     print(f"model: {folder / 'model'}")
