@@ -8,8 +8,8 @@ averaged over the pairs of runs, which is at least as wide as the interval of th
 
 Seeds: Student t of the differences seed by seed if both groups have the same seeds, else Welch's.
 
-Both: the half-widths of the two add in quadrature on each side (Zou and Donner 2008, "MOVER"). The interplay of seeds
-and questions is in both parts, so this errs on the wide side.
+Both: the half-widths of the two add in quadrature on each side (Zou and Donner 2008, "MOVER"). The interaction of
+seeds and questions is in both parts, so this errs on the wide side.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def _percent(figure: Any, signed: bool = False) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; bars and line breaks of its cells are made harmless."""
+    """A Markdown table; bars and line breaks in its cells are escaped."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
