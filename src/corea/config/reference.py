@@ -139,8 +139,7 @@ def _table(section: Section) -> str:
 
 
 def _rows(section: Section) -> Iterator[str]:
-    own = section.schema.__annotations__
-    for field in sorted(fields(section.schema), key=lambda field: field.name not in own):  # then those of its base
+    for field in fields(section.schema):
         key = f"{section.path}.{field.name}" if section.path else field.name
         cells = (f"`{key}`", _type(field), _default(field), _allowed(field), meaning(section.schema, field.name))
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
