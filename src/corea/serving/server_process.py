@@ -33,7 +33,7 @@ BACKLOG = 2048
 LAST_S = 2.0
 """Seconds after the deadline in which a drained server ends."""
 RESTART_S = 1.0
-"""Seconds before a worker that ended by itself is started again."""
+"""Seconds before a worker that ended unexpectedly is restarted."""
 FAILED_STARTS = 3
 """Ends of workers in a row, each within START_S, after which the server gives up."""
 START_S = 60.0
