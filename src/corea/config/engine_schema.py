@@ -62,8 +62,11 @@ class VLLMEngineConfig(EngineConfig):
     """Free that GPU memory during the update."""
     cpu_cache_gib: int = checked(1, at_least(1))
     """Size of the key/value cache on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE takes precedence."""
-    eager: bool = True
-    """Run without compiled graphs, which starts faster."""
+    tensor_parallel: int = checked(1, at_least(1))
+    """Processes (GPUs) that hold one copy of the model together, in training under torchrun or deepspeed; the number of
+    processes is a multiple of it."""
+    eager: Optional[bool] = None
+    """Run without compiled graphs, which starts faster and samples more slowly; null: on a CPU only."""
     max_logprob_gap: Optional[float] = checked(0.05, above(0))
     """Maximum mean |difference| between sampled and recomputed log-probabilities of a step; the run stops above it.
     null: no check."""

@@ -21,6 +21,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -139,7 +140,7 @@ class Trainer:
         """Sample, update, sync. Nothing changes before the first update, so the step can be abandoned until then."""
         self.timer.reset()
         started = time.perf_counter()
-        with self.policy.gathered():
+        with self._weights_for_sampling():
             batch = self.sampler.sample(index, self._abandon_if_stopped(stop))
         if stop.received_by_any() is not None:
             raise _StepAbandoned
@@ -151,6 +152,10 @@ class Trainer:
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if update_metrics["skipped_updates"] else 0
         self.questions = batch.report if index == 0 else self.questions + batch.report
         return self._step_metrics(batch, {**update_metrics, "lr": lr}, started), batch.groups
+
+    def _weights_for_sampling(self) -> AbstractContextManager[None]:
+        """All weights on this rank, if the engine samples from the trainer's module; one with a copy needs none."""
+        return self.policy.gathered() if getattr(self.engine, "shares_model", True) else nullcontext()
 
     def _step_metrics(self, batch: Batch, metrics: dict[str, float], started: float) -> dict[str, float]:
         """Metrics of all ranks' rollouts, beside those of the update."""
@@ -177,7 +182,7 @@ class Trainer:
         if not self.validation.is_due(done):
             return False
         with self.timer.measure("validation"):
-            with self.policy.gathered():
+            with self._weights_for_sampling():
                 result = self.validation.run()
             improved = self.best.update(done, result.metrics)
             metrics |= {f"validation/{name}": value for name, value in result.metrics.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 import urllib.error
 import urllib.request
@@ -52,6 +53,9 @@ class ServedRollouts:
 
     Several ranks may share the server: each sends its own prompts; rank 0 sends the weights.
     """
+
+    shares_model = False
+    """It keeps its own copy of the weights."""
 
     def __init__(self, model, tokenizer, template, model_name: str, cfg: VLLMServerEngineConfig):
         """
@@ -181,7 +185,7 @@ class ServedRollouts:
                 self.tokenizer,
                 ids,
                 list(choice.token_ids),
-                list(choice.logprobs.token_logprobs),
+                [math.nan if p is None else p for p in choice.logprobs.token_logprobs],
                 stopped=choice.finish_reason == "stop",
                 latency_s=seconds,
                 model=self.model_name,

@@ -67,7 +67,7 @@ class Sampler:
         with self.timer.measure("rollout"):
             prompts = [build_messages(self.cfg.model.prompt, q) for q in mine]
             sampling = rollout_sampling(self.cfg, step, distributed.rank(), attempt)
-            completions = self.engine.generate(prompts, sampling, progress) if prompts else []
+            completions = self.engine.generate(prompts, sampling, progress)  # without prompts too: ranks may share it
         with self.timer.measure("grade"):
             groups = make_groups(mine, completions, self.cfg, self.extras)
         return groups, report
