@@ -55,8 +55,8 @@ def require_parity(metrics: Mapping[str, float], limit: float | None, *, step: i
     gap = metrics["logprob_gap/mean"]
     if math.isnan(gap):
         raise UserError(
-            f"step {step}: none of the engine's {metrics['missing_logprobs']:.0f} log-probabilities is a finite number; "
-            "check the engine's number format (model.dtype=float32) or take engine=hf"
+            f"step {step}: none of the engine's {metrics['missing_logprobs']:.0f} log-probabilities is a finite "
+            "number; check the engine's number format (model.dtype=float32) or take engine=hf"
         )
     if limit is not None and gap > limit:
         raise UserError(
