@@ -32,7 +32,7 @@ from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
-from corea.rl.rollout.extra_rewards import load_extras
+from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.reward import reward_warnings
 from corea.rl.rollout.sampler import Batch, Sampler
 from corea.rl.rollout.user_parts import check_user_parts
@@ -65,6 +65,8 @@ class Trainer:
 
     def __init__(self, cfg: TrainConfig, run_dir: Path, logger: Logger):
         check_user_parts(cfg)
+        self.extras = ExtraRewards(cfg.reward, cfg.model.prompt)
+        self.extras.start()
         if cfg.trainer.threads:
             torch.set_num_threads(cfg.trainer.threads)
         torch.manual_seed(cfg.seed)
@@ -86,9 +88,8 @@ class Trainer:
         self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
-        extras = load_extras(cfg.reward, cfg.model.prompt)
-        self.sampler = Sampler(cfg, self.engine, extras, self.timer)
-        self.validation = Validation(cfg, self.engine, extras)
+        self.sampler = Sampler(cfg, self.engine, self.extras, self.timer)
+        self.validation = Validation(cfg, self.engine, self.extras)
         self.best = BestCheckpoint(cfg.trainer.best_by, cfg.trainer.patience)
         self.questions = SplitReport()
         self.skipped_in_a_row = 0
@@ -164,6 +165,8 @@ class Trainer:
         metrics |= {"questions/read": self.questions.read, "questions/dropped": self.questions.dropped}
         if self.cfg.trainer.resample:
             metrics["resampled_groups"] = batch.resampled
+        if self.cfg.reward.extra:
+            metrics["reward_timeouts"] = sum(distributed.gather(self.extras.timeouts))
         elapsed = time.perf_counter() - started
         tokens = float(table["completion_tokens"].sum() + table["prompt_tokens"].sum())
         return metrics | {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
