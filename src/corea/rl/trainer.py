@@ -95,13 +95,25 @@ class Trainer:
         self.skipped_in_a_row = 0
 
     def run(self) -> None:
-        """Train to the last step.
+        """Train to the last step, and release the engine and the processes of the user's functions.
 
         Raises:
             Interrupted: Ctrl-C; a checkpoint was saved. SIGTERM also saves one, and returns.
             UserError: too many steps in a row were not finite; their batches are stored.
         """
-        done = self._restore()
+        try:
+            self._run(self._restore())
+        except Interrupted:
+            self._release()
+            raise
+        self._release()
+
+    def _release(self) -> None:
+        self.extras.close()
+        distributed.barrier()  # engines of several ranks share process groups
+        self.engine.close()
+
+    def _run(self, done: int) -> None:
         steps = self.cfg.trainer.steps
         if self.main:
             self._announce(done)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from corea.errors import UserError
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux shows shared memory."""
 
 
 def processes() -> int:
@@ -57,5 +61,24 @@ class Share:
 
 def join_launcher(share: Share) -> None:
     """Open the process group of all ranks, of which vLLM makes its own groups."""
-    if processes() > 1 and not dist.is_initialized():
+    if processes() == 1:
+        return
+    if not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(minutes=30))
+    if share.size > 1 and not torch.cuda.is_available():
+        _remove_stale_memory(share.size)
+
+
+def _remove_stale_memory(size: int) -> None:
+    """Remove shared memory that an earlier run has left behind.
+
+    On a CPU vLLM names it after the ranks of a share alone and refuses to start while it exists, and a run that is
+    killed does not remove it.
+    """
+    first = dist.get_rank() // size * size
+    if dist.get_rank() == first and SHARED_MEMORY.is_dir():
+        ranks = "-".join(map(str, range(first, first + size)))
+        for file in SHARED_MEMORY.iterdir():
+            if "-tp:" in file.name and f"-[{ranks}]-cpushm_" in file.name:
+                file.unlink(missing_ok=True)
+    dist.barrier()
