@@ -255,12 +255,8 @@ class ColdStart:
             self._save()
 
     def _evaluate(self, step: int) -> None:
-        """Evaluate and write the model on the first rank; the others wait."""
-        if self.main:
-            self._evaluate_here(step)
-        distributed.barrier()
-
-    def _evaluate_here(self, step: int) -> None:
+        if not self.main:
+            return
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
         shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -45,7 +46,8 @@ def start_process_group() -> None:
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # transformers imports DeepSpeed when it saves a model
     if int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        patience = timedelta(hours=2)  # the first rank evaluates while the others wait
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=patience)
 
 
 def import_deepspeed():
