@@ -39,7 +39,10 @@ class ExtraRewardConfig:
 
 @dataclass
 class RewardConfig:
-    """r = correct * correctness + format * well_formed + calib * (-distance(confidence, target))."""
+    """r = correct * correctness + format * well_formed + calib * (-distance(confidence, target)).
+
+    rl/rollout/reward.py computes it.
+    """
 
     name: str = MISSING
     """Name of the choice."""
