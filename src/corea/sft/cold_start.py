@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from corea.config import SftConfig
 from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
+from corea.rl.run import distributed
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
@@ -86,7 +88,7 @@ def question_examples(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> 
         UserError: the teacher has no completion for a source.
     """
     stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
-    for screening in stream.screenings:
+    for screening in stream.screenings if distributed.rank() == 0 else ():
         print(screening, flush=True)
     teacher = TEACHERS[cfg.teacher]
 
@@ -196,6 +198,9 @@ class ColdStart:
 
     def __init__(self, cfg: SftConfig, run_dir: Path, logger: Logger):
         self.cfg, self.run_dir, self.logger = cfg, run_dir, logger
+        transformers_logging.disable_progress_bar()
+        distributed.start_process_group()
+        self.main = distributed.rank() == 0
         if cfg.sft.threads:
             torch.set_num_threads(cfg.sft.threads)
         torch.manual_seed(cfg.seed)
@@ -213,8 +218,10 @@ class ColdStart:
         self.engine = HFEngine.from_model(self.model, self.tokenizer, template=cfg.model.template)
         self.optimizer = build_optimizer(self.model, cfg.sft)
         self.checkpoint = run_dir / "checkpoints" / "sft.pt"
-        self.next_step = self._resume()
-        self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
+        self.first_step = self.next_step = self._resume()
+        distributed.barrier()  # all have read the checkpoint before the first writes one
+        if self.main:
+            self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
         self.metrics: dict[str, float] = {}
 
     def run(self) -> dict[str, float]:
@@ -237,7 +244,7 @@ class ColdStart:
             raise Interrupted(
                 f"stopped after step {self.next_step - 1}; the same command continues from there"
             ) from None
-        if not self.metrics:
+        if self.next_step == self.first_step:  # all steps were done before
             self._evaluate(last_step(self.cfg.sft) - 1)
         return self.metrics
 
@@ -248,6 +255,8 @@ class ColdStart:
             self._save()
 
     def _evaluate(self, step: int) -> None:
+        if not self.main:
+            return
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
         shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))
@@ -259,12 +268,16 @@ class ColdStart:
             self.tokenizer.save_pretrained(folder)
 
     def _log(self, metrics: dict[str, float]) -> None:
+        if not self.main:
+            return
         self.writer.write(metrics)
         self.logger.log(metrics, step=int(metrics["step"]))
         if metrics["step"] % 50 == 0:
             print("step {step}: loss {loss:.4f}, {tokens_per_s:.0f} tokens/s".format(**metrics), flush=True)
 
     def _save(self) -> None:
+        if not self.main:
+            return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = {"step": self.next_step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         with atomic_write(self.checkpoint) as path:
@@ -282,5 +295,6 @@ class ColdStart:
             ) from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        print(f"continuing at step {state['step']}", flush=True)
+        if self.main:
+            print(f"continuing at step {state['step']}", flush=True)
         return state["step"]
