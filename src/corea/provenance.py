@@ -12,14 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from corea.version import __version__
-
 
 def provenance() -> dict[str, Any]:
     """The record of one start, ready for JSON. Takes a few milliseconds and imports nothing heavy."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "corea": __version__,
+        "corea": metadata.version("corea"),
         "git": git_revision(Path(__file__).parent),
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from corea.publishing.card_metadata import metadata_block, number
 from corea.publishing.published_run import PublishedRun
 from corea.publishing.training_facts import training_facts
 from corea.tasks.prompts import get_prompt
-from corea.version import __version__
 
 SIGNALS = {
     "verbalized": "the one that the model states",
@@ -39,7 +39,7 @@ def card_text(run: PublishedRun, plots: Sequence[str]) -> str:
         metadata=metadata_block(run),
         title=run.title,
         base_line=_base_line(run),
-        version=run.training.get("corea", __version__),
+        version=run.training.get("corea") or metadata.version("corea"),
         signal=SIGNALS.get(signal, f"the signal {signal}"),
         before=primary["slm_before"] is not None,
         level=f"{100 * metrics['level']:g}",
