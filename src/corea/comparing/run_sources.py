@@ -21,6 +21,7 @@ from corea.config.checks import describing
 from corea.config.deprecated import current_config
 from corea.config.roots import CompareConfig, EvaluateConfig
 from corea.config.typed import build
+from corea.display import progress
 from corea.errors import UserError
 from corea.evaluation.pipeline import run_evaluation
 from corea.report.result_files import frontier, metrics_document
@@ -75,7 +76,11 @@ def read_runs(cfg: CompareConfig) -> list[ComparedRun]:
     if len(paths) < 2:
         where = f"sweep={cfg.sweep}: holds {len(paths)} runs" if cfg.sweep else f"runs={paths}"
         raise UserError(f"{where}; allowed is two runs or more")
-    runs = [_read_folder(Path(path)) if Path(path).is_dir() else _read_table(Path(path), cfg) for path in paths]
+    runs = []
+    with progress("runs", len(paths)) as bar:
+        for path in paths:
+            runs.append(_read_folder(Path(path)) if Path(path).is_dir() else _read_table(Path(path), cfg))
+            bar.advance()
     _require_figures(runs)
     for run, name in zip(runs, distinct_names(paths), strict=True):
         run.name = name

@@ -11,7 +11,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.allowed_names import GRADER, SIGNALS
+from corea.config.allowed_names import DISPLAYS, GRADER, SIGNALS
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require
@@ -46,6 +46,8 @@ class TrainConfig:
     """Engine that samples the rollouts."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -72,6 +74,8 @@ class SftConfig:
     """Supervised training."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -114,6 +118,8 @@ class CollectConfig:
     """Questions answered between two saves."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -168,6 +174,8 @@ class EvaluateConfig:
     """Signal, threshold rule and intervals."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -205,6 +213,8 @@ class CompareConfig:
     """Evaluation of answers tables given in `runs`; its level, resamples and seed are those of every interval."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -243,6 +253,8 @@ class AnswerConfig:
     """Print what the answers would cost and ask no model."""
     chunk: int = checked(64, at_least(1))
     """Most questions that a tier answers between two saves."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")

@@ -13,8 +13,9 @@ from corea.answers.table import Answers
 from corea.cascade.chain_results import TierResults, measure_tiers
 from corea.cascade.chains import Stack, joined, stack
 from corea.cascade.combined import COMBINED, Stacks
-from corea.config.cascade_schema import CascadeConfig
+from corea.config.cascade_schema import RECALIBRATIONS, RULES, CascadeConfig
 from corea.config.roots import EvaluateConfig
+from corea.display import progress, tick
 from corea.evaluation.audit import Audit, Regrader, moves
 from corea.evaluation.dataset import Evaluation, evaluate_dataset
 from corea.evaluation.inputs import Inputs, read_inputs
@@ -25,6 +26,9 @@ from corea.evaluation.served_log_point import comparison, with_split
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
 from corea.tabular_arrow import file_hash
 
+CHAIN_PARTS = 3
+"""Parts of the progress bar for the chains of one dataset."""
+
 
 def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Results:
     """Read `cfg.answers` (and the tables beside it) and measure every dataset. Raises UserError for a bad table.
@@ -34,6 +38,21 @@ def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Resu
     cfg = with_split(cfg)
     inputs, stacks = _combined(read_inputs(cfg, regrade), cfg.cascade)
     questions = question_sets(inputs.answers, inputs.before, cfg.cascade)
+    with progress("evaluate", _parts(inputs, questions, cfg.cascade), rate=False):
+        return _measured(cfg, inputs, stacks, questions)
+
+
+def _parts(inputs: Inputs, questions: QuestionSets, cfg: CascadeConfig) -> int:
+    """Parts that a progress bar counts: each takes about as long as the choice of one threshold with its resamples."""
+    sets = len(questions.names) + (len(questions.names) > 1)
+    own = len(RULES) + 1
+    compared = len(inputs.answers.signals) * len(RECALIBRATIONS) if cfg.compare else 0
+    tiers = len(set(inputs.answers.frame["tier"]))
+    audited = own if inputs.regraded is not None else 0
+    return sets * (own + compared + audited) + (sets * CHAIN_PARTS if tiers > 2 else 0)
+
+
+def _measured(cfg: EvaluateConfig, inputs: Inputs, stacks: Stacks, questions: QuestionSets) -> Results:
     datasets = _evaluate(questions, cfg.cascade)
     pooled = datasets.pop(POOLED)
     signals = _compare(inputs.answers, questions, cfg.cascade) if cfg.cascade.compare else {}
@@ -73,11 +92,14 @@ def _evaluate(questions: QuestionSets, cfg: CascadeConfig) -> dict[str, Evaluati
     for name in questions.names:
         test, known, before = questions.parts(name, cfg)
         found[name] = evaluate_dataset(name, test, known, before, cfg, transferred)
+        tick()
         if len(found) == 1 and found[name].point(cfg.rule).figures:
             transferred = found[name].point(cfg.rule)
     if len(found) == 1:
         return {**found, POOLED: found[questions.names[0]]}
-    return {**found, POOLED: evaluate_dataset(POOLED, *questions.parts(POOLED, cfg), cfg)}
+    found[POOLED] = evaluate_dataset(POOLED, *questions.parts(POOLED, cfg), cfg)
+    tick()
+    return found
 
 
 def _without_ece_interval(evaluations: dict[str, Evaluation]) -> list[str]:
@@ -134,8 +156,13 @@ def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, 
     if len(parts) == len(names) > 1 and len({tuple(data.tiers) for data, _ in parts.values()}) == 1:
         stacks, splits = zip(*parts.values(), strict=True)
         parts[POOLED] = (joined(stacks), np.concatenate(splits))
-    measured = {name: measure_tiers(data, split, cfg) for name, (data, split) in parts.items()}
-    return {name: found for name, found in measured.items() if found is not None}
+    measured = {}
+    for name, (data, split) in parts.items():
+        found = measure_tiers(data, split, cfg)
+        tick(CHAIN_PARTS)
+        if found is not None:
+            measured[name] = found
+    return measured
 
 
 def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | None:
@@ -152,6 +179,7 @@ def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | Non
         test, known, recorded = both.parts(name, cascade)
         assert recorded is not None, "evaluated with both verdicts"
         evaluations[name] = evaluate_dataset(name, test, known, recorded, cascade)
+        tick()
         moved.append(moves(name, evaluations[name], recorded, cascade))
     return Audit(
         grader=str(cfg.audit),

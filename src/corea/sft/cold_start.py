@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from corea.config import SftConfig
+from corea.display import Bar, progress, say
 from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
@@ -87,7 +88,7 @@ def question_examples(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> 
     """
     stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
     for screening in stream.screenings:
-        print(screening, flush=True)
+        say(screening)
     teacher = TEACHERS[cfg.teacher]
 
     def examples(step: int) -> list[Example]:
@@ -216,22 +217,24 @@ class ColdStart:
         self.next_step = self._resume()
         self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
         self.metrics: dict[str, float] = {}
+        self.bar: Bar | None = None
 
     def run(self) -> dict[str, float]:
         """Train to the last step and return the metrics of the last evaluation. Ctrl-C saves a checkpoint first."""
         if self.cfg.sft.eval_first and self.next_step == 0:
             self._evaluate(-1)
         try:
-            train_supervised(
-                self.model,
-                self.optimizer,
-                self.examples,
-                self.cfg.sft,
-                pad=self.tokenizer.pad_token_id,
-                start=self.next_step,
-                log=self._log,
-                after_step=self._after_step,
-            )
+            with progress("step", last_step(self.cfg.sft), self.next_step, always=True) as self.bar:
+                train_supervised(
+                    self.model,
+                    self.optimizer,
+                    self.examples,
+                    self.cfg.sft,
+                    pad=self.tokenizer.pad_token_id,
+                    start=self.next_step,
+                    log=self._log,
+                    after_step=self._after_step,
+                )
         except KeyboardInterrupt:
             self._save()
             raise Interrupted(
@@ -251,7 +254,7 @@ class ColdStart:
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
         shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))
-        print(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}", flush=True)
+        say(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}")
         with atomic_write(self.run_dir / "metrics.json") as path:
             path.write_text(json.dumps({"step": step, **self.metrics}, indent=1) + "\n")
         with atomic_folder(self.run_dir / "model") as folder:
@@ -261,8 +264,8 @@ class ColdStart:
     def _log(self, metrics: dict[str, float]) -> None:
         self.writer.write(metrics)
         self.logger.log(metrics, step=int(metrics["step"]))
-        if metrics["step"] % 50 == 0:
-            print("step {step}: loss {loss:.4f}, {tokens_per_s:.0f} tokens/s".format(**metrics), flush=True)
+        assert self.bar is not None, "the bar is shown while steps run"
+        self.bar.update(int(metrics["step"]) + 1, "loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s".format(**metrics))
 
     def _save(self) -> None:
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -282,5 +285,5 @@ class ColdStart:
             ) from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        print(f"continuing at step {state['step']}", flush=True)
+        say(f"continuing at step {state['step']}")
         return state["step"]
