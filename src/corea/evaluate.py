@@ -27,14 +27,19 @@ def main(cfg: EvaluateConfig) -> None:
     free = tuple(field.name for field in fields(cfg))  # a table may be evaluated again with any other options
     with lock_folder(folder):
         results = run_evaluation(cfg, regrade)
+        former = None
+        if cfg.former is not None:
+            from corea.comparing.former_report import against_former
+
+            former = against_former(results, cfg)  # before the files of this folder are written anew
         prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=free)
-        outputs = write_outputs(results, cfg)
+        outputs = write_outputs(results, cfg, former)
         logger = build_logger(cfg.logger, folder, cfg, job="evaluate", resume=False)
         try:
             log_results(results, outputs, logger)
         finally:
             logger.close()
-    print_summary(results)
+    print_summary(results, former=former)
     print(f"report: {outputs.report or folder / 'metrics.json'}")
 
 

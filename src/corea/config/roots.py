@@ -166,6 +166,8 @@ class EvaluateConfig:
     answer."""
     verdicts: str = checked("recorded", one_of("recorded", "regraded"))
     """Verdicts that all other figures use; regraded needs `audit`."""
+    former: Optional[str] = existing()
+    """Run folder or metrics.json of a former corea.evaluate that the results are compared with."""
     plots: bool = True
     """Draw plots/*.png and *.svg."""
     report: bool = True
