@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from corea.comparing.figure_text import heading, number, span_text
+from corea.comparing.figure_text import number, span_text
 from corea.comparing.metric_names import metrics_of
 from corea.comparing.paired_figures import draw_figures, over_questions, questions_of
 from corea.comparing.run_sources import FIGURES, ComparedRun, read_document, read_folder, shared_bootstrap
@@ -28,15 +28,21 @@ from corea.metrics.figures import Figure
 from corea.report.former_section import FormerRow, FormerSection
 from corea.report.result_files import metrics_document
 
-CASCADE = ("accuracy_change", "cost_change", "accuracy", "deferral_rate")
-HEADLINE = (
-    *(f"chain/{name}" for name in ("accuracy_change", "cost_change", "accuracy")),
-    *(f"cascade/{name}" for name in CASCADE),
-    "cascade/threshold",
-    *(f"slm/{name}" for name in ("accuracy", "ece", "auroc")),
-    "llm/accuracy",
-)
-"""Figures that are compared, of those that both reports have."""
+HEADLINE = {
+    "chain/accuracy_change": "chain: pass@1 against the reference, points",
+    "chain/cost_change": "chain: cost against the reference, %",
+    "chain/accuracy": "chain: pass@1",
+    "cascade/accuracy_change": "cascade: pass@1 against the LLM, points",
+    "cascade/cost_change": "cascade: cost against the LLM, %",
+    "cascade/accuracy": "cascade: pass@1",
+    "cascade/deferral_rate": "cascade: share sent to the LLM",
+    "cascade/threshold": "cascade: threshold",
+    "slm/accuracy": "small model: pass@1",
+    "slm/ece": "small model: ECE",
+    "slm/auroc": "small model: AUROC",
+    "llm/accuracy": "LLM alone: pass@1",
+}
+"""Figures that are compared, of those that both reports have -> their names."""
 
 
 def against_former(results: Results, cfg: EvaluateConfig) -> FormerSection:
@@ -65,7 +71,7 @@ def against_former(results: Results, cfg: EvaluateConfig) -> FormerSection:
             if one is not None and other is not None:
                 lines.append(_line(name, metric, one, other, spans.get(metric, Span()), same_level))
     return FormerSection(
-        name=cfg.former,
+        name="/".join(Path(cfg.former).absolute().parts[-2:]),
         words=_words(results, shared, paired, same_level),
         rows=[row for row, _ in lines],
         table=pd.DataFrame([record for _, record in lines if record]),
@@ -118,7 +124,7 @@ def _line(
         span, kind = Span(), ""
     row = FormerRow(
         dataset=dataset,
-        figure=heading(metric),
+        figure=HEADLINE[metric],
         former=number(metric, former.value),
         now=number(metric, now.value),
         change=number(metric, change, signed=True),

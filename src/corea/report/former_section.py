@@ -32,7 +32,7 @@ class FormerSection:
     """The present results against those of a former report."""
 
     name: str
-    """The former report, as the user named it."""
+    """The former report: the last two parts of its path."""
     words: list[str]
     """Which intervals these are, and what could not be compared."""
     rows: list[FormerRow]

@@ -39,7 +39,10 @@ function onPrint(redraw) {
   const turn = (on) => () => {
     document.documentElement.classList.toggle("printing", on);
     redraw();
-    document.querySelectorAll(".chart .main-svg").forEach((svg) => Plotly.Plots.resize(svg.closest(".chart")));
+    document.querySelectorAll(".chart.js-plotly-plot:not([hidden])").forEach((chart) => {
+      if (on) Plotly.relayout(chart, { width: chart.clientWidth, height: chart.clientHeight }); // at once, unlike resize
+      else Plotly.relayout(chart, { width: null, height: null, autosize: true });
+    });
   };
   window.addEventListener("beforeprint", turn(true));
   window.addEventListener("afterprint", turn(false));
