@@ -133,7 +133,11 @@ def test_the_page_for_users_shows_the_same_table():
 def test_the_configuration_loads_no_other_package(module):
     code = f"import sys, {module}; print(sorted(m for m in sys.modules if m.split('.')[0] == 'corea'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {name.split(".")[1] for name in ast.literal_eval(done.stdout) if "." in name} <= {"config", "errors"}
+    assert {name.split(".")[1] for name in ast.literal_eval(done.stdout) if "." in name} <= {
+        "config",
+        "errors",
+        "version",
+    }
 
 
 def test_a_files_name_occurs_once():

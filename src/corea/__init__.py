@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from corea.version import __version__
+
 if TYPE_CHECKING:
     from corea.python_api import Results, evaluate_table
 
-__version__ = "0.1.0"
 __all__ = ["Results", "__version__", "evaluate_table"]
 
 

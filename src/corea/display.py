@@ -182,16 +182,16 @@ def progress(label: str, total: int, done: int = 0, *, always: bool = False, rat
         _current.reset(token)
 
 
-def tick(count: int = 1) -> None:
+def tick(count: int = 1, figures: str | None = None) -> None:
     """Advance the innermost bar of this thread, if there is one: for work whose caller knows how much there is."""
     bar = _current.get()
     if bar is not None:
-        bar.advance(count)
+        bar.advance(count, figures)
 
 
 def say(text: str) -> None:
-    """Print a line about the course of a command, which is neither a result nor an error."""
-    if _screen.mode != "none":
+    """Print a line about the course of a command, which is neither a result nor an error; the first rank does."""
+    if _screen.mode != "none" and os.environ.get("RANK", "0") == "0":
         print(text, flush=True)
 
 

@@ -109,7 +109,7 @@ def run_single(hydra: Hydra, config_name: str, overrides: list[str], job: Job) -
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)
     done = run_job(
-        # SystemExit passes through Hydra, which prints a line of its own about any other exception.
+        # SystemExit passes through Hydra, which prints its own line about any other exception.
         task_function=lambda cfg: guarded(job.name, lambda: job(cfg)),
         config=cfg,
         job_dir_key="hydra.run.dir",

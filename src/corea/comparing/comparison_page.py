@@ -1,4 +1,4 @@
-"""comparison.html: one self-contained file in the style of report.html; it needs no network."""
+"""comparison.html: one self-contained file in the style of report.html, which needs no network."""
 
 from __future__ import annotations
 

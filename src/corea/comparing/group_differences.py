@@ -87,7 +87,7 @@ def _draws(
     cfg: CascadeConfig,
     notes: list[str],
 ) -> dict[str, Draws]:
-    """Run -> its draws on one dataset; empty where a run does not have the dataset."""
+    """Run -> its draws on one dataset; empty if a run does not have the dataset."""
     found: dict[str, Draws] = {}
     first = runs[0]
     for run in runs:

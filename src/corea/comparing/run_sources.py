@@ -1,7 +1,7 @@
 """Finds and reads the runs that are compared: run folders, and answers tables without one.
 
 A run folder is read from its files: metrics.json and frontier*.csv (corea.evaluate), metrics.jsonl (corea.train),
-config.yaml, collect.yaml and evaluate.yaml (what it was run with). An answers table is evaluated first.
+config.yaml, collect.yaml and evaluate.yaml (its configurations). An answers table is evaluated first.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read_runs(cfg: CompareConfig) -> list[ComparedRun]:
     """All runs of `cfg.runs` and below `cfg.sweep`.
 
     Raises:
-        UserError: fewer than two, one that is given twice or is no run, or some without metrics.json.
+        UserError: fewer than two runs, a run given twice, a path that is no run, or only some runs with metrics.json.
     """
     paths = [*cfg.runs, *(runs_below(cfg.sweep) if cfg.sweep else [])]
     seen: set[Path] = set()
@@ -108,7 +108,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def distinct_names(paths: list[str]) -> list[str]:
-    """The last parts of each path, as many as are needed to tell all apart."""
+    """The shortest endings of the paths that are all different."""
     parts = [Path(path).parts for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]
@@ -198,7 +198,7 @@ def _frontiers(folder: Path, document: dict[str, Any]) -> dict[str, pd.DataFrame
 
 
 def _evaluation(folder: Path, config: dict[str, Any] | None) -> EvaluateConfig | None:
-    """The stored configuration of an evaluation, its answers found again; None without one or without the answers."""
+    """The stored configuration of an evaluation, with the path of its answers; None if either is missing."""
     if config is None:
         return None
     with describing():

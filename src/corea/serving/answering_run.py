@@ -1,4 +1,4 @@
-"""corea.answer from its configuration to the table: questions, tiers, stored answers, what is left, rows, summary."""
+"""corea.answer, from its configuration to the table: questions, tiers, stored answers, new answers, rows, summary."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TABLE, SUMMARY, LEDGER = "answered.parquet", "summary.json", "spending.jsonl"
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """What is to be answered, and by which tiers."""
+    """Questions and the tiers that answer them."""
 
     file: PointFile
     points: dict[str, LivePoint]
@@ -83,7 +83,7 @@ def _require_price(cfg: AnswerConfig, tiers: Mapping[int, Tier]) -> None:
 
 
 def estimate(cfg: AnswerConfig, task: Task, folder: Path) -> AnswerEstimate:
-    """Estimate of what the stored answers in `folder` leave to ask; nothing is written."""
+    """Estimate for the questions without a stored answer in `folder`; nothing is written."""
     with ExitStack() as stack:
         workers = {}
         for number, tier in task.tiers.items():

@@ -1,4 +1,4 @@
-"""A queue in front of an engine that answers in batches: what waits when a batch ends is the next one.
+"""A queue in front of an engine that answers in batches: the requests that wait when a batch ends form the next one.
 
 ask() ─► waiting ─► batch ─► engine.generate in a thread ─► answers
            │
@@ -77,7 +77,7 @@ class BatchQueue:
             raise
 
     async def close(self) -> None:
-        """Answer nothing more, and close the engine unless it is at work."""
+        """Stop answering, and close the engine unless it is working."""
         for line in (self.front, self.behind):
             while line:
                 line.popleft().answer.cancel()

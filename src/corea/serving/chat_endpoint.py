@@ -138,7 +138,7 @@ class ChatEndpoint:
         return 200
 
     async def _end_stream(self, journey: Journey, reply: Reply, sink: StreamSink, corea: Mapping[str, Any]) -> None:
-        """Send what is left of the answer: the whole answer, if a threshold decided on it."""
+        """Send the rest of the answer: all of it, if a threshold decided on it."""
         if not sink.took_answer:
             await reply.begin(provenance_headers(corea))
             for choice in choices(journey):

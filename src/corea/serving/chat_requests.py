@@ -1,4 +1,4 @@
-"""Requests of OpenAI's chat completions: checked, and turned into a question and what the cascade may do with it."""
+"""Checks requests of OpenAI's chat completions; turns each into a question and says whether a threshold applies."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def _numbers(body: Mapping[str, Any]) -> None:
 
 
 def _conversation(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What makes the messages more than one question."""
+    """Why the messages are more than one question."""
     found = []
     if len(messages) > 1 or messages[0]["role"] != "user":
         found.append("several turns or a system message" if len(messages) > 1 else f"role {messages[0]['role']}")

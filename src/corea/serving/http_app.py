@@ -1,4 +1,4 @@
-"""The HTTP application: chat completions, models, health, and what else is mounted beside them."""
+"""The HTTP application: chat completions, models, health, and further routers."""
 
 from __future__ import annotations
 

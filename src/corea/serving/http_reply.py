@@ -1,4 +1,4 @@
-"""What a response is made of in ASGI: the body that is read, headers, events, pings, and the end of a connection."""
+"""Requests and responses in ASGI: reading the body, headers, events, pings, and the end of a connection."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Reply:
         await self.end()
 
     async def ping_every(self, seconds: float) -> None:
-        """Write a comment after every silence of `seconds`."""
+        """Write a comment after every `seconds` without output."""
         while True:
             self.quiet = True
             await asyncio.sleep(seconds)
@@ -84,7 +84,7 @@ class Reply:
 
 
 class StreamSink:
-    """Passes the last tier's answer on to the client while it comes, without tags."""
+    """Passes the last tier's answer on to the client as it arrives, without tags."""
 
     def __init__(self, journey: Journey, reply: Reply):
         self.journey, self.reply = journey, reply
@@ -115,7 +115,7 @@ class StreamSink:
             await self._write(index, shown)
 
     async def flush(self) -> None:
-        """Send what was held back because it might have begun a tag."""
+        """Send the text that was held back as a possible start of a tag."""
         for index, one in self.filters.items():
             rest = one.end()
             if rest or index not in self.roles:

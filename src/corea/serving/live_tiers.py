@@ -1,5 +1,5 @@
-"""The tiers of an operating point, built as they were collected, and the check that they still are what it was chosen
-for: its thresholds hold for those weights, prompts and sampling only."""
+"""Builds the tiers of an operating point as they were collected, and checks that weights, prompts and sampling are
+those that its thresholds hold for."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _recorded_engine(record: Mapping[str, Any]) -> EngineConfig | None:
 
 
 def _path(file: PointFile, record: Mapping[str, Any]) -> str | None:
-    """Where the model is now: beside the file, or as it was named when it was collected."""
+    """Present path of the model: beside the file, or the recorded one."""
     path = record.get("path")
     if (
         not isinstance(path, str)
@@ -181,7 +181,7 @@ def _require_bound(file: PointFile, tier: Tier, policy: str) -> None:
 
 
 def differences(record: Mapping[str, Any], prompt: Mapping[str, Any], tier: Tier) -> list[str]:
-    """What of a tier differs from what an operating point records of it, in words; empty: it is bound."""
+    """Differences between a tier and its record in an operating point, in words; empty: it is bound."""
     identity = tier.identity()
     now = {**identity, "extra": identity.get("server", {}).get("extra", {})}
     before = {**record, "extra": (record.get("server") or {}).get("extra", {})}

@@ -27,7 +27,7 @@ class QueuedTier:
         """
         Args:
             fresh_s: seconds for which an answer shows that the engine is alive.
-            hung_s: seconds after which a batch that is not answered shows that it is not.
+            hung_s: seconds without an answer after which the engine counts as hung.
         """
         self.tier, self.engine, self.fresh_s, self.hung_s = tier, engine, fresh_s, hung_s
         self.queue = BatchQueue(engine, batch_size, queue_size)
@@ -88,7 +88,7 @@ class QueuedTier:
         return self.queue.busy_since is not None
 
     async def close(self) -> None:
-        """Close the engine, unless it is at work: then its process ends with it."""
+        """Close the engine; a working one ends with the process."""
         await self.queue.close()
 
     def _refuse_stopped(self) -> None:

@@ -1,4 +1,4 @@
-"""corea.serve from its configuration to a service: operating point, tiers, budget."""
+"""Builds the service of corea.serve from its configuration: operating point, tiers, budget."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEDGER = "spending{}.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServePlan:
-    """What is served, checked."""
+    """The checked parts of a server."""
 
     file: PointFile
     points: dict[str, LivePoint]

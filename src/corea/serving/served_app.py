@@ -1,4 +1,4 @@
-"""A service with all that watches it, and its application.
+"""Attaches log, metrics, shadowing and drift to a service, and builds its application.
 
 watching = watch_service(cfg, plan, service)
 app = watched_app(cfg, service, watching, access)
@@ -77,7 +77,7 @@ def set_gauges(service: CascadeService, metrics: ServedMetrics) -> None:
 
 
 async def pulse(service: CascadeService, metrics: ServedMetrics) -> None:
-    """Keep the gauges of this worker up to date, for pages that another worker writes."""
+    """Keep the gauges of this worker up to date for /metrics of the other workers."""
     while True:
         set_gauges(service, metrics)
         await asyncio.sleep(PULSE_S)

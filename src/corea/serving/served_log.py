@@ -60,7 +60,7 @@ class ServedLog:
     def __init__(
         self, folder: str | os.PathLike[str], *, rows: int = 10_000, minutes: float = 60, text: bool = False
     ) -> None:
-        """Open the log and take over what dead processes left.
+        """Open the log and turn the tails of dead processes into parts.
 
         Args:
             rows, minutes: a tail becomes a part after so many requests, or so many minutes.
@@ -89,7 +89,7 @@ class ServedLog:
         self.background.submit(self._adopt)
 
     def add(self, record: ServedRecord) -> None:
-        """Write one request. Never raises: what is lost is counted in `dropped`, and logged the first time."""
+        """Write one request. Never raises: lost requests are counted in `dropped`; the first loss is logged."""
         line = json.dumps(record_row(record, self.text), ensure_ascii=False, separators=(",", ":"))
         data = line.encode("utf-8", "replace") + b"\n"
         with self.lock:
@@ -132,7 +132,7 @@ class ServedLog:
         self.background.shutdown(wait=True)
 
     def _open(self) -> None:
-        """A new tail, locked before it has its name, so that no other process takes it for one that is left over."""
+        """A new tail, locked before it is renamed, so that no other process takes it for that of a dead one."""
         name = f"{time.time_ns():x}-{os.getpid()}"
         temporary, tail = self.folder / f".new-{name}", self.folder / f"{TAIL}{name}.jsonl"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)

@@ -50,7 +50,7 @@ def worker_ended(pid: int) -> None:
 
 
 class ServedMetrics:
-    """Metrics of one worker. `observe` may be called from any thread."""
+    """Metrics of one worker; `observe` is thread-safe."""
 
     def __init__(
         self,

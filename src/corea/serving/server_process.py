@@ -33,7 +33,7 @@ BACKLOG = 2048
 LAST_S = 2.0
 """Seconds after the deadline in which a drained server ends."""
 RESTART_S = 1.0
-"""Seconds before a worker that ended by itself is started again."""
+"""Seconds before a worker that ended unexpectedly is restarted."""
 FAILED_STARTS = 3
 """Ends of workers in a row, each within START_S, after which the server gives up."""
 START_S = 60.0
@@ -105,7 +105,7 @@ async def _run(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int,
 async def built_server(
     cfg: ServeConfig, plan: ServePlan, folder: Path, worker: int
 ) -> AsyncIterator[tuple[uvicorn.Server, CascadeService]]:
-    """A server that is not started, with its service and all that watches it, which are closed at the end."""
+    """A server, not started yet, with its service and its watching parts; both are closed at the end."""
     from corea.serving.served_app import pulse, watch_service, watched_app
     from corea.serving.upstream_client import open_client
 
@@ -157,7 +157,7 @@ async def _end_with_parent(server: Any) -> None:
 
 @contextmanager
 def _no_signals() -> Iterator[None]:
-    """In place of uvicorn's handlers, which would end the process before the service is closed."""
+    """Replaces uvicorn's handlers, which would end the process before the service is closed."""
     yield
 
 
@@ -169,7 +169,7 @@ def _announce(cfg: ServeConfig, sock: socket.socket, plan: ServePlan) -> None:
 
 
 def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
-    """Run cfg.serve.workers processes; one that ends by itself is started again.
+    """Run cfg.serve.workers processes; restart one that ends unexpectedly.
 
     Raises:
         UserError: the workers end at their start.

@@ -54,7 +54,7 @@ class TagFilter:
         return self._trimmed("".join(shown))
 
     def end(self) -> str:
-        """What is left when the text is over."""
+        """The remaining visible text at the end."""
         rest, self.open = "".join(self.open), []
         return self._trimmed(rest)
 

@@ -1,7 +1,7 @@
 """OpenTelemetry spans of a request and of its calls to tiers, and the W3C trace context that goes with them.
 
 Where the package `opentelemetry` is missing, spans are objects that do nothing, and the trace context of a request is
-passed on as it came. Attributes hold no text of a request.
+passed on unchanged. Attributes hold no text of a request.
 """
 
 from __future__ import annotations

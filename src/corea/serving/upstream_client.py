@@ -107,7 +107,7 @@ def proxy_of(address: str) -> str | None:
 
 
 async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The lines of a body while it comes, without their ends."""
+    """The lines of a body as it arrives, without line ends."""
     rest = b""
     async for data in response.content.iter_any():
         *lines, rest = (rest + data).split(b"\n")

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from corea.config import SftConfig
-from corea.display import Bar, progress, say
+from corea.display import progress, say, tick
 from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
+from corea.rl.run import distributed
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
@@ -197,6 +199,9 @@ class ColdStart:
 
     def __init__(self, cfg: SftConfig, run_dir: Path, logger: Logger):
         self.cfg, self.run_dir, self.logger = cfg, run_dir, logger
+        transformers_logging.disable_progress_bar()
+        distributed.start_process_group()
+        self.main = distributed.rank() == 0
         if cfg.sft.threads:
             torch.set_num_threads(cfg.sft.threads)
         torch.manual_seed(cfg.seed)
@@ -214,17 +219,18 @@ class ColdStart:
         self.engine = HFEngine.from_model(self.model, self.tokenizer, template=cfg.model.template)
         self.optimizer = build_optimizer(self.model, cfg.sft)
         self.checkpoint = run_dir / "checkpoints" / "sft.pt"
-        self.next_step = self._resume()
-        self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
+        self.first_step = self.next_step = self._resume()
+        distributed.barrier()  # all have read the checkpoint before the first writes one
+        if self.main:
+            self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
         self.metrics: dict[str, float] = {}
-        self.bar: Bar | None = None
 
     def run(self) -> dict[str, float]:
         """Train to the last step and return the metrics of the last evaluation. Ctrl-C saves a checkpoint first."""
         if self.cfg.sft.eval_first and self.next_step == 0:
             self._evaluate(-1)
         try:
-            with progress("step", last_step(self.cfg.sft), self.next_step, always=True) as self.bar:
+            with progress("step", last_step(self.cfg.sft), self.next_step, always=True):
                 train_supervised(
                     self.model,
                     self.optimizer,
@@ -240,7 +246,7 @@ class ColdStart:
             raise Interrupted(
                 f"stopped after step {self.next_step - 1}; the same command continues from there"
             ) from None
-        if not self.metrics:
+        if self.next_step == self.first_step:  # all steps were done before
             self._evaluate(last_step(self.cfg.sft) - 1)
         return self.metrics
 
@@ -251,6 +257,8 @@ class ColdStart:
             self._save()
 
     def _evaluate(self, step: int) -> None:
+        if not self.main:
+            return
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
         shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))
@@ -262,12 +270,15 @@ class ColdStart:
             self.tokenizer.save_pretrained(folder)
 
     def _log(self, metrics: dict[str, float]) -> None:
+        if not self.main:
+            return
         self.writer.write(metrics)
         self.logger.log(metrics, step=int(metrics["step"]))
-        assert self.bar is not None, "the bar is shown while steps run"
-        self.bar.update(int(metrics["step"]) + 1, "loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s".format(**metrics))
+        tick(figures="loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s".format(**metrics))
 
     def _save(self) -> None:
+        if not self.main:
+            return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = {"step": self.next_step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         with atomic_write(self.checkpoint) as path:

@@ -1,6 +1,8 @@
 """The calls of one server: attempts, each between its reservation and its settlement in the ledger.
 
-`OpenAIEngine.generate` makes them in batches, a live cascade one request at a time.
+`OpenAIEngine.generate` makes them in batches, a live cascade one request at a time. `PaidCalls.persist` tries again
+after a failure such as HTTP 429, for as long as attempts.py allows; a wait that the server asks for holds for every
+call of the client, and each attempt is charged to the budget on its own.
 """
 
 from __future__ import annotations
