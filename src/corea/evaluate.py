@@ -24,11 +24,16 @@ def main(cfg: EvaluateConfig) -> None:
     folder = results_folder(cfg)
     with lock_folder(folder):
         results = run_evaluation(cfg, regrade)
+        former = None
+        if cfg.former is not None:
+            from corea.comparing.former_report import against_former
+
+            former = against_former(results, cfg)  # before the files of this folder are written anew
         prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=None)
-        outputs = write_outputs(results, cfg)
+        outputs = write_outputs(results, cfg, former)
         with open_logger(cfg.logger, folder, cfg, job="evaluate", resume=False) as logger:
             log_results(results, outputs, logger)
-    print_summary(results)
+    print_summary(results, former=former)
     print(f"report: {outputs.report or folder / 'metrics.json'}")
 
 

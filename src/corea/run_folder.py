@@ -50,6 +50,7 @@ HARMLESS = (
     *(f"engine.{key}" for key in ("concurrency", "timeout_s", "tries", "max_wait_s")),
     "chunk",
     "logger",
+    "display",
 )
 """Keys (with everything below them) that may change when a run is resumed."""
 

@@ -9,6 +9,8 @@ LIGHT = ("exact", "numeric", "choice")
 GRADERS = (*LIGHT, "math", "reasoning_gym")
 SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
 """Confidence signals that corea.collect computes (collecting/confidence_signals.py); the last two are fitted."""
+DISPLAYS = ("auto", "plain", "rich", "none")
+"""Values of the key `display` (corea.display)."""
 PROMPT_NAMES = ("plain", "plain_answer", "answer", "confidence", "confidence_percent")
 
 

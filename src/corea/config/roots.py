@@ -11,7 +11,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.allowed_names import GRADER, SIGNALS
+from corea.config.allowed_names import DISPLAYS, GRADER, SIGNALS
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require
@@ -46,6 +46,8 @@ class TrainConfig:
     """Engine that samples the rollouts."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -72,6 +74,8 @@ class SftConfig:
     """Supervised training."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -114,6 +118,8 @@ class CollectConfig:
     """Questions answered between two saves."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -140,6 +146,8 @@ class ResultsConfig:
     """Write the page of the results: report.html, or comparison.html of corea.compare."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
 
 @dataclass
@@ -178,6 +186,8 @@ class EvaluateConfig(ResultsConfig, AnswersSourceConfig):
 
     out: Optional[str] = None
     """Folder for the results; null: the folder of `answers`, or `evaluation` inside a served log."""
+    former: Optional[str] = existing()
+    """Run folder or metrics.json of a former corea.evaluate that the results are compared with."""
     cascade: CascadeConfig = nested(CascadeConfig)
     """Signal, threshold rule and intervals."""
 
@@ -255,6 +265,8 @@ class AnswerConfig:
     """Print what the answers would cost and ask no model."""
     chunk: int = checked(64, at_least(1))
     """Most questions that a tier answers between two saves."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")

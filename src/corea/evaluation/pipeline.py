@@ -22,8 +22,9 @@ from corea.answers.table import Answers
 from corea.cascade.chain_results import TierResults, measure_tiers
 from corea.cascade.chains import Stack, joined, stack
 from corea.cascade.combined import COMBINED, Stacks
-from corea.config.cascade_schema import CascadeConfig
+from corea.config.cascade_schema import RECALIBRATIONS, RULES, CascadeConfig
 from corea.config.roots import EvaluateConfig
+from corea.display import progress, tick
 from corea.evaluation.audit import Audit, Regrader, moves
 from corea.evaluation.dataset import Evaluation, evaluate_dataset
 from corea.evaluation.inputs import Inputs, Reader
@@ -34,6 +35,9 @@ from corea.evaluation.served_log_point import comparison, with_split
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
 from corea.tabular_arrow import file_hash
 
+CHAIN_PARTS = 3
+"""Parts of the progress bar for the chains of one dataset."""
+
 
 def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Results:
     """Read `cfg.answers` (and the tables beside it) and measure every dataset. Raises UserError for a bad table.
@@ -43,7 +47,8 @@ def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Resu
     cfg = with_split(cfg)
     reader = Reader(cfg)
     evaluator = Evaluator(inputs=reader.read(regrade), cfg=cfg.cascade)
-    return evaluator.results()
+    with progress("evaluate", evaluator.parts, rate=False):
+        return evaluator.results()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +74,15 @@ class Evaluator:
         """Each dataset, and POOLED if there are several."""
         names = self.questions.names
         return [*names, *([POOLED] if len(names) > 1 else [])]
+
+    @property
+    def parts(self) -> int:
+        """What a progress bar counts: each takes about as long as the choice of one threshold with its resamples."""
+        own = len(RULES) + 1
+        compared = len(self.answers.signals) * len(RECALIBRATIONS) if self.cfg.compare else 0
+        chains = CHAIN_PARTS if self.answers.frame["tier"].nunique() > 2 else 0
+        audited = own if self.inputs.regraded is not None else 0
+        return len(self.names) * (own + compared + chains + audited)
 
     def results(self) -> Results:
         """All of them."""
@@ -99,6 +113,7 @@ class Evaluator:
         for name in self.names:
             tried = None if name == POOLED else transferred
             found[name] = evaluate_dataset(name, *self.questions.parts(name, self.cfg), self.cfg, tried)
+            tick()
             if len(found) == 1 and found[name].point(self.cfg.rule).figures:
                 transferred = found[name].point(self.cfg.rule)
         return found
@@ -130,7 +145,10 @@ class Evaluator:
         if len(parts) == len(names) > 1 and len({tuple(data.tiers) for data, _ in parts.values()}) == 1:
             stacks, splits = zip(*parts.values(), strict=True)
             parts[POOLED] = (joined(stacks), np.concatenate(splits))
-        measured = {name: measure_tiers(data, split, cfg) for name, (data, split) in parts.items()}
+        measured = {}
+        for name, (data, split) in parts.items():
+            measured[name] = measure_tiers(data, split, cfg)
+            tick(CHAIN_PARTS)
         return {name: found for name, found in measured.items() if found is not None}
 
     def audit(self) -> Audit | None:
@@ -145,6 +163,7 @@ class Evaluator:
             test, known, recorded = both.parts(name, cfg)
             assert recorded is not None, "evaluated with both verdicts"
             evaluations[name] = evaluate_dataset(name, test, known, recorded, cfg)
+            tick()
             moved.append(moves(name, evaluations[name], recorded, cfg))
         return Audit(
             grader=str(inputs.grader),

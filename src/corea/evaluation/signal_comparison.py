@@ -17,6 +17,7 @@ from corea.cascade.combined import COMBINED
 from corea.cascade.recalibration import recalibrated
 from corea.cascade.rules import Choice
 from corea.config.cascade_schema import RECALIBRATIONS, CascadeConfig
+from corea.display import tick
 from corea.evaluation.ece_figures import ece_change_p, set_ece_interval, stated
 from corea.evaluation.points import Picker, Point, drawn_figures, measured
 from corea.metrics import calibration
@@ -87,6 +88,7 @@ def compare(found: dict[str, Pairs], inside: np.ndarray, name: str, cfg: Cascade
         elif len(test) <= EXACT:
             row.p = _p_values(levels, draws, *reference, cfg)
         rows.append(row)
+        tick()
     return rows
 
 

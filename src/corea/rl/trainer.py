@@ -28,6 +28,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from corea.config import TrainConfig
+from corea.display import progress
 from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
@@ -39,7 +40,6 @@ from corea.rl.rollout.user_parts import check_user_parts
 from corea.rl.run import distributed
 from corea.rl.run.best_checkpoint import BestCheckpoint
 from corea.rl.run.checkpoint import Checkpoints
-from corea.rl.run.display import build_display
 from corea.rl.run.final_model import write_final_model
 from corea.rl.run.interrupt import StopRequest
 from corea.rl.run.phase_timer import PhaseTimer
@@ -119,8 +119,8 @@ class Trainer:
             self._announce(done)
         received = None
         saved = done
-        with StopRequest() as stop, build_display(steps, done, silent=not self.main) as display:
-            reporter = StepReporter(self.cfg, self.run_dir, self.logger, display, next_step=done + 1)
+        with StopRequest() as stop, progress("step", steps, done, always=True, rate=False) as bar:
+            reporter = StepReporter(self.cfg, self.run_dir, self.logger, bar, next_step=done + 1)
             while done < steps and received is None and not self.best.exhausted:
                 try:
                     metrics, groups = self._train_step(done, stop)

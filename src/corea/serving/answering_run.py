@@ -12,8 +12,8 @@ from typing import Any
 from corea.cascade.live_point import LivePoint, PointFile, read_point
 from corea.collecting.answer_store import Store
 from corea.collecting.answering import tier_engine
+from corea.collecting.asking_progress import asking
 from corea.collecting.plan import Tier
-from corea.collecting.progress_line import Progress
 from corea.config.roots import AnswerConfig
 from corea.engines.remote.ledger import Ledger
 from corea.errors import Interrupted, UserError
@@ -141,7 +141,7 @@ def _ask(
         costs = [route.cost_usd for route in routes if route.answers]
         return None if None in costs else sum(costs)  # type: ignore[arg-type]
 
-    with Progress("cascade", len(routes), done=done, spent=spent) as bar:
+    with asking("cascade", len(routes), done, spent) as bar:
 
         def progress(batch: Sequence[Route]) -> None:
             tokens = sum(list(r.answers.values())[-1].tokens["completion_tokens"] or 0 for r in batch)

@@ -17,6 +17,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from corea.config import SftConfig
+from corea.display import progress, say, tick
 from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
@@ -88,8 +89,8 @@ def question_examples(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> 
         UserError: the teacher has no completion for a source.
     """
     stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
-    for screening in stream.screenings if distributed.rank() == 0 else ():
-        print(screening, flush=True)
+    for screening in stream.screenings:
+        say(screening)
     teacher = TEACHERS[cfg.teacher]
 
     def examples(step: int) -> list[Example]:
@@ -229,16 +230,17 @@ class ColdStart:
         if self.cfg.sft.eval_first and self.next_step == 0:
             self._evaluate(-1)
         try:
-            train_supervised(
-                self.model,
-                self.optimizer,
-                self.examples,
-                self.cfg.sft,
-                pad=self.tokenizer.pad_token_id,
-                start=self.next_step,
-                log=self._log,
-                after_step=self._after_step,
-            )
+            with progress("step", last_step(self.cfg.sft), self.next_step, always=True):
+                train_supervised(
+                    self.model,
+                    self.optimizer,
+                    self.examples,
+                    self.cfg.sft,
+                    pad=self.tokenizer.pad_token_id,
+                    start=self.next_step,
+                    log=self._log,
+                    after_step=self._after_step,
+                )
         except KeyboardInterrupt:
             self._save()
             raise Interrupted(
@@ -260,7 +262,7 @@ class ColdStart:
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
         shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))
-        print(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}", flush=True)
+        say(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}")
         with atomic_write(self.run_dir / "metrics.json") as path:
             path.write_text(json.dumps({"step": step, **self.metrics}, indent=1) + "\n")
         with atomic_folder(self.run_dir / "model") as folder:
@@ -272,8 +274,7 @@ class ColdStart:
             return
         self.writer.write(metrics)
         self.logger.log(metrics, step=int(metrics["step"]))
-        if metrics["step"] % 50 == 0:
-            print("step {step}: loss {loss:.4f}, {tokens_per_s:.0f} tokens/s".format(**metrics), flush=True)
+        tick(figures="loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s".format(**metrics))
 
     def _save(self) -> None:
         if not self.main:
@@ -295,6 +296,5 @@ class ColdStart:
             ) from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.main:
-            print(f"continuing at step {state['step']}", flush=True)
+        say(f"continuing at step {state['step']}")
         return state["step"]
