@@ -11,6 +11,7 @@ from typing import Any
 from corea.cascade.fitted_maps import LENGTH
 from corea.cascade.live_point import LivePoint, PointFile
 from corea.collecting.plan import Tier, fingerprint
+from corea.config.allowed_names import KINDS
 from corea.config.deprecated import current_target
 from corea.config.engine_schema import (
     EngineConfig,
@@ -28,13 +29,8 @@ from corea.errors import UserError
 from corea.tasks.prompts import get_prompt, prompt_hash
 
 ENGINES = (HFEngineConfig, VLLMEngineConfig, OpenAIEngineConfig, VLLMServerEngineConfig, RecordedEngineConfig)
-SERVERS = (OpenAIEngineConfig, VLLMServerEngineConfig)
-LIVE: Mapping[str, tuple[type[EngineConfig], ...]] = {
-    "expected": (HFEngineConfig, *SERVERS, RecordedEngineConfig, OwnEngineConfig),
-    "avg_prob": (HFEngineConfig, VLLMEngineConfig, *SERVERS, RecordedEngineConfig, OwnEngineConfig),
-}
-"""Signal -> engines that give it with an answer; servers if their responses hold log-probabilities. Every engine gives
-the stated confidence and the length."""
+LIVE = {kind.name: kind.live for kind in KINDS if kind.live}
+"""Signal -> names of the engines that give it with an answer. All give the stated confidence and the length."""
 BOUND = {
     "model": "weights",
     "revision": "revision",
@@ -166,8 +162,8 @@ def _require_live(file: PointFile, tier: Tier, signal: str) -> None:
         return
     if signal not in LIVE:
         raise UserError(f"{where} cannot be had live: it was fitted on a collected table and is not in the file")
-    if not isinstance(tier.engine, LIVE[signal]):
-        able = ", ".join(schema().name for schema in LIVE[signal])
+    if tier.engine.name not in LIVE[signal]:
+        able = ", ".join(LIVE[signal])
         raise UserError(f"{where} cannot be had live from engine={tier.engine.name}; allowed is {able}")
 
 

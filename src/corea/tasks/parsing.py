@@ -9,10 +9,11 @@
 
 A completion that reaches the token limit (finish reason "length"):
 - It is never well formed. Its status is truncated, unless everything expected was written before the limit.
-- Reward (rl/rollout/reward.py): no format reward, the worst calibration term (`reward.gate_calib`); an answer that was
-  written is graded, and counts unless `reward.gate_correct`.
+- Reward (rl/rollout/reward.py): no format reward; the worst calibration term, unless `reward.gate_calib=false`; an
+  answer that was written is graded and counts, unless `reward.gate_correct=true`.
 - Loss (rl/update/rows.py): it counts like any other, unless `trainer.loss.mask_truncated` leaves it out.
 - Cascade (answers/table.py): its confidence is dropped if its status is truncated, so that it is always deferred.
+  Evaluation: pass@1 counts its verdict; calibration figures leave it out, as every answer without a confidence.
 """
 
 from __future__ import annotations

@@ -40,11 +40,11 @@ def tiny():
 
 
 class Rollouts(BaseHTTPRequestHandler):
-    """Takes weights and answers each prompt with the token 5 and the end; `server.broken` makes it fail."""
+    """Takes weights and answers each prompt with the token 5 and the end; `server.broken` is the status of failures."""
 
     def reply(self, body):
         data = json.dumps(body).encode()
-        self.send_response(500 if self.server.broken else 200)
+        self.send_response(self.server.broken or 200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -77,7 +77,7 @@ class Rollouts(BaseHTTPRequestHandler):
 def two_servers():
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), Rollouts) for _ in range(2)]
     for server in servers:
-        server.broken, server.prompts, server.loaded = False, 0, []
+        server.broken, server.prompts, server.loaded = 0, 0, []
         Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield servers, [f"http://127.0.0.1:{server.server_address[1]}/v1" for server in servers]
@@ -95,7 +95,7 @@ def test_two_servers_share_the_prompts_and_one_that_fails_loses_none(tiny, tmp_p
         engine = build_training_engine(cfg.engine, cfg.model, *tiny)
         first = engine.generate(prompts, sampling)
         assert [server.prompts for server in servers] == [6, 6]
-        servers[0].broken = True
+        servers[0].broken = 500
         second = engine.generate(prompts, sampling)
         for answers in (first, second):
             assert [[c.token_ids[0] for c in group] for group in answers] == [[5, 5]] * 12
@@ -106,13 +106,17 @@ def test_two_servers_share_the_prompts_and_one_that_fails_loses_none(tiny, tmp_p
         seen = servers[0].prompts
         engine.generate(prompts, sampling)
         assert servers[0].prompts == seen  # it has old weights
-        servers[0].broken = False
+        servers[0].broken = 0
         engine.sync(tiny[0].named_parameters())
         engine.generate(prompts, sampling)
         assert servers[0].prompts == seen + 6
         assert [len(server.loaded) for server in servers] == [2, 2]
         assert all("model.safetensors" in files for server in servers for files in server.loaded)
-        servers[0].broken = servers[1].broken = True
+        servers[0].broken = servers[1].broken = 400
+        with pytest.raises(UserError, match=rf"^engine.base_url=({urls[0]}|{urls[1]}): HTTP 400: "):
+            engine.generate(prompts, sampling)
+        assert [server.lost for server in engine.pool.servers] == [None, None]  # no server would answer it
+        servers[0].broken = servers[1].broken = 500
         with pytest.raises(UserError, match=rf"^engine.base_url={urls[0]}: HTTP 500 after 2 tries$"):
             engine.generate(prompts, sampling)
 

@@ -25,11 +25,16 @@ from corea.config.engine_schema import VLLMServerEngineConfig
 from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids
 from corea.engines.local.token_sampling import completion_seed, noise_keys
+from corea.engines.remote.error_text import error_text
 from corea.engines.remote.openai_chat import OpenAIEngine
 from corea.engines.vllm.server_pool import ServerPool
+from corea.errors import UserError
 from corea.run_folder import run_dir
 from corea.runtime import atomic_write
 from corea.types import Completion, Progress, Prompts, Sampling
+
+REFUSED = (400, 401, 403, 404, 413, 422)
+"""HTTP statuses of a request that no server would answer."""
 
 
 class VLLMServer(OpenAIEngine):
@@ -116,7 +121,7 @@ class ServedRollouts:
         A prompt that fills the model's context gets completions with finish_reason "error".
 
         Raises:
-            UserError: every server has failed cfg.tries times in a row.
+            UserError: every server has failed, or one refuses a request.
         """
         return asyncio.run(self._generate(prompts, sampling, progress))
 
@@ -163,10 +168,12 @@ class ServedRollouts:
                 response = await self._ask(clients[server.url], server.model, ids, key, sampling)
             except openai.OpenAIError as error:
                 status = getattr(error, "status_code", None)
+                where = f"engine.base_url={server.url}"
+                if status in REFUSED:
+                    words = error_text(getattr(error, "body", None))
+                    raise UserError(f"{where}: HTTP {status}: {words}") from None
                 reason = f"HTTP {status}" if status else type(error).__name__
-                self.pool.lose(
-                    server, f"engine.base_url={server.url}: {reason} after {clients[server.url].max_retries + 1} tries"
-                )
+                self.pool.lose(server, f"{where}: {reason} after {clients[server.url].max_retries + 1} tries")
                 continue
             finally:
                 server.busy -= 1
