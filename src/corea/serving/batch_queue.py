@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from corea.types import Completion, Engine, Message, Sampling
+
+PATIENCE = 0.3
+"""Share of the last batch's time for which the next one waits for questions that earlier tiers work on."""
+GLANCE = 0.05
+"""Share of it between two looks."""
 
 
 class QueueFull(Exception):
@@ -39,7 +44,9 @@ class Waiting:
 class BatchQueue:
     """Batches the questions of concurrent requests. All methods belong to one event loop."""
 
-    def __init__(self, engine: Engine, batch_size: int, most_waiting: int):
+    def __init__(self, engine: Engine, batch_size: int, most_waiting: int, more_come: Callable[[], bool] | None = None):
+        """`more_come`: whether questions are on their way here, for which a batch waits (PATIENCE); None: never."""
+        self.more_come = more_come
         self.engine, self.batch_size, self.most_waiting = engine, batch_size, most_waiting
         self.front: deque[Waiting] = deque()
         self.behind: deque[Waiting] = deque()
@@ -89,8 +96,22 @@ class BatchQueue:
         try:
             while batch := self._next():
                 await self._answer(batch)
+                await self._gather(len(batch))
         finally:
             self.work = None
+
+    async def _gather(self, answered: int) -> None:
+        """Let the next batch grow after one of several questions, whose clients may ask again.
+
+        Without this, clients that ask one question after another part into two groups, each of which waits while the
+        other one is answered, and batches are half as large as they could be.
+        """
+        if answered == 1 or self.more_come is None:
+            return
+        until = time.monotonic() + PATIENCE * self.batch_s
+        await asyncio.sleep(GLANCE * self.batch_s)
+        while self.depth < self.batch_size and self.more_come() and time.monotonic() < until:
+            await asyncio.sleep(GLANCE * self.batch_s)
 
     def _next(self) -> list[Waiting]:
         """The questions of the next batch; all have the same sampling parameters."""

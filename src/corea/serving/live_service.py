@@ -118,7 +118,8 @@ class CascadeService:
                 answer = read_answer(tier.tier, route.question, completions)
                 journey.completions[place] = completions
                 route.take(answer)
-                served = served_tier(journey, place, keep_text=False)
+                if span.records:
+                    served = served_tier(journey, place, keep_text=False)
             finally:
                 span.end(served)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,10 +95,16 @@ def build_tiers(
     tiers: Mapping[int, Tier], options: ServeOptionsConfig, client: ClientSession, ledger: Ledger
 ) -> dict[int, LiveTier]:
     """Tier number -> the tier behind its server or its queue."""
-    return {number: _live_tier(tier, options, client, ledger) for number, tier in tiers.items()}
+    built: dict[int, LiveTier] = {}
+    for number in sorted(tiers):
+        before = [tier for tier in built.values() if isinstance(tier, QueuedTier)]
+        built[number] = _live_tier(tiers[number], options, client, ledger, before)
+    return built
 
 
-def _live_tier(tier: Tier, options: ServeOptionsConfig, client: ClientSession, ledger: Ledger) -> LiveTier:
+def _live_tier(
+    tier: Tier, options: ServeOptionsConfig, client: ClientSession, ledger: Ledger, before: Sequence[QueuedTier]
+) -> LiveTier:
     if isinstance(tier.engine, OpenAIEngineConfig):
         names = {field.name for field in fields(OpenAIEngineConfig)} - {"_target_", "name"}
         settings = {name: getattr(tier.engine, name) for name in names} | {"cache": None}
@@ -119,6 +125,7 @@ def _live_tier(tier: Tier, options: ServeOptionsConfig, client: ClientSession, l
         queue_size=options.queue_size,
         fresh_s=options.ready_s,
         hung_s=options.deadline_s,
+        before=before,
     )
 
 

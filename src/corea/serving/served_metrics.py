@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corea.cascade.decision import Reason
 from corea.serving.served_record import ServedRecord, ServedTier
@@ -52,6 +52,9 @@ def worker_ended(pid: int) -> None:
 class ServedMetrics:
     """Metrics of one worker. `observe` may be called from any thread."""
 
+    series: dict[tuple[Any, ...], Any]
+    """Metric and labels -> series, which takes longer to find in the metric."""
+
     def __init__(
         self,
         tiers: Iterable[int],
@@ -67,7 +70,7 @@ class ServedMetrics:
 
         prometheus.disable_created_metrics()
         self.registry = prometheus.CollectorRegistry()
-        self.drift, self.llm_alone = drift, llm_alone
+        self.drift, self.llm_alone, self.series = drift, llm_alone, {}
         self.before_page: Callable[[], None] = lambda: None
         """Called before the values are read: sets gauges."""
         tiers = list(dict.fromkeys(tiers))
@@ -116,7 +119,7 @@ class ServedMetrics:
     def observe(self, record: ServedRecord) -> None:
         """Count one request."""
         status = f"{record.http_status // 100}xx"
-        self.requests.labels(status if status in STATUSES else "other").inc()
+        self._of(self.requests, status if status in STATUSES else "other").inc()
         if self.drift is not None:
             self.alarm.set(self.drift.alarmed)
         if not record.tiers:
@@ -128,15 +131,17 @@ class ServedMetrics:
             self._tier(tier)
         if record.tier is not None:
             label = self._label(record.tier)
-            self.answers.labels(label).inc()
-            self.reasons.labels(str(record.reason) if record.reason in REASONS else "other").inc()
+            self._of(self.answers, label).inc()
+            self._of(self.reasons, str(record.reason) if record.reason in REASONS else "other").inc()
             asked = record.tiers[:-1] if record.shadow else record.tiers
-            self.overhead.labels(label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
+            self._of(self.overhead, label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
             alone, costs = self.llm_alone(record), [t.cost_usd for t in asked]
             if alone is not None and None not in costs:
                 self.saved.inc(alone - math.fsum(costs))
-        self.fallbacks.inc(record.fallback)
-        self.shadowed.inc(record.shadow)
+        if record.fallback:
+            self.fallbacks.inc()
+        if record.shadow:
+            self.shadowed.inc()
 
     def set_queue(self, tier: int, depth: int) -> None:
         """Requests that wait for a tier in this worker; of tiers that share a label, the last one counts."""
@@ -204,10 +209,18 @@ class ServedMetrics:
 
     def _tier(self, tier: ServedTier) -> None:
         label = self._label(tier.tier)
-        for kind in TOKENS:
-            self.tokens.labels(label, kind).inc(getattr(tier, f"{kind}_tokens") or 0)
-        self.cost.labels(label).inc(tier.cost_usd or 0.0)
-        self.latency.labels(label).observe(tier.latency_s)
+        for kind, number in zip(TOKENS, (tier.prompt_tokens, tier.cached_tokens, tier.completion_tokens), strict=True):
+            self._of(self.tokens, label, kind).inc(number or 0)
+        self._of(self.cost, label).inc(tier.cost_usd or 0.0)
+        self._of(self.latency, label).observe(tier.latency_s)
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """The series of a metric."""
+        key = (metric, *labels)
+        found = self.series.get(key)
+        if found is None:
+            found = self.series[key] = metric.labels(*labels)
+        return found
 
     def _label(self, tier: int) -> str:
         return self.tiers.get(tier, "more")
