@@ -2,7 +2,8 @@
 
 Each request is one line, written with one system call to the tail of its process before `add` returns: a killed server
 loses no request that it has added (a machine that loses power may lose the last seconds). A tail that is long or old
-enough becomes a Parquet part in a background thread. Every process has its own tail and holds a lock on it, so workers
+enough becomes a Parquet part in a background thread, a few rows at a time: Python threads take turns, and requests must
+not wait for this one. Every process has its own tail and holds a lock on it, so workers
 do not disturb each other; at its start a server turns the tails of dead processes into parts. A full disk does not stop
 serving: what cannot be written is counted.
 """
@@ -24,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corea.answers.served_format import MARKER, PART, POINTS, TAIL, part_table, read_lines
+from corea.answers.served_format import MARKER, PART, POINTS, TAIL, tail_tables
 from corea.errors import UserError
 from corea.runtime import atomic_write
 from corea.serving.served_record import ServedRecord, ServedTier
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 TEXTS = ("question", "answer", "text")
 """Fields that are null unless text may be logged."""
+PAUSE_S = 0.01
+"""Seconds between two slices of a tail that becomes a part while requests are answered."""
 LOCAL_MODEL = "path"
 """Key of a model in an operating point: its folder, relative to the file."""
 
@@ -72,6 +75,8 @@ class ServedLog:
         self.folder, self.rows, self.seconds, self.text = Path(folder), rows, 60 * minutes, text
         self.lock = Lock()
         self.background = ThreadPoolExecutor(1, thread_name_prefix="served-log")
+        self.serving = False
+        """Requests come: `add` was called, and `close` was not."""
         self.dropped = 0
         """Requests that could not be written."""
         self.warned = False
@@ -96,6 +101,7 @@ class ServedLog:
             if self.descriptor is None:
                 self._lose("the served log is closed")
                 return
+            self.serving = True
             data = b"\n" + data if self.torn else data
             try:
                 whole = os.write(self.descriptor, data) == len(data)
@@ -125,6 +131,7 @@ class ServedLog:
 
     def close(self) -> None:
         """Turn the tail into a part, and wait for the background thread."""
+        self.serving = False
         with self.lock:
             if self.descriptor is not None:
                 self.background.submit(self._convert, self.tail, self.descriptor)
@@ -161,11 +168,16 @@ class ServedLog:
     def _convert(self, tail: Path, descriptor: int) -> None:
         """Write a complete tail as a part, then remove it. `descriptor` holds its lock and is closed."""
         try:
-            rows = read_lines(tail)
-            if rows:
+            tables = []
+            for table in tail_tables(tail):
+                tables.append(table)
+                if self.serving:
+                    time.sleep(PAUSE_S)
+            if tables:
                 name = tail.name.removeprefix(TAIL).removesuffix(".jsonl")
+                whole = pa.concat_tables(tables).combine_chunks()
                 with atomic_write(self.folder / f"{PART}{name}.parquet") as temporary:
-                    pq.write_table(part_table(rows), temporary, compression="zstd")
+                    pq.write_table(whole, temporary, compression="zstd")
             tail.unlink()
         except FileNotFoundError:
             pass  # another process has converted it
