@@ -76,7 +76,11 @@ class QueuedTier:
         busy_since = self.queue.busy_since
         if busy_since is not None and time.monotonic() - busy_since > self.hung_s:
             return f"it has worked on one batch for {time.monotonic() - busy_since:.0f} s"
-        if time.monotonic() - self.answered_at < self.fresh_s or getattr(self.engine, "paid", False):
+        if (
+            self.queue.others_turn
+            or time.monotonic() - self.answered_at < self.fresh_s
+            or getattr(self.engine, "paid", False)
+        ):
             return ""
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):

@@ -21,6 +21,7 @@ from corea.prices import cost_usd
 from corea.serving.live_service import CascadeService
 from corea.serving.live_tiers import live_tiers, repriced
 from corea.serving.queued_tier import QueuedTier
+from corea.serving.shared_cores import share_cores
 from corea.serving.tier_calls import LiveTier
 from corea.serving.upstream import UpstreamTier
 
@@ -82,6 +83,7 @@ def build_service(
         silence_clients()
     ledger = open_ledger(folder, cfg.budget_usd, cfg.serve.workers, worker)
     tiers = build_tiers(plan.tiers, cfg.serve, client, ledger)
+    share_cores(tiers.values(), cfg.serve.workers)
     return CascadeService(plan.file, plan.points, tiers, cfg.serve, ledger=ledger)
 
 
