@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def worker_ended(pid: int) -> None:
 class ServedMetrics:
     """Metrics of one worker. `observe` may be called from any thread."""
 
-    series: dict[tuple[Any, ...], Any]
+    series: dict[Any, Any]
     """Metric and labels -> series, which takes longer to find in the metric."""
 
     def __init__(
@@ -105,7 +106,7 @@ class ServedMetrics:
             buckets=OVERHEADS,
         )
         self.queue = metric(gauge, "queue_depth", "Requests that wait for a tier.", ("tier",), **sums)
-        self.budget = metric(gauge, "budget_left_usd", "Dollars left of the budget.", **sums)
+        self.budget = partial(metric, gauge, "budget_left_usd", "Dollars left of the budget.", **sums)
         self.saved = metric(
             gauge,
             "saved_usd",
@@ -149,7 +150,7 @@ class ServedMetrics:
 
     def set_budget(self, usd: float) -> None:
         """Dollars left of this worker's share of the budget."""
-        self.budget.set(usd)
+        self._once(self.budget).set(usd)
 
     def set_lost(self, requests: int) -> None:
         """Requests that the served log of this worker could not write (ServedLog.dropped)."""
@@ -213,6 +214,12 @@ class ServedMetrics:
             self._of(self.tokens, label, kind).inc(number or 0)
         self._of(self.cost, label).inc(tier.cost_usd or 0.0)
         self._of(self.latency, label).observe(tier.latency_s)
+
+    def _once(self, make: Callable[[], Any]) -> Any:
+        """A metric that does not show before it is set."""
+        if make not in self.series:
+            self.series[make] = make()
+        return self.series[make]
 
     def _of(self, metric: Any, *labels: str) -> Any:
         """The series of a metric."""
