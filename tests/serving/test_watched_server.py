@@ -147,6 +147,8 @@ def test_figures_need_a_key_where_requests_do_and_the_page_holds_none(upstream, 
         verdict = {"request_id": "r", "correct": True}
         assert get(f"{server.url}/v1/feedback", body=verdict)[0] == 401
         assert get(f"{server.url}/v1/feedback", "sk-one", verdict)[0] == 404
+        assert get(f"{server.url}/v1/chat/completions", body={})[0] == 401
+        assert samples(get(f"{server.url}/metrics", "sk-one")[1])['corea_requests_total{status="4xx"}'] == 1
         status, page, headers = get(f"{server.url}/")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in headers["content-security-policy"]

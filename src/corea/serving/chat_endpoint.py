@@ -62,6 +62,7 @@ class ChatEndpoint:
             request = await self._read(headers, receive, reply.request_id)
         except BadRequest as refusal:
             body = error_body(refusal.status, refusal.message, code=refusal.code, param=refusal.param)
+            self.service.refused(refusal.status)
             await reply.whole(refusal.status, body)
             return
         except HungUp:
@@ -70,6 +71,7 @@ class ChatEndpoint:
         wait = self.access.enter(holder, estimate)
         if wait > 0:
             body = error_body(429, "the limit per minute of this key is reached", code="rate_limit_exceeded")
+            self.service.refused(429)
             await reply.whole(429, body, [retry_after(wait)])
             return
         journey = self.service.begin(request, headers)

@@ -119,8 +119,7 @@ class ServedMetrics:
 
     def observe(self, record: ServedRecord) -> None:
         """Count one request."""
-        status = f"{record.http_status // 100}xx"
-        self._of(self.requests, status if status in STATUSES else "other").inc()
+        self.count(record.http_status)
         if self.drift is not None:
             self.alarm.set(self.drift.alarmed)
         if not record.tiers:
@@ -143,6 +142,11 @@ class ServedMetrics:
             self.fallbacks.inc()
         if record.shadow:
             self.shadowed.inc()
+
+    def count(self, http_status: int) -> None:
+        """Count a request of which nothing but its status is known."""
+        status = f"{http_status // 100}xx"
+        self._of(self.requests, status if status in STATUSES else "other").inc()
 
     def set_queue(self, tier: int, depth: int) -> None:
         """Requests that wait for a tier in this worker; of tiers that share a label, the last one counts."""
