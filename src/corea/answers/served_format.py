@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ MARKER = "served_log.json"
 FEEDBACK = "feedback.jsonl"
 POINTS = "operating_points"
 TAIL, PART = "tail-", "part-"
-SLICE = 16
-"""Rows that take about a millisecond."""
 
 TIER = pa.struct(
     [
@@ -82,10 +79,7 @@ def is_served_log(path: str | Path) -> bool:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON Lines file. Lines that a crash or a full disk has cut are passed over."""
-    return list(_lines(path))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    rows = []
     with open(path, "rb") as file:
         for line in file:
             try:
@@ -93,14 +87,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError:
                 continue
             if isinstance(row, dict):
-                yield row
-
-
-def tail_tables(path: Path) -> Iterator[pa.Table]:
-    """The requests of a tail in tables of at most SLICE rows."""
-    lines = _lines(path)
-    while rows := list(islice(lines, SLICE)):
-        yield part_table(rows)
+                rows.append(row)
+    return rows
 
 
 def part_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
