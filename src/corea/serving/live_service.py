@@ -68,6 +68,8 @@ class CascadeService:
         plain = {number: tier.tier for number, tier in tiers.items()}
         self.catalogue = Catalogue(models=dict(points), tiers=plain, options=options)
         self.observers, self.shadow, self.diverts = list(observers), shadow, diverts
+        self.refused: Callable[[int], None] = lambda status: None
+        """Gets the HTTP status of each request that is refused before any tier is asked, which has no record."""
         self.tracing = Tracing()
         self.under_way = 0
         """Requests that are being answered."""
@@ -118,7 +120,8 @@ class CascadeService:
                 answer = read_answer(tier.tier, route.question, completions)
                 journey.completions[place] = completions
                 route.take(answer)
-                served = served_tier(journey, place, keep_text=False)
+                if span.records:
+                    served = served_tier(journey, place, keep_text=False)
             finally:
                 span.end(served)
 

@@ -43,6 +43,7 @@ def watch_service(cfg: ServeConfig, plan: ServePlan, service: CascadeService) ->
         text=cfg.serve.log_text,
     )
     service.observers += watching.observers
+    service.refused = watching.metrics.count
     service.shadow, service.diverts = watching.shadow, watching.diverts
     watching.metrics.before_page = lambda: set_gauges(service, watching.metrics)
     return watching
