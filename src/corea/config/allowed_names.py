@@ -9,7 +9,7 @@ from corea.config.checks import Allowed
 LIGHT = ("exact", "numeric", "choice")
 """Graders that always run in the main process: linear in the answer, and nothing is evaluated."""
 GRADERS = (*LIGHT, "math", "reasoning_gym")
-_SAMPLED_HERE = ("hf", "vllm_server", "openai", "recorded", "own")
+_SAMPLED_HERE = ("hf", "openai", "vllm_server", "recorded", "own")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
