@@ -61,7 +61,7 @@ def exit_without_teardown() -> None:
 
     Threads of libraries may still wait for the other ranks; the launcher reports their abort as a failure of the run.
     """
-    threading._shutdown()  # this call and the next close the pools of workers, as the interpreter does
+    vars(threading)["_shutdown"]()  # this call and the next close the pools of workers, as the interpreter does
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -97,7 +97,7 @@ def _arguments(verb: str) -> tuple[Namespace, str]:
     def fail(message: str) -> None:
         raise UserError(f"{message}; --hydra-help lists the flags")
 
-    parser.error = fail  # type: ignore[method-assign, assignment]
+    parser.error = fail
     args = parser.parse_intermixed_args()
     flags = list(sys.argv[1:])
     for override in args.overrides:

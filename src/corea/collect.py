@@ -24,7 +24,8 @@ def main(cfg: CollectConfig) -> None:
 
     cfg = with_run_defaults(cfg, HydraConfig.get().overrides.task if HydraConfig.initialized() else [])
     set_limits(**vars(cfg.data.grading))
-    tiers = [] if isinstance(cfg.engine, ReplayEngineConfig) else tiers_of(cfg)
+    replayed = cfg.engine if isinstance(cfg.engine, ReplayEngineConfig) else None
+    tiers = [] if replayed is not None else tiers_of(cfg)
     folder = run_dir()
     if tiers and any(llm.dry_run for llm in (cfg.llm, *cfg.larger.values())):
         show_estimate(cfg, tiers, folder)
@@ -34,7 +35,7 @@ def main(cfg: CollectConfig) -> None:
         prepare_run_dir(folder, cfg, name="collect.yaml", harmless=free)
         logger = build_logger(cfg.logger, folder, cfg, job="collect")
         try:
-            rows = collect_answers(cfg, tiers, folder) if tiers else replay_answers(cfg.engine, folder)
+            rows = replay_answers(replayed, folder) if replayed is not None else collect_answers(cfg, tiers, folder)
             summary = summarise(rows)
             log_summary(summary, logger)
         finally:

@@ -145,7 +145,7 @@ def composer(verb: str, config_dir: str | None = None, config_path: str | None =
 
 def task_overrides(cfg: DictConfig) -> tuple[str, ...]:
     """The overrides of a job as they were written; of Hydra's own keys, none."""
-    return tuple(OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False))
+    return tuple(str(item) for item in cfg.hydra.overrides.task)
 
 
 def is_basic(cfg: DictConfig) -> bool:

@@ -29,7 +29,7 @@ NUISANCE = 160
 """Values of q that are tried."""
 
 
-def signed_root(lost: Array, won: Array, questions: Array | int, delta: float) -> Array:
+def signed_root(lost: Array | float, won: Array | float, questions: Array | int, delta: float) -> Array:
     """Signed root of the likelihood ratio of p - q = delta: negative where fewer are lost. Shapes broadcast.
 
     Counts may be fractions (planning).
@@ -147,7 +147,7 @@ def _most_lost(plan: _Plan, cut: float) -> Array:
     return np.where(won == 0, np.minimum(low, plan.least_lost), low)
 
 
-def rejects(lost: Array, won: Array, questions: int, delta: float, alpha: float) -> Array:
+def rejects(lost: Array | int, won: Array | int, questions: int, delta: float, alpha: float) -> Array:
     """True where the drop is below delta with error at most alpha. `lost`, `won` of any shape."""
     questions, delta, alpha = int(questions), float(delta), float(alpha)
     cut = critical(questions, delta, alpha)

@@ -60,10 +60,10 @@ def _combined(inputs: Inputs, cfg: CascadeConfig) -> tuple[Inputs, Stacks]:
     """The tables with the signal `combined`, each fitted with its own verdicts, and the stacks of the first one."""
     answers, stacks = add_combined(inputs.answers, None, cfg)
     before = None if inputs.before is None else add_combined(answers, inputs.before, cfg)[0]
-    both = [inputs.recorded, inputs.regraded]
-    if inputs.regraded is not None and cfg.signal == COMBINED:
-        both = [None if table is None else add_combined(table, None, cfg)[0] for table in both]
-    return replace(inputs, answers=answers, before=before, recorded=both[0], regraded=both[1]), stacks
+    recorded, regraded = inputs.recorded, inputs.regraded
+    if regraded is not None and cfg.signal == COMBINED:
+        recorded, regraded = (add_combined(table, None, cfg)[0] for table in (recorded, regraded))
+    return replace(inputs, answers=answers, before=before, recorded=recorded, regraded=regraded), stacks
 
 
 def _evaluate(questions: QuestionSets, cfg: CascadeConfig) -> dict[str, Evaluation]:

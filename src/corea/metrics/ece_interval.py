@@ -45,10 +45,10 @@ HALVINGS = 32
 class Interval:
     """Interval of the true value. Arrays [...], or floats for one data set."""
 
-    estimate: Array
+    estimate: Array | float
     """The theta under which T equals its mean, at least 0; of a change: T_1 - T_2."""
-    low: Array
-    high: Array
+    low: Array | float
+    high: Array | float
 
 
 @dataclass(slots=True, kw_only=True)

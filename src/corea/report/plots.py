@@ -157,7 +157,7 @@ def plot_pareto(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> None:
         lw=0,
         label="interval of the cascade",
     )
-    dots = {"marker": "o", "ms": 3.5} if len(line) <= 60 else {}
+    dots: dict[str, Any] = {"marker": "o", "ms": 3.5} if len(line) <= 60 else {}
     ax.plot(line["cost_percent"], line["accuracy"], color=BLUE, lw=2, label="cascade", **dots)
     for name, label, marker in (("slm", "SLM alone", "v"), ("llm", "LLM alone", "*")):
         ax.plot(
@@ -170,8 +170,7 @@ def plot_pareto(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> None:
             label=label,
         )
     for rule, (marker, color, label) in RULES.items():
-        own = series[rule][series[rule]["chosen_on"] == evaluation.name] if rule in series else ()
-        if len(own):
+        if rule in series and len(own := series[rule][series[rule]["chosen_on"] == evaluation.name]):
             ax.plot(own["cost_percent"], own["accuracy"], marker, color=color, ms=8, mec="white", label=label)
     ax.axvline(100, color=GREY, lw=0.8, zorder=0)
     ax.set_xlim(left=-3)
@@ -264,9 +263,10 @@ def plot_thresholds(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> No
     ax.axhline(evaluation.large["accuracy"].value, color=BLACK, ls=":", lw=1.2, label="LLM alone, accuracy")
     for point in evaluation.points:
         marker, color, label = RULES.get(point.choice.rule, ("o", GREY, point.choice.rule))
-        if point.figures and point.chosen_on == evaluation.name:
+        threshold = point.choice.threshold
+        if threshold is not None and point.figures and point.chosen_on == evaluation.name:
             ax.plot(
-                point.choice.threshold,
+                threshold,
                 point.figures["accuracy"].value,
                 marker,
                 color=color,

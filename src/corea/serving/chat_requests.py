@@ -213,8 +213,8 @@ def _numbers(body: Mapping[str, Any]) -> None:
         _require(value is None or ok, f"{name} must be a whole number from 1 to {most}", name)
     for name, (low, high) in RANGES.items():
         value = body.get(name)
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
-        ok = ok and math.isfinite(value) and low <= value <= high
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        ok = math.isfinite(number) and low <= number <= high
         _require(value is None or ok, f"{name} must be a number from {low:g} to {high:g}", name)
 
 

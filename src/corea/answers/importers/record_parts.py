@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def mean_probability(logprobs: Any) -> float | None:
 
 
 def verdict_name(
-    path: Path, values: dict[str, Sequence[Any]], preferred: Iterable[str], pick: str | None, what: str
+    path: Path, values: Mapping[str, Sequence[Any]], preferred: Iterable[str], pick: str | None, what: str
 ) -> str:
     """The one of several metrics whose values are all right or wrong.
 

@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,11 +27,22 @@ from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.errors import UserError
 from corea.types import Completion, Progress, Prompts, Sampling
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 class VLLMEngine:
     """Engine on vLLM (see corea.types.Engine)."""
 
-    def __init__(self, model: str, *, revision: str | None = None, dtype: str = "auto", template=None, **options: Any):
+    def __init__(
+        self,
+        model: str,
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        template: dict[str, Any] | None = None,
+        **options: Any,
+    ):
         """Load `model` (hub id, local folder or "package:NAME"); `options` are fields of VLLMEngineConfig.
 
         Raises:
@@ -56,7 +67,16 @@ class VLLMEngine:
         """True: nothing else in this process uses torch.distributed."""
 
     @classmethod
-    def from_model(cls, model, tokenizer, *, path: str, revision: str | None, model_name: str, **options) -> VLLMEngine:
+    def from_model(
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        path: str,
+        revision: str | None,
+        model_name: str,
+        **options: Any,
+    ) -> VLLMEngine:
         """Load a second copy of the model at `path`, in the number format of the trained one."""
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UserError("engine=vllm: trains in one process; start several with engine=hf")

@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ from corea.run_folder import run_dir
 from corea.runtime import atomic_write
 from corea.types import Completion, Progress, Prompts, Sampling
 
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 class VLLMServer(OpenAIEngine):
     """Engine on a vLLM server with the model that it was started with (see corea.types.Engine)."""
@@ -41,7 +45,15 @@ class VLLMServer(OpenAIEngine):
 
     @classmethod
     def from_model(
-        cls, model, tokenizer, *, template=None, model_name: str, path: str, revision, **options
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        template: dict[str, Any] | None = None,
+        model_name: str,
+        path: str,
+        revision: str | None,
+        **options: Any,
     ) -> ServedRollouts:
         """The engine that samples from the model in training; the server loads its weights here."""
         return ServedRollouts(model, tokenizer, template, model_name, VLLMServerEngineConfig(**options))
@@ -53,7 +65,14 @@ class ServedRollouts:
     Several ranks may share the server: each sends its own prompts; rank 0 sends the weights.
     """
 
-    def __init__(self, model, tokenizer, template, model_name: str, cfg: VLLMServerEngineConfig):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        template: dict[str, Any] | None,
+        model_name: str,
+        cfg: VLLMServerEngineConfig,
+    ) -> None:
         """
         Raises:
             UserError: no server answers at cfg.base_url, or it does not accept weights.
@@ -128,7 +147,7 @@ class ServedRollouts:
         """
         return asyncio.run(self._generate(prompts, sampling, progress))
 
-    async def _generate(self, prompts, sampling: Sampling, progress) -> list[list[Completion]]:
+    async def _generate(self, prompts: Prompts, sampling: Sampling, progress: Progress) -> list[list[Completion]]:
         from openai import AsyncOpenAI
 
         encoded = [encode_prompt(self.tokenizer, p, self.model_name, self.template) for p in prompts]
@@ -149,7 +168,7 @@ class ServedRollouts:
 
             return await asyncio.gather(*(answer(ids, key) for ids, key in zip(encoded, keys, strict=True)))
 
-    async def _answer(self, client, ids: list[int], key: bytes, sampling: Sampling) -> list[Completion]:
+    async def _answer(self, client: AsyncOpenAI, ids: list[int], key: bytes, sampling: Sampling) -> list[Completion]:
         import openai
 
         started = time.perf_counter()

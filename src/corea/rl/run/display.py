@@ -68,7 +68,8 @@ class LiveDisplay:
         self.task = self.progress.add_task("train", total=steps, completed=done, metrics="")
 
     def __enter__(self) -> LiveDisplay:
-        handlers = [h for h in logging.getLogger().handlers if getattr(h, "stream", None) is sys.stdout]
+        streams = (h for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler))
+        handlers = [handler for handler in streams if handler.stream is sys.stdout]
         self.progress.start()
         for handler in handlers:  # log lines go through the bar's stream, which prints above it
             handler.setStream(sys.stdout)

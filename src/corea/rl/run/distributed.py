@@ -8,6 +8,7 @@ import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ def set_environment() -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
-def import_deepspeed():
+def import_deepspeed() -> ModuleType:
     """Import DeepSpeed without its start-up messages.
 
     On a CPU it would compile a shared-memory all-reduce, which takes a minute and a compiler; gloo is used instead.

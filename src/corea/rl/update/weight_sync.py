@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -36,7 +37,8 @@ def _gathered(policy: Policy) -> Iterator[tuple[str, Tensor]]:
     import deepspeed
 
     while named:
-        bucket, size = [], 0
+        bucket: list[tuple[str, Any]] = []
+        size = 0
         while named and (not bucket or size + named[0][1].ds_numel <= BUCKET):
             bucket.append(named.pop(0))
             size += bucket[-1][1].ds_numel

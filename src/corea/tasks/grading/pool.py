@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from corea.errors import UserError
 from corea.tasks.grading.names import is_own, kind
@@ -76,6 +77,9 @@ class _Worker:
             env=environment,
             bufsize=0,
         )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.output = b""
         self.ready = False
         self.prepared: set[tuple[str, str]] = set()
@@ -89,7 +93,7 @@ class _Worker:
         self.job = job
         self.expect(START_SECONDS if kind(job.grader, job.question) not in self.prepared else self.patience)
         try:
-            _write(self.process.stdin, len(payload).to_bytes(8, "big") + payload)
+            _write(self.stdin, len(payload).to_bytes(8, "big") + payload)
         except (BrokenPipeError, ConnectionResetError):
             self.job = None
             return False
@@ -107,7 +111,7 @@ class _Worker:
 
     def read(self) -> list[dict] | None:
         """The complete replies; None if the process has ended."""
-        chunk = os.read(self.process.stdout.fileno(), 65536)
+        chunk = os.read(self.stdout.fileno(), 65536)
         if not chunk:
             return None
         self.output += chunk
@@ -119,12 +123,12 @@ class _Worker:
         if self.process.poll() is None:
             self.process.kill()
         status = self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.stdin.close()
+        self.stdout.close()
         return status
 
 
-def _write(stream, data: bytes) -> None:
+def _write(stream: IO[bytes], data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[stream.write(view) :]
@@ -172,7 +176,7 @@ class Pool:
         verdicts: dict[int, Verdict] = {}
         with selectors.DefaultSelector() as selector:
             for worker in self.workers:
-                selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+                selector.register(worker.stdout, selectors.EVENT_READ, worker)
             while waiting or any(w.job for w in self.workers):
                 self._hand_out(waiting, selector)
                 pause = min((w.deadline for w in self.workers if w.job or not w.ready), default=0) - time.monotonic()
@@ -185,7 +189,7 @@ class Pool:
         while len(self.workers) < min(self.size, len(waiting) + sum(w.job is not None for w in self.workers)):
             worker = _Worker(self.limits, self.secrets)
             self.workers.append(worker)
-            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+            selector.register(worker.stdout, selectors.EVENT_READ, worker)
         for worker in list(self.workers):
             if waiting and worker.ready and worker.job is None:
                 job = waiting.popleft()
@@ -193,7 +197,13 @@ class Pool:
                     waiting.appendleft(job)
                     self._drop(worker, selector)
 
-    def _hear(self, worker: _Worker, waiting, verdicts, selector) -> None:
+    def _hear(
+        self,
+        worker: _Worker,
+        waiting: deque[Job],
+        verdicts: dict[int, Verdict],
+        selector: selectors.BaseSelector,
+    ) -> None:
         replies = worker.read()
         if replies is None:
             self._lost(worker, waiting, verdicts, selector)
@@ -203,6 +213,8 @@ class Pool:
                 worker.ready = True
             elif "fatal" in reply:
                 raise UserError(reply["fatal"])
+            elif worker.job is None:
+                raise AssertionError("a reply without a job")
             elif "prepared" in reply:
                 worker.prepared.add(kind(worker.job.grader, worker.job.question))
                 worker.expect(worker.patience)
@@ -212,7 +224,7 @@ class Pool:
                 if worker.done >= JOBS or "restart" in reply:
                     self._drop(worker, selector)
 
-    def _late(self, waiting, verdicts, selector) -> None:
+    def _late(self, waiting: deque[Job], verdicts: dict[int, Verdict], selector: selectors.BaseSelector) -> None:
         for worker in list(self.workers):
             if (worker.job or not worker.ready) and time.monotonic() > worker.deadline:
                 if worker.job:
@@ -223,7 +235,13 @@ class Pool:
                 else:
                     raise RuntimeError(f"a grading process was not ready after {START_SECONDS:g} s")
 
-    def _lost(self, worker: _Worker, waiting: deque[Job], verdicts, selector) -> None:
+    def _lost(
+        self,
+        worker: _Worker,
+        waiting: deque[Job],
+        verdicts: dict[int, Verdict],
+        selector: selectors.BaseSelector,
+    ) -> None:
         """Handle the end of a worker: by its time limit, by a crash on the answer, or by a kill from outside."""
         job, started = worker.job, worker.ready
         status = self._drop(worker, selector)
@@ -240,7 +258,7 @@ class Pool:
             waiting.append(job)
 
     def _drop(self, worker: _Worker, selector: selectors.BaseSelector) -> int:
-        selector.unregister(worker.process.stdout)
+        selector.unregister(worker.stdout)
         self.workers.remove(worker)
         return worker.end()
 
