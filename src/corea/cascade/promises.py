@@ -67,7 +67,7 @@ def kept(count: Array) -> Kept:
         lost=lost,
         won=won,
         right=won + both,
-        questions=int(count.reshape(-1, *count.shape[-2:])[0].sum()),
+        questions=int(count.reshape(-1, *count.shape[-2:])[:1].sum()),
     )
 
 

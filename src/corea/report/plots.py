@@ -81,11 +81,16 @@ def plot_all(results: Results, folder: Path) -> list[Path]:
 
 def save_figure(figure: Figure, folder: Path, name: str) -> Path:
     """Write NAME.png and NAME.svg; returns the former."""
-    for kind in ("svg", "png"):
-        with atomic_write(folder / f"{name}.{kind}") as temporary:
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)
-        figure.set_layout_engine("none")  # the second file keeps the layout of the first
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    # Not by savefig, which draws each file twice.
+    with atomic_write(folder / f"{name}.svg") as temporary:
+        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+    figure.set_layout_engine("none")  # the second file keeps the layout of the first
+    figure.set_dpi(160)
+    with atomic_write(folder / f"{name}.png") as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)
     return folder / f"{name}.png"
 
 
