@@ -20,7 +20,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.utils import env_override
 
-from corea.composition import VERSION_BASE, composer, conf_dir, typed, with_trainer
+from corea.composition import VERSION_BASE, composer, conf_dir, typed, with_task_path, with_trainer
 from corea.config.deprecated import current_overrides
 from corea.errors import UserError
 from corea.jobs import FULL_ERROR, Job, SweepHooks, guarded, run_single, run_sweep
@@ -102,7 +102,7 @@ def _arguments(verb: str) -> tuple[Namespace, str]:
     flags = list(sys.argv[1:])
     for override in args.overrides:
         flags.remove(override)
-    overrides = current_overrides(args.overrides)
+    overrides = with_task_path(current_overrides(args.overrides))
     added = with_trainer(args.config_name or verb, overrides)[len(overrides) :]
     args.overrides = [*overrides, *added]
     sys.argv[1:] = [*args.overrides, *flags]  # Hydra accepts overrides on one side of its flags only

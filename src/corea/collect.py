@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from hydra.core.hydra_config import HydraConfig
-
 from corea.app import command
+from corea.composition import overrides_of
 from corea.config import CollectConfig, ReplayEngineConfig
 
 
@@ -22,7 +21,7 @@ def main(cfg: CollectConfig) -> None:
     from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
-    cfg = with_run_defaults(cfg, HydraConfig.get().overrides.task if HydraConfig.initialized() else [])
+    cfg = with_run_defaults(cfg, overrides_of(cfg))
     set_limits(**vars(cfg.data.grading))
     replayed = cfg.engine if isinstance(cfg.engine, ReplayEngineConfig) else None
     tiers = [] if replayed is not None else tiers_of(cfg)

@@ -79,8 +79,7 @@ class ServedMetrics:
             return kind(f"corea_{name}", text, labels, registry=self.registry, **more)
 
         counter, gauge, histogram = prometheus.Counter, prometheus.Gauge, prometheus.Histogram
-        sums: dict[str, Any] = {"multiprocess_mode": "livesum"}
-        most: dict[str, Any] = {"multiprocess_mode": "livemax"}
+        sums, most = (dict[str, Any](multiprocess_mode=f"live{mode}") for mode in ("sum", "max"))
         self.requests = metric(counter, "requests", "Requests by class of HTTP status.", ("status",))
         self.answers = metric(counter, "answers", "Answers returned, by the tier that gave them.", ("tier",))
         self.reasons = metric(counter, "reasons", "Answers returned, by reason.", ("reason",))

@@ -32,6 +32,8 @@ START_SECONDS = 900.0
 PATIENCE = 20.0
 """Limit of an answer in wall-clock seconds, per second of its limit in processor time; large, for busy machines."""
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+Selector = selectors.BaseSelector
+Verdicts = dict[int, Verdict]
 JOBS = 5000
 """Answers after which a worker is replaced, because caches of libraries grow."""
 
@@ -185,7 +187,7 @@ class Pool:
                 self._late(waiting, verdicts, selector)
         return verdicts
 
-    def _hand_out(self, waiting: deque[Job], selector: selectors.BaseSelector) -> None:
+    def _hand_out(self, waiting: deque[Job], selector: Selector) -> None:
         while len(self.workers) < min(self.size, len(waiting) + sum(w.job is not None for w in self.workers)):
             worker = _Worker(self.limits, self.secrets)
             self.workers.append(worker)
@@ -197,13 +199,7 @@ class Pool:
                     waiting.appendleft(job)
                     self._drop(worker, selector)
 
-    def _hear(
-        self,
-        worker: _Worker,
-        waiting: deque[Job],
-        verdicts: dict[int, Verdict],
-        selector: selectors.BaseSelector,
-    ) -> None:
+    def _hear(self, worker: _Worker, waiting: deque[Job], verdicts: Verdicts, selector: Selector) -> None:
         replies = worker.read()
         if replies is None:
             self._lost(worker, waiting, verdicts, selector)
@@ -224,7 +220,7 @@ class Pool:
                 if worker.done >= JOBS or "restart" in reply:
                     self._drop(worker, selector)
 
-    def _late(self, waiting: deque[Job], verdicts: dict[int, Verdict], selector: selectors.BaseSelector) -> None:
+    def _late(self, waiting: deque[Job], verdicts: Verdicts, selector: Selector) -> None:
         for worker in list(self.workers):
             if (worker.job or not worker.ready) and time.monotonic() > worker.deadline:
                 if worker.job:
@@ -235,13 +231,7 @@ class Pool:
                 else:
                     raise RuntimeError(f"a grading process was not ready after {START_SECONDS:g} s")
 
-    def _lost(
-        self,
-        worker: _Worker,
-        waiting: deque[Job],
-        verdicts: dict[int, Verdict],
-        selector: selectors.BaseSelector,
-    ) -> None:
+    def _lost(self, worker: _Worker, waiting: deque[Job], verdicts: Verdicts, selector: Selector) -> None:
         """Handle the end of a worker: by its time limit, by a crash on the answer, or by a kill from outside."""
         job, started = worker.job, worker.ready
         status = self._drop(worker, selector)
@@ -257,7 +247,7 @@ class Pool:
             job.retried = True
             waiting.append(job)
 
-    def _drop(self, worker: _Worker, selector: selectors.BaseSelector) -> int:
+    def _drop(self, worker: _Worker, selector: Selector) -> int:
         selector.unregister(worker.stdout)
         self.workers.remove(worker)
         return worker.end()
