@@ -22,7 +22,7 @@ READY := $(VENV)/.ready
 # The lowest versions that pyproject.toml allows, without torch.
 LOWEST_VENV ?= .venv-lowest
 WITHOUT_TORCH := tests/answers tests/cascade tests/comparing tests/config tests/evaluation tests/metrics tests/report \
-	tests/test_evaluate.py tests/test_compare.py tests/test_python_api.py
+	tests/test_compare.py tests/test_python_api.py --deselect tests/config/test_deprecated_keys.py
 VLLM_READY := $(VLLM_VENV)/.ready
 # The servers that bench-serve compares with need versions of their own too.
 LITELLM_VENV ?= .venv-litellm
