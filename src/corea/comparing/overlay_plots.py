@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -88,6 +88,6 @@ def plot_curves(table: pd.DataFrame, ax: Axes, labels: list[str]) -> None:
             for _, line in runs:
                 ax.plot(line["step"], line["value"], color=color, lw=0.7, alpha=0.35)
         mean = own[own["run"] == MEAN]
-        dots = {"marker": "o", "ms": 3} if len(mean) <= 20 else {}
+        dots: dict[str, Any] = {"marker": "o", "ms": 3} if len(mean) <= 20 else {}
         ax.plot(mean["step"], mean["value"], color=color, ls=dash, lw=1.7, label=label, **dots)
     ax.set_xlabel("step")

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -34,6 +34,9 @@ from corea.tasks.parsing import is_well_formed, parse_completion
 from corea.tasks.prompts import build_messages, get_prompt
 from corea.tasks.splits import SplitReport
 from corea.types import Question, Sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Teacher = Callable[[dict[str, Any], random.Random], str]
 """(entry with "answer" and "metadata", random generator of the question) -> completion."""
@@ -60,7 +63,13 @@ TEACHERS: dict[str, Teacher] = {
 class Encoder:
     """Encodes messages and completions as token ids."""
 
-    def __init__(self, tokenizer, prompt: str, max_prompt_tokens: int, template: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: str,
+        max_prompt_tokens: int,
+        template: dict[str, Any] | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.template = template
@@ -151,7 +160,7 @@ def pair_examples(cfg: SftConfig, encoder: Encoder) -> Callable[[int], list[Exam
     return lambda step: [example(step * size + k) for k in range(size)]
 
 
-def scratch_model(cfg: SftConfig):
+def scratch_model(cfg: SftConfig) -> PreTrainedModel:
     """A Llama decoder with random weights, and the tiny tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -6,7 +6,12 @@ Every byte has a token, so no text is lost; numbers are read digit by digit and 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from corea.sft.traces import CONFIDENCE_GRID
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SPECIAL = ["<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"]
 CHAT_TEMPLATE = (
@@ -43,7 +48,7 @@ PHRASES = [
 ]
 
 
-def build_tokenizer():
+def build_tokenizer() -> PreTrainedTokenizerBase:
     """PreTrainedTokenizerFast with 256 bytes, the phrases, the animals, the tags and the 21 confidences."""
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers

@@ -21,7 +21,7 @@ from corea.types import Question
 
 
 @lru_cache(maxsize=256)
-def _dataset(task: str, params: tuple[tuple[str, Any], ...], seed: int):
+def _dataset(task: str, params: tuple[tuple[str, Any], ...], seed: int) -> Any:
     import reasoning_gym
 
     return reasoning_gym.create_dataset(task, seed=seed, size=2**31, **dict(params))
