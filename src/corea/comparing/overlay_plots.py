@@ -52,7 +52,9 @@ def _groups(table: pd.DataFrame, labels: list[str]) -> Iterator[tuple[pd.DataFra
         yield table[table["group"] == label], label, *look_of(number)
 
 
-def _panels(table: pd.DataFrame, by: str, plot: Plot, labels: list[str], size: tuple[float, float], **grid) -> Figure:
+def _panels(
+    table: pd.DataFrame, by: str, plot: Plot, labels: list[str], size: tuple[float, float], **grid: Any
+) -> Figure:
     """One panel for each value of the column `by`, with one legend."""
     parts = list(table.groupby(by, sort=False))
     figure, axes = panel_grid(len(parts), size, **grid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,15 +26,14 @@ from corea.logger import Logger
 from corea.rl.run import distributed
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
+from corea.sft.held_out_scores import test_metrics
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
 from corea.tabular import read_rows
-from corea.tasks.grading import grade_many
 from corea.tasks.held_out import family_questions
 from corea.tasks.mixes import TrainingStream
-from corea.tasks.parsing import is_well_formed, parse_completion
-from corea.tasks.prompts import build_messages, get_prompt
+from corea.tasks.prompts import build_messages
 from corea.tasks.splits import SplitReport
-from corea.types import Question, Sampling
+from corea.types import Question
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,6 +58,10 @@ TEACHERS: dict[str, Teacher] = {
     "steps_unsure": traces.steps_unsure,
     "solution": written_solution,
 }
+
+
+SHOWN = re.compile("[^/]+/(pass@1|format_share)")
+"""Metrics that a run prints; metrics.json holds all of them."""
 
 
 class Encoder:
@@ -98,8 +102,8 @@ def question_examples(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> 
         UserError: the teacher has no completion for a source.
     """
     stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
-    for screening in stream.screenings:
-        say(screening)
+    for screening in stream.screenings if distributed.rank() == 0 else ():
+        say(str(screening))
     teacher = TEACHERS[cfg.teacher]
 
     def examples(step: int) -> list[Example]:
@@ -185,24 +189,6 @@ def scratch_model(cfg: SftConfig) -> PreTrainedModel:
     return LlamaForCausalLM(config).to(pick_device(None)), tokenizer
 
 
-def test_metrics(engine: HFEngine, questions: dict[str, list[Question]], cfg: SftConfig) -> dict[str, float]:
-    """Greedy pass@1 and shares of well-formed completions, answers and confidences on each family's test questions."""
-    metrics: dict[str, float] = {}
-    for family, rows in questions.items():
-        prompts = [build_messages(cfg.model.prompt, q) for q in rows]
-        answers = engine.generate(prompts, Sampling(temperature=0.0, max_tokens=cfg.model.max_tokens))
-        parsed = [parse_completion(a[0].text, a[0].finish_reason, expect_confidence=False) for a in answers]
-        expected = get_prompt(cfg.model.prompt).expects_confidence
-        formed = [a[0].finish_reason == "stop" and is_well_formed(a[0].text, expected) for a in answers]
-        right = [bool(v.correct) for v in grade_many(rows, parsed)]
-        stated = [p.confidence is not None for p in parsed]
-        metrics[f"{family}/pass@1"] = sum(right) / len(right)
-        metrics[f"{family}/format_share"] = sum(formed) / len(formed)
-        metrics[f"{family}/answer_share"] = sum(p.answer is not None for p in parsed) / len(parsed)
-        metrics[f"{family}/confidence_share"] = sum(stated) / len(stated)
-    return metrics
-
-
 class ColdStart:
     """One supervised run in its folder: `metrics.jsonl`, `checkpoints/sft.pt`, `model/`, `metrics.json`."""
 
@@ -270,7 +256,7 @@ class ColdStart:
             return
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
-        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))
+        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if SHOWN.fullmatch(k))
         say(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}")
         with atomic_write(self.run_dir / "metrics.json") as path:
             path.write_text(json.dumps({"step": step, **self.metrics}, indent=1) + "\n")

@@ -35,6 +35,7 @@ from corea.types import Completion, Progress, Prompts, Sampling
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+    from openai.types import Completion as OpenAICompletion
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REFUSED = (400, 401, 403, 404, 413, 422)
@@ -200,7 +201,9 @@ class ServedRollouts:
                 server.busy -= 1
             return self._completions(ids, response, time.perf_counter() - started)
 
-    async def _ask(self, client, model: str, ids: list[int], key: bytes, sampling: Sampling):
+    async def _ask(
+        self, client: AsyncOpenAI, model: str, ids: list[int], key: bytes, sampling: Sampling
+    ) -> OpenAICompletion:
         return await client.completions.create(
             model=model,
             prompt=ids,
@@ -219,7 +222,7 @@ class ServedRollouts:
             },
         )
 
-    def _completions(self, ids: list[int], response, seconds: float) -> list[Completion]:
+    def _completions(self, ids: list[int], response: OpenAICompletion, seconds: float) -> list[Completion]:
         return [
             build_completion(
                 self.tokenizer,

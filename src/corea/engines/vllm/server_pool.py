@@ -9,7 +9,7 @@ import json
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class ServerPool:
         for server, lost in zip(self.servers, states, strict=True):
             server.lost = lost
 
-    def _try(self, server: Server, action) -> None:
+    def _try(self, server: Server, action: Callable[[Server], None]) -> None:
         try:
             action(server)
         except UserError as error:
@@ -125,7 +125,7 @@ class ServerPool:
         except urllib.error.HTTPError as error:
             if path == "collective_rpc" and error.code in (404, 405):
                 raise UserError(f"{where}: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1") from None
-            hint = f"; can it read engine.weights={body['kwargs']['weights_path']}?" if path == "collective_rpc" else ""
+            hint = f"; can it read engine.weights={body['kwargs']['weights_path']}?" if body else ""
             raise UserError(f"{where}: HTTP {error.code} from {url}{hint}") from None
         except OSError as error:
             reason = getattr(error, "reason", error)
