@@ -24,15 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # palette of Okabe and Ito, distinguishable with common colour blindness
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#7A7A7A",
-    "#222222",
-)
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, GREY, BLACK = "#CC79A7", "#7A7A7A", "#222222"
 RULES = {
     "llm_accuracy": ("D", VERMILION, "rule llm_accuracy"),
     "max_drop": ("s", PURPLE, "rule max_drop"),
