@@ -40,7 +40,7 @@ def command(verb: str, hooks: SweepHooks = NO_HOOKS) -> Callable[[Callable[[Conf
         def main(cfg: Config | None = None) -> Any:
             if cfg is None:
                 return run_command_line(verb, function, hooks)
-            with shown_as(cfg.display):  # type: ignore[attr-defined]
+            with shown_as(getattr(cfg, "display", "auto")):
                 return function(cfg)
 
         return main

@@ -168,7 +168,9 @@ def composer(verb: str, config_dir: str | None = None, config_path: str | None =
 
 def task_overrides(cfg: DictConfig) -> tuple[str, ...]:
     """The overrides of a job as they were written; of Hydra's own keys, none."""
-    return tuple(str(item) for item in cfg.hydra.overrides.task)
+    written = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    assert isinstance(written, list), "a list of overrides"
+    return tuple(str(item) for item in written)
 
 
 def is_basic(cfg: DictConfig) -> bool:
