@@ -7,8 +7,8 @@ chance of rejection over all (p, q) with p - q = delta, is at most alpha: an unc
 the statistic of Chan and Zhang, Biometrics 1999). It depends on (n, delta, alpha) alone, so that testing thousands of
 thresholds and resamples costs one formula each.
 
-Where no question is won, a binomial test of the lost ones must reject as well; without this, one outcome (nothing lost,
-nothing won) would force a larger critical value on all others. Beyond EXACT questions the inner sum of the size runs
+If no question is won, a binomial test of the lost ones must reject as well. Otherwise the single outcome "nothing lost,
+nothing won" would raise the critical value of all others. Beyond EXACT questions the inner sum of the size runs
 over NODES points.
 """
 
