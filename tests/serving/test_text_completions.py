@@ -6,6 +6,8 @@ import pytest
 from serve_helpers import StreamServer, echo_tier, running, server_tier
 from test_chat_server import post
 
+pytestmark = pytest.mark.slow  # a server that really runs
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
