@@ -6,8 +6,6 @@ import pytest
 
 pytest.importorskip("lm_eval", reason="needs the extra lm_eval")
 
-from serve_helpers import StreamServer, echo_tier, running, server_tier
-
 pytestmark = pytest.mark.slow
 
 TASK = """
@@ -21,15 +19,6 @@ doc_to_target: "{{{{answer}}}}"
 generation_kwargs: {{until: ["\\n"], max_gen_toks: 1000}}
 metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with (
-        StreamServer() as upstream,
-        running(tmp_path_factory.mktemp("serve"), [echo_tier(0), server_tier(1, upstream.url)]) as one,
-    ):
-        yield one
 
 
 def evaluate(server, folder, model: str, **more):

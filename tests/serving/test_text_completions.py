@@ -3,19 +3,9 @@
 import json
 
 import pytest
-from serve_helpers import StreamServer, echo_tier, running, server_tier
 from test_chat_server import post
 
 pytestmark = pytest.mark.slow  # a server that really runs
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with (
-        StreamServer() as upstream,
-        running(tmp_path_factory.mktemp("serve"), [echo_tier(0), server_tier(1, upstream.url)]) as one,
-    ):
-        yield one
 
 
 def complete(server, **body):

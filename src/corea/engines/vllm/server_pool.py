@@ -49,7 +49,7 @@ class ServerPool:
         self.key = read_key(cfg)
         self.servers = [Server(url.rstrip("/")) for url in cfg.base_urls or [cfg.base_url]]
         for server in self.servers:
-            self._try(server, lambda s: self._greet(s))
+            self._try(server, self._greet)
         self.context = min(server.context for server in self.alive())
 
     def alive(self) -> list[Server]:
@@ -103,8 +103,13 @@ class ServerPool:
             self.lose(server, str(error))
 
     def _greet(self, server: Server) -> None:
-        served = json.loads(self._call(server, "v1/models"))["data"][0]
-        server.model, server.context = served["id"], served["max_model_len"]
+        listed = self._call(server, "v1/models")
+        try:
+            served = json.loads(listed)["data"][0]
+            server.model, server.context = served["id"], int(served["max_model_len"])
+        except (ValueError, KeyError, IndexError, TypeError):
+            reason = "is no vLLM server: its /v1/models has no max_model_len"
+            raise UserError(f"engine.base_url={server.url}: {reason}") from None
 
     def _load(self, server: Server, folder: Path) -> None:
         self._greet(server)
