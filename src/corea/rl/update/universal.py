@@ -4,7 +4,7 @@ A universal checkpoint holds one folder per trained parameter, with the whole pa
 DeepSpeed splits a checkpoint of stage 1, 2 or 3 into such folders (deepspeed.checkpoint.ds_to_universal), and each rank
 reads its part of them (`load_universal`). DeepSpeed converts between numbers of processes, and between stages 1 and 2.
 This module adds the rest: stage 0, which has no parts, and changes between stage 3 and the others, whose files differ.
-After loading it sets the step of AdamW: at stage 3 DeepSpeed gives all parts the same tensor, and each part counts it up.
+After loading it sets the step of AdamW: at stage 3 DeepSpeed gives all parts one tensor, and each part counts it up.
 """
 
 from __future__ import annotations
