@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -156,7 +157,8 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
     if not basic:
         given = without_globs(hydra.config_loader, given)
         cfg = composed(hydra, config_name, given, RunMode.MULTIRUN)
-    ready = dict(sweep_jobs(hydra, cfg)) if basic else {}
+    with _fixed_order():
+        ready = dict(sweep_jobs(hydra, cfg)) if basic else {}
     if not basic:
         shared = typed(hydra, config_name, fixed_overrides(given))
         if job.hooks.before_optimised is not None:
@@ -170,7 +172,7 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
         hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
         task_function=replace(job, ready=ready, keep_going=basic, sweeping=True),
     )
-    with _sweep_bar(cfg, list(ready.values())), _refusals(cfg.hydra.sweeper._target_):
+    with _sweep_bar(cfg, list(ready.values())), _refusals(cfg.hydra.sweeper._target_), _fixed_order():
         batches = sweeper.sweep(arguments=list(task_overrides(cfg)))
     callbacks.on_multirun_end(config=cfg, config_name=config_name)
     closing = job.hooks.after(Path(cfg.hydra.sweep.dir)) if job.hooks.after is not None else ""
@@ -178,6 +180,17 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
         print(closing, flush=True)
     if basic:
         _report_failures(job.name, [done.return_value for batch in batches for done in batch])
+
+
+@contextmanager
+def _fixed_order() -> Iterator[None]:
+    """Inside, shuffle(...) gives the same order each time, so that a sweep that is started again finds its folders."""
+    before = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 @contextmanager
@@ -192,9 +205,8 @@ def _refusals(sweeper: str) -> Iterator[None]:
         raised_in = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
         if not raised_in.startswith("hydra_plugins."):
             raise
-        raise UserError(
-            f"{sweeper.rpartition('.')[2]} does not take these overrides: {one_line(str(error))}"
-        ) from error
+        name = sweeper.rpartition(".")[2]
+        raise UserError(f"{name} does not take these overrides: {one_line(str(error))}") from error
 
 
 def join_tasks() -> None:

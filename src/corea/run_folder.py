@@ -84,17 +84,16 @@ def run_dir(shared: bool = False) -> Path:
     if not HydraConfig.initialized() or OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir"):
         raise RuntimeError("no run folder: start the verb on the command line, or inside use_run_dir(folder)")
     hydra = HydraConfig.instance().cfg
-    alone = "SUBMITIT_EXECUTOR" not in os.environ  # its tasks get the folder from the process that submits them
-    if (
-        shared
-        and alone
-        and hydra is not None
-        and "${now:" in str(OmegaConf.to_container(hydra.hydra[_mode()], resolve=False))
-    ):
+    submitted = "SUBMITIT_EXECUTOR" in os.environ  # its tasks get the folder from the process that submits them
+    if shared and not submitted and hydra is not None and _names_the_time(hydra.hydra[_mode()]):
         raise UserError(
             f"hydra.{_mode()}.dir: its default contains the time, which each process reads for itself; give a folder"
         )
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _names_the_time(node: Any) -> bool:
+    return "${now:" in str(OmegaConf.to_container(node, resolve=False))
 
 
 def _mode() -> str:

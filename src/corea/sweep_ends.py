@@ -41,7 +41,7 @@ def check_optimised(cfg: Any, sweeper: Any) -> None:
 
 
 def finished_training(cfg: Any, folder: Path) -> Finished | None:
-    """The best validation value of a job that has finished in `folder` with the same configuration; None: it must run."""
+    """What a job returned that has finished in `folder` with the same configuration; None: the job must run."""
     try:
         record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["model"]
     except (OSError, ValueError, KeyError):
