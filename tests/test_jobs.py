@@ -158,9 +158,9 @@ def test_a_sweeper_gets_globs_as_choices():
 def test_what_a_sweeper_refuses_is_one_line():
     plugin = {"__name__": "hydra_plugins.mine"}
     exec("def refuse():\n    raise NotImplementedError('no intervals\\nhere')", plugin)
-    with pytest.raises(UserError, match=r"^MySweeper does not take these overrides: no intervals here$"):
-        with _refusals("hydra_plugins.mine.MySweeper"):
-            plugin["refuse"]()
+    line = r"^MySweeper does not take these overrides: no intervals here$"
+    with pytest.raises(UserError, match=line), _refusals("hydra_plugins.mine.MySweeper"):
+        plugin["refuse"]()
     with pytest.raises(NotImplementedError, match="a bug"), _refusals("hydra_plugins.mine.MySweeper"):
         raise NotImplementedError("a bug of a job")
 

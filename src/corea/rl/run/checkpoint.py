@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,24 +112,20 @@ class Checkpoints:
     def converted(self, found: Checkpoint, write: Callable[[Path], None]) -> Iterator[Path]:
         """A folder that rank 0 fills by `write` from the checkpoint `found`, for all ranks; deleted at the end.
 
+        The other ranks look for the folder instead of waiting in a collective, whose time limit (10 minutes in
+        DeepSpeed) is too short for a large model. If rank 0 fails, the launcher ends them.
+
         Raises:
-            UserError: the disk is full, or a rank does not see the folder; on every rank.
-            Exception: what `write` raises, on rank 0; a UserError on the others.
+            UserError: the disk is full, or a rank does not see the folder of the checkpoint.
         """
         path = self.folder / UNIVERSAL.format(f"{found.step:06d}")
-        failure: Exception | None = None
+        _require_shared(found.path)
         if rank() == 0:
-            try:
-                with atomic_folder(path) as temporary:
-                    write(temporary)
-            except Exception as error:  # the other ranks wait
-                failure = error
-        message = gather(None if failure is None else str(failure))[0]
-        if failure is not None:
-            raise failure
-        if message is not None:
-            raise UserError(message)
-        _require_shared(path)
+            with atomic_folder(path) as temporary:
+                write(temporary)
+        while not path.is_dir():
+            time.sleep(0.2)
+        barrier()
         yield path
         barrier()
         if rank() == 0:
