@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 
 import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import MissingConfigException
+from hydra.types import RunMode
 
 from command_line import never
 from corea.app import run_command_line
-from corea.composition import compose, composer, without_globs
+from corea.composition import compose, composed, composer, jobs, without_globs
 from corea.config.messages import hydra_line
 from corea.errors import Interrupted, UserError
-from corea.jobs import Finished, SweepHooks, _refusals, join_tasks
+from corea.jobs import Finished, SweepHooks, _fixed_order, _refusals, join_tasks
 from corea.rl.run.best_checkpoint import BestCheckpoint
 from corea.rl.run.final_model import write_final_model
 from corea.run_folder import prepare_run_dir, run_dir
@@ -133,19 +136,20 @@ def test_training_has_finished_after_the_steps_that_are_asked_for(tmp_path):
         assert finished_training(compose("train", "trainer=debug", "logger=none", other), tmp_path) is None
 
 
-def test_shuffled_values_have_the_same_order_in_every_start(start, tmp_path):
-    """The order decides the numbers of the jobs, and with them their folders and names."""
-    seen = []
-
-    def work(cfg):
-        seen.append((cfg.seed, cfg.model.name))
-
-    for _ in range(2):
-        folder = f"hydra.sweep.dir={tmp_path}/s"
-        assert start(work, "-m", "seed=shuffle(range(1,7))", "model.name=m${hydra:job.num}", folder)[0] == 0
-    assert seen[:6] == seen[6:]
-    assert [name for _, name in seen[:6]] == [f"m{number}" for number in range(6)]
-    assert sorted(seed for seed, _ in seen[:6]) == [1, 2, 3, 4, 5, 6]
+def test_shuffled_values_have_the_same_order_in_every_start():
+    """The order decides the numbers of the jobs, and with them their folders: in corea's check and in Hydra's sweeper."""
+    written = ["seed=shuffle(range(1,9))", "trainer.steps=shuffle(3,4,5)"]
+    orders = []
+    with composer("train") as hydra:
+        cfg = composed(hydra, "train", written, RunMode.MULTIRUN)
+        for _ in range(2):
+            with _fixed_order():
+                orders.append(list(jobs(hydra.config_loader, cfg)))
+    with _fixed_order():
+        orders += BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(written), None)
+    assert orders[0] == orders[1] == orders[2]
+    assert len({tuple(job) for job in orders[0]}) == 24
+    assert orders[0] != sorted(orders[0])
 
 
 def test_a_sweeper_gets_globs_as_choices():
@@ -195,15 +199,15 @@ main()
 
 
 @pytest.mark.parametrize(
-    ("overrides", "jobs"),
+    ("overrides", "count"),
     [([], 1), (["-m", "seed=0,1"], 2), (["-m", "reward=corea,rlvr", "trainer.loss.kl=0"], 2)],
 )
-def test_a_configuration_is_built_once_a_job(tmp_path, warm_python, overrides, jobs):
+def test_a_configuration_is_built_once_a_job(tmp_path, warm_python, overrides, count):
     """From the command line to the end of training."""
     tiny = ["trainer=debug", "trainer.steps=1", "trainer.questions=2", "trainer.group_size=2", "logger=none"]
     folders = ["hydra.run.dir=one", "hydra.sweep.dir=many"]
     done = warm_python.run("-c", COUNT, *tiny, *overrides, *folders, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == f"constructions: {jobs}"
+    assert done.stdout.splitlines()[-1] == f"constructions: {count}"
     compares = done.stdout.splitlines()[-2] == "compare: python -m corea.compare sweep=many"
-    assert compares == (jobs > 1)
+    assert compares == (count > 1)
