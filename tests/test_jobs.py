@@ -137,7 +137,7 @@ def test_training_has_finished_after_the_steps_that_are_asked_for(tmp_path):
 
 
 def test_shuffled_values_have_the_same_order_in_every_start():
-    """The order decides the numbers of the jobs, and with them their folders: in corea's check and in Hydra's sweeper."""
+    """The order decides the numbers of the jobs and their folders: in corea's check as in Hydra's sweeper."""
     written = ["seed=shuffle(range(1,9))", "trainer.steps=shuffle(3,4,5)"]
     orders = []
     with composer("train") as hydra:

@@ -119,10 +119,7 @@ def test_one_process_continues_at_another_stage_with_the_same_rollouts(whole, tm
         shutil.rmtree(folder / name)
     code, out, err = finish(launch(folder, "trainer.zero_stage=1", launcher=[sys.executable, "-m"]))
     assert (code, err) == (0, "")
-    changed = (
-        "the checkpoint has processes=2 trainer.zero_stage=3, this run processes=1 trainer.zero_stage=1: converting"
-    )
-    assert changed in out
+    assert "has processes=2 trainer.zero_stage=3, this run processes=1 trainer.zero_stage=1: converting" in out
     assert "continuing after step 3" in out
     one, two = ([json.loads(line) for line in lines(path)] for path in (folder, whole[0]))
     assert one[:3] == two[:3]
