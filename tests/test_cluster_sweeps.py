@@ -13,7 +13,7 @@ QUICK = ["plots=false", "report=false", "logger=none"]
 TINY = ["trainer=debug", "trainer.steps=1", "trainer.questions=2", "trainer.group_size=2", "logger=none"]
 
 
-def test_joblib_runs_jobs_side_by_side_and_reports_one_that_fails(tmp_path, hand_table):
+def test_joblib_runs_jobs_side_by_side_after_checking_all_of_them(tmp_path, hand_table):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = shell(
         "-m", "corea.evaluate", "-m", f"answers={hand_table}", "cascade=fixed", "cascade.threshold=0.5,0.85",
@@ -21,7 +21,7 @@ def test_joblib_runs_jobs_side_by_side_and_reports_one_that_fails(tmp_path, hand
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     points = [json.loads((tmp_path / f"results{job}" / "operating_point.json").read_text()) for job in (0, 1)]
-    assert [threshold(point) for point in points] == [0.5, 0.85]
+    assert [point["thresholds"] for point in points] == [[0.5], [0.85]]
     failed = shell(
         "-m", "corea.evaluate", "-m", f"answers={hand_table},{tmp_path}/none.parquet", "cascade=fixed",
         "cascade.threshold=0.5", "out=again${hydra:job.num}", "hydra/launcher=local_joblib", "hydra.sweep.dir=s",
@@ -29,12 +29,6 @@ def test_joblib_runs_jobs_side_by_side_and_reports_one_that_fails(tmp_path, hand
     )  # fmt: skip
     assert failed.returncode == 2  # before the first job
     assert "none.parquet: no such file" in failed.stderr
-
-
-def threshold(point):
-    """The one of the only dataset."""
-    (dataset,) = point["datasets"].values()
-    return dataset["thresholds"][0]
 
 
 def test_submitit_trains_on_two_processes_per_job_and_skips_it_the_next_time(tmp_path):

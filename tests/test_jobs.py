@@ -159,6 +159,19 @@ def test_a_sweeper_gets_globs_as_choices():
     assert found == ["model=choice(smollm2,smollm2_1.7b,smollm2_360m)", *given[1:]]
 
 
+def test_presets_of_launchers_start_from_those_of_the_plugins():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    with composer("train") as hydra:
+        slurm, joblib = (
+            composed(hydra, "train", [f"hydra/launcher={name}"], RunMode.MULTIRUN).hydra.launcher
+            for name in ("slurm_8gpu", "local_joblib")
+        )
+    assert slurm._target_ == "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+    assert (slurm.tasks_per_node, slurm.gpus_per_node, slurm.cpus_per_task, slurm.max_num_timeout) == (8, 8, 8, 10)
+    assert (joblib._target_.rpartition(".")[2], joblib.n_jobs) == ("JoblibLauncher", 2)
+
+
 def test_what_a_sweeper_refuses_is_one_line():
     plugin = {"__name__": "hydra_plugins.mine"}
     exec("def refuse():\n    raise NotImplementedError('no intervals\\nhere')", plugin)
