@@ -35,7 +35,7 @@ def test_submitit_trains_on_two_processes_per_job_and_skips_it_the_next_time(tmp
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     command = [
         "-m", "corea.train", "-m", "seed=3", *TINY, "hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2",
-        "hydra.launcher.timeout_min=5", "hydra.sweep.dir=s",
+        "hydra.sweep.dir=s",
     ]  # fmt: skip
     done = shell(*command, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
