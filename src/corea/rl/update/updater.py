@@ -79,7 +79,8 @@ class Updater:
 
         rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
         budget = self.cfg.trainer.token_budget
-        return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt)
+        packing = self.cfg.trainer.packing
+        return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt, packing=packing)
 
 
 def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
@@ -98,6 +99,8 @@ def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
         "entropy": total.get("entropy", 0.0) / tokens,
         "clip_share": total.get("clipped", 0.0) / tokens,
         "importance_capped_share": total.get("capped", 0.0) / tokens,
+        "importance/mean": total.get("ratio", 0.0) / tokens if counted else math.nan,
+        "importance/kl": total.get("drift", 0.0) / tokens,
         "kl": total.get("kl", 0.0) / tokens,
         "missing_logprobs": unknown,
         "logprob_gap/mean": math.nan if unknown and not counted else total.get("gap", 0.0) / tokens,
