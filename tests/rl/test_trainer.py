@@ -101,9 +101,12 @@ def test_a_finished_run_is_left_as_it_is(whole):
     assert metrics(whole) == before
 
 
-def test_another_zero_stage_is_refused(whole):
-    with pytest.raises(UserError, match="zero_stage"):
-        Trainer(config("trainer.zero_stage=0"), whole, NoLogger()).run()
+def test_a_run_goes_on_at_another_zero_stage(whole, tmp_path):
+    Trainer(config("trainer.zero_stage=1"), tmp_path, SendingLogger(3, signal.SIGTERM)).run()
+    Trainer(config("trainer.zero_stage=0", "trainer.steps=4"), tmp_path, NoLogger()).run()
+    expected, found = metrics(whole)[3], metrics(tmp_path)[3]
+    assert found["reward"] == expected["reward"]
+    assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-5)
 
 
 def test_several_updates_a_batch(tmp_path):

@@ -60,6 +60,19 @@ def test_training_hands_a_server_its_weights(url, tmp_path):
     assert served != old
 
 
+def test_a_server_samples_the_next_batch_during_the_update(url, tmp_path):
+    run = tmp_path / "run"
+    for steps in (4, 5):  # the second start samples its first batch anew: none was drawn for it
+        done = train(url, run, "trainer.optimizer.lr=1e-3", f"trainer.steps={steps}", "trainer.off_policy_steps=1")
+        assert done.returncode == 0, done.stderr
+        assert "saves no time" not in done.stderr
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["staleness"] for line in lines] == [0, 0, 1, 1, 0]
+    fresh = [line["logprob_gap/max"] for line in lines if not line["staleness"]]
+    assert max(fresh) < 1e-3  # no weights reached the server while it sampled
+    assert all(line["importance/kl"] > 1e-7 for line in lines if line["staleness"])
+
+
 def test_sampling_is_seeded_and_long_prompts_are_errors(url, tmp_path):
     from corea.config import VLLMServerEngineConfig
     from corea.engines.local.hf import HFEngine

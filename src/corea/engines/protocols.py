@@ -25,7 +25,9 @@ class TrainingEngine(Engine, Protocol):
     token whose log-probability is NaN.
 
     An engine that keeps its own copy of the weights may set `shares_model = False`. Otherwise the whole model is
-    gathered on every rank (ZeRO-3) while it samples.
+    gathered on every rank (ZeRO-3) while it samples. If besides it samples in another process, `generates_elsewhere =
+    True` lets trainer.off_policy_steps=1 call `generate` in a thread during the update; `sync` is not called until it
+    returns.
     """
 
     max_logprob_gap: float | None

@@ -6,6 +6,7 @@
                 |------------ Sampler.sample() ------------|------------ Updater.update() ------------|
                                      ^                                                                |
                                      '----------------------- engine.sync() <-------------------------'
+                BatchSource: at the start of the step, or during the update before it
 
     every N steps  Validation.run()    held-out questions -> metrics, the best checkpoint
                    Checkpoints.save()  weights, optimizer, counts
@@ -33,6 +34,7 @@ from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
+from corea.rl.rollout.batch_source import BatchSource, StepAbandoned
 from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.reward import reward_warnings
 from corea.rl.rollout.sampler import Batch, Sampler
@@ -55,10 +57,6 @@ from corea.tasks.splits import SplitReport
 from corea.types import Group
 
 log = logging.getLogger(__name__)
-
-
-class _StepAbandoned(Exception):
-    """A signal arrived while completions were sampled. The step is abandoned; nothing has changed."""
 
 
 class Trainer:
@@ -89,7 +87,8 @@ class Trainer:
         self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
-        self.sampler = Sampler(cfg, self.engine, self.extras, self.timer)
+        sampler = Sampler(cfg, self.engine, self.extras, self.timer)
+        self.batches = BatchSource(cfg, sampler, self.engine, self._weights_for_sampling)
         self.validation = Validation(cfg, self.engine, self.extras)
         self.best = BestCheckpoint(cfg.trainer.best_by, cfg.trainer.patience)
         self.questions = SplitReport()
@@ -125,7 +124,7 @@ class Trainer:
             while done < steps and received is None and not self.best.exhausted:
                 try:
                     metrics, groups = self._train_step(done, stop)
-                except _StepAbandoned:
+                except StepAbandoned:
                     received = stop.received_by_any()
                     break
                 done += 1
@@ -147,6 +146,8 @@ class Trainer:
     def _announce(self, done: int) -> None:
         for warning in reward_warnings(self.cfg.reward, self.cfg.trainer.group_size):
             log.warning(warning)
+        if self.batches.ahead and not self.batches.beside:
+            log.warning("trainer.off_policy_steps=1: saves no time, because each batch is drawn before the update here")
         if done:
             log.info("continuing after step %d of %d in %s", done, self.cfg.trainer.steps, self.run_dir)
 
@@ -154,13 +155,15 @@ class Trainer:
         """Sample, update, sync. Nothing changes before the first update, so the step can be abandoned until then."""
         self.timer.reset()
         started = time.perf_counter()
-        with self._weights_for_sampling():
-            batch = self.sampler.sample(index, self._abandon_if_stopped(stop))
+        batch = self.batches.take(index, self._abandon_if_stopped(stop))
         if stop.received_by_any() is not None:
-            raise _StepAbandoned
+            raise StepAbandoned
+        self.batches.start_next(index, self._abandon_if_stopped(stop))
         lr = learning_rate(index, self.cfg.trainer.steps, self.cfg.trainer.optimizer)
         update_metrics = self.updater.update(batch.groups, lr)
-        require_parity(update_metrics, self.engine.max_logprob_gap, step=index + 1)
+        limit = None if batch.staleness else self.engine.max_logprob_gap  # a stale gap contains an update
+        require_parity(update_metrics, limit, step=index + 1)
+        self.batches.end_step(index)
         with self.timer.measure("sync"):
             self.engine.sync(trained_weights(self.policy))
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if update_metrics["skipped_updates"] else 0
@@ -175,6 +178,7 @@ class Trainer:
         """Metrics of all ranks' rollouts, beside those of the update."""
         table = joined(distributed.gather(columns(batch.first_groups)))
         metrics = {**batch_metrics(table), **metrics}
+        metrics["staleness"] = batch.staleness
         metrics |= {"questions/read": self.questions.read, "questions/dropped": self.questions.dropped}
         if self.cfg.trainer.resample:
             metrics["resampled_groups"] = batch.resampled
@@ -189,7 +193,7 @@ class Trainer:
 
         def progress(_: int) -> None:
             if stop.received is not None and distributed.world_size() == 1:
-                raise _StepAbandoned
+                raise StepAbandoned
 
         return progress
 
@@ -222,6 +226,7 @@ class Trainer:
         if found is None:
             return 0
         load_checkpoint(self.policy, self.checkpoints, found)
+        self.batches.load(found.path, found.step)
         self.engine.sync(trained_weights(self.policy))
         counts = found.progress["questions"]
         self.questions = SplitReport(read=counts.get("read", counts.get("drawn", 0)), dropped=counts["dropped"])
@@ -233,6 +238,7 @@ class Trainer:
         def write(folder: Path) -> None:
             self.policy.save(folder)
             self.policy.save_model(folder / "model", self.tokenizer)
+            self.batches.save(folder, done)
 
         progress = {
             **state_layout(self.cfg.trainer),

@@ -54,3 +54,11 @@ def test_an_engine_without_any_finite_log_probability_stops_the_run():
     assert figures["missing_logprobs"] == 12
     with pytest.raises(UserError, match="step 3: none of the engine's 12 log-probabilities is a finite number"):
         require_parity(figures, None, step=3)
+
+
+def test_the_loss_of_an_update_is_the_sum_over_its_ranks():
+    """Two ranks and two updates: 0.2 + 0.4 and 0.1 + 0.1, on average 0.4; the norm is that of the whole gradient."""
+    first = [{"loss": 0.2, "grad_norm": 3.0, "tokens": 1.0}, {"loss": 0.1, "grad_norm": 1.0, "tokens": 1.0}]
+    second = [{"loss": 0.4, "grad_norm": 3.0, "tokens": 1.0}, {"loss": 0.1, "grad_norm": 1.0, "tokens": 1.0}]
+    figures = update_metrics([*first, *second], ranks=2)
+    assert (figures["loss"], figures["grad_norm"]) == (pytest.approx(0.4), 2.0)

@@ -81,6 +81,8 @@ class ServedRollouts:
 
     shares_model = False
     """It keeps its own copy of the weights."""
+    generates_elsewhere = True
+    """The server samples while the trainer updates."""
 
     def __init__(
         self,

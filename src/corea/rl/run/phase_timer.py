@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PHASES = ("rollout", "grade", "logprobs", "update", "sync", "validation", "save")
+PHASES = ("rollout", "grade", "logprobs", "update", "wait", "sync", "validation", "save")
 
 
 class PhaseTimer:

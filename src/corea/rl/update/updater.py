@@ -55,7 +55,8 @@ class Updater:
         with self.timer.measure("update"):
             for _ in range(trainer.epochs):
                 results += [self.policy.update(b, lr) for b in batches]
-        metrics = update_metrics([r for every in distributed.gather(results) for r in every])
+        everyone = distributed.gather(results)
+        metrics = update_metrics([r for every in everyone for r in every], ranks=len(everyone))
         return metrics | {"empty_updates": float(trainer.epochs * (len(built) - len(batches)))}
 
     def _micro_batches(self, groups: list[Group]) -> list[MicroBatch] | None:
@@ -79,11 +80,15 @@ class Updater:
 
         rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
         budget = self.cfg.trainer.token_budget
-        return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt)
+        packing = self.cfg.trainer.packing
+        return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt, packing=packing)
 
 
-def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
-    """Sums over tokens, of all updates of a step and all ranks -> averages per token; loss is NaN without an update."""
+def update_metrics(results: Sequence[Sums], ranks: int = 1) -> dict[str, float]:
+    """Sums over tokens, of all updates of a step and all ranks -> averages per token; loss is NaN without an update.
+
+    The loss of an update is the sum over its ranks, each of which has the share of its own tokens.
+    """
     counted = sum(r.get("tokens", 0.0) for r in results)
     tokens = max(1.0, counted)
     total: dict[str, Any] = {}
@@ -92,12 +97,14 @@ def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
             total[name] = max(total.get(name, 0.0), value) if name == "gap_max" else total.get(name, 0.0) + value
     unknown = total.get("unknown", 0.0)
     return {
-        "loss": total["loss"] / len(results) if results else math.nan,
+        "loss": total["loss"] * ranks / len(results) if results else math.nan,
         "grad_norm": total["grad_norm"] / len(results) if results else math.nan,
         "skipped_updates": total.get("skipped", 0.0),
         "entropy": total.get("entropy", 0.0) / tokens,
         "clip_share": total.get("clipped", 0.0) / tokens,
         "importance_capped_share": total.get("capped", 0.0) / tokens,
+        "importance/mean": total.get("ratio", 0.0) / tokens if counted else math.nan,
+        "importance/kl": total.get("drift", 0.0) / tokens,
         "kl": total.get("kl", 0.0) / tokens,
         "missing_logprobs": unknown,
         "logprob_gap/mean": math.nan if unknown and not counted else total.get("gap", 0.0) / tokens,
