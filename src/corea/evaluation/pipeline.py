@@ -169,8 +169,9 @@ class Evaluator:
 
 
 def _without_ece_interval(evaluations: dict[str, Evaluation]) -> list[str]:
-    """Why datasets have no interval of ECE."""
-    reasons = [e.small.no_interval for e in evaluations.values() if e.small.no_interval]
+    """Why datasets have no interval of ECE, where some of their answers state a confidence."""
+    stated = [e.small for e in evaluations.values() if e.small.figures["missing_confidence"].value < 1]
+    reasons = [small.no_interval for small in stated if small.no_interval]
     return list(dict.fromkeys(reasons))
 
 
