@@ -123,8 +123,7 @@ def fit_platt(signal: str, confidence: np.ndarray, correct: np.ndarray) -> Platt
     weights = np.zeros(2)
     reached = loss(weights)
     for _ in range(NEWTON_STEPS):
-        with np.errstate(over="ignore"):  # of exp, where the sigmoid is 0
-            p = _sigmoid(weights @ design)
+        p = _sigmoid(weights @ design)
         gradient = design @ (p - y) + ridge * weights
         step = np.linalg.solve((design * (p * (1 - p))) @ design.T + np.diag(ridge), gradient)
         while (ahead := loss(weights - step)) > reached and np.abs(step).max() > SETTLED:
@@ -266,7 +265,8 @@ def _logit(confidence: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(score: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.asarray(score, np.float64)))
+    with np.errstate(over="ignore"):  # of exp, where the sigmoid is 0
+        return 1 / (1 + np.exp(-np.asarray(score, np.float64)))
 
 
 def _floats(values: Sequence[float] | np.ndarray) -> tuple[float, ...]:

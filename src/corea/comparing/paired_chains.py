@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from corea.answers.table import Answers
-from corea.cascade.chain_results import drawn_chains
 from corea.comparing.seed_figures import Span
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.tier_stacks import TierStack, tier_stacks
@@ -44,15 +43,11 @@ class ChainSide:
         best, tested = part.get("best"), self.stacks.get(dataset)
         if not best or tested is None or not {*best["chain"], part["reference"]} <= set(tested.stack.tiers):
             return {}
-        place = {tier: k for k, tier in enumerate(tested.stack.tiers)}
-        chain = tuple(place[tier] for tier in best["chain"])
-        rows = [(chain, np.asarray(best["thresholds"], np.float64)), ((place[part["reference"]],), np.zeros(0))]
-        silent = tested.of(self.cascade.calibration_split).silent
-        values, draws = drawn_chains(tested.of(self._test), rows, silent, self.cascade)
+        values, draws = tested.chain(best["chain"], best["thresholds"], part["reference"], self.cascade)
         reported = {name: best[name]["value"] for name in ("accuracy", "cost_change")}
-        if any(value is not None and abs(values[name][0] - value) > SAME for name, value in reported.items()):
+        if any(value is not None and abs(values[name] - value) > SAME for name, value in reported.items()):
             return {}
-        return {name: drawn[:, 0] for name, drawn in draws.items()}
+        return draws
 
     @property
     def _test(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corea.answers.table import Answers
+from corea.cascade.chain_results import drawn_chains
 from corea.cascade.chains import Stack, joined, stack
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.question_sets import POOLED, with_splits
@@ -26,6 +27,18 @@ class TierStack:
     def of(self, split: str) -> Stack:
         """The questions of one split."""
         return self.stack.where(self.split == split)
+
+    def chain(
+        self, tiers: Sequence[int], thresholds: Sequence[float], reference: int, cfg: CascadeConfig
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Figures of a chain on the test questions, and their draws [R]; tiers by their numbers.
+
+        Changes are against the tier `reference` alone. Raises ValueError for a tier that is not there.
+        """
+        chain, alone = tuple(map(self.stack.tiers.index, tiers)), (self.stack.tiers.index(reference),)
+        rows = [(chain, np.asarray(thresholds, np.float64)), (alone, np.zeros(0))]
+        values, draws = drawn_chains(self.of(cfg.test_split), rows, self.of(cfg.calibration_split).silent, cfg)
+        return {name: float(v[0]) for name, v in values.items()}, {name: d[:, 0] for name, d in draws.items()}
 
 
 def tier_stacks(answers: Answers, names: Sequence[str], cfg: CascadeConfig) -> dict[str, TierStack]:
