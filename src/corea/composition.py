@@ -174,7 +174,7 @@ def _set_output_dir() -> None:
 @contextmanager
 def composer(verb: str, config_dir: str | None = None, config_path: str | None = None) -> Iterator[Hydra]:
     """Hydra with the search path of the command line: conf/ (or `config_path`), and before it `config_dir`."""
-    register_schemas()
+    register_schemas(verb)
     base = str(conf_dir()) if config_path is None else config_path
     path = create_config_search_path(base if "://" in base else str(Path(base).absolute()))
     if config_dir is not None:
