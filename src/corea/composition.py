@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, ValueType
+from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -86,7 +87,7 @@ def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
     if config_name != "train" or "model" not in given or {"trainer", "experiment"} & given.keys():
         return overrides
     models = swept_values(f"model={given['model']}")
-    if "tiny" not in models:
+    if models and "tiny" not in models:
         return [*overrides, "trainer=gpu"]
     if len(set(models)) > 1:
         raise UserError(f"model={given['model']}: tiny and others need different trainers; give trainer= as well")
@@ -94,8 +95,14 @@ def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
 
 
 def swept_values(override: str) -> list[str]:
-    """The choices of a group that an override names: one, a list, choice(...), or glob(...) of the files in conf/."""
-    item = OverridesParser.create().parse_override(override)
+    """The choices of a group that an override names: one, a list, choice(...), or glob(...) of the files in conf/.
+
+    None of one that cannot be read.
+    """
+    try:
+        item = OverridesParser.create().parse_override(override)
+    except OverrideParseException:  # described when the whole is composed
+        return []
     value = item.value()
     if isinstance(value, Glob):
         return value.filter(sorted(path.stem for path in (conf_dir() / item.key_or_group).glob("*.yaml")))
