@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ OF_A_TIER |= {"cost_usd": pa.float64(), "status": pa.string()}
 """Columns tierN_... of each tier that may be asked; null where it was not."""
 GRADED = {"gold": pa.string(), "correct": pa.bool_(), "outcome": pa.string()}
 """Columns of a table with reference answers."""
+MIXED = "for the questions that it did not answer, its mean cost"
+"""Basis of the cost of the last tier alone, for several tables together."""
 NO_ANSWER = Parsed(answer=None, confidence=None, status=Status.ERROR, well_formed=False)
 
 
@@ -99,12 +101,17 @@ def add_verdicts(rows: Sequence[dict[str, Any]], questions: Sequence[Question], 
         rows[n] |= {"gold": questions[n].gold, "correct": verdict.correct, "outcome": verdict.outcome.value}
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], tiers: Mapping[int, Tier]) -> None:
-    """Write the rows as a Parquet file, atomically."""
+def answer_table(rows: Sequence[Mapping[str, Any]], tiers: Iterable[int], graded: bool) -> pa.Table:
+    """The rows as a table; `graded`: with verdicts."""
     types = dict(TYPES)
     types |= {f"tier{tier}_{name}": kind for tier in sorted(tiers) for name, kind in OF_A_TIER.items()}
-    types |= GRADED if any("gold" in row for row in rows) else {}
-    table = pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()})
+    types |= GRADED if graded else {}
+    return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()})
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], tiers: Mapping[int, Tier]) -> None:
+    """Write the rows as a Parquet file, atomically."""
+    table = answer_table(rows, tiers, any("gold" in row for row in rows))
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -173,6 +180,36 @@ def summarise_rows(
         operating_point=file.sha256,
         correct=sum(verdicts) if any("gold" in row for row in rows) else None,
         graded=len(verdicts) if any("gold" in row for row in rows) else None,
+    )
+
+
+def add_summaries(one: Summary, other: Summary) -> Summary:
+    """The figures of two tables with the same operating point together."""
+    n = one.questions + other.questions
+
+    def mean(a: float, b: float) -> float:
+        return (a * one.questions + b * other.questions) / n
+
+    def both(name: str) -> Any:
+        """Sum of a figure; None where one is unknown."""
+        return total([getattr(one, name), getattr(other, name)])
+
+    expected = one.expected_deferral, other.expected_deferral
+    return Summary(
+        questions=n,
+        answered=dict(sorted((Counter(one.answered) + Counter(other.answered)).items())),
+        reasons=dict(Counter(one.reasons) + Counter(other.reasons)),
+        deferred_share=mean(one.deferred_share, other.deferred_share),
+        expected_deferral=None if None in expected else mean(expected[0] or 0.0, expected[1] or 0.0),
+        cost_usd=both("cost_usd"),
+        llm_alone_usd=both("llm_alone_usd"),
+        llm_alone_basis=one.llm_alone_basis if one.llm_alone_basis == other.llm_alone_basis else MIXED,
+        failed=one.failed + other.failed,
+        fallbacks=one.fallbacks + other.fallbacks,
+        unbound=one.unbound or other.unbound,
+        operating_point=one.operating_point,
+        correct=both("correct"),
+        graded=both("graded"),
     )
 
 
