@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from corea.cascade.live_point import LivePoint, PointFile
 from corea.cluster.unit_files import unit_file
 from corea.runtime import atomic_write
-from corea.serving.answered_table import Summary, add_summaries, summarise_rows
+from corea.serving.answered_table import LastTierAlone, Summary, add_summaries, summarise_rows
 
 Pieces = dict[int, list[int]]
 """Unit -> the tiers that have finished its rows."""
@@ -42,6 +42,7 @@ def join_rows(
 ) -> Summary:
     """Write the rows of units 0, 1, ... in the order of the questions to `out`; returns the summary of all."""
     summary: Summary | None = None
+    alone = LastTierAlone()
     with atomic_write(out) as temporary:
         writer: pq.ParquetWriter | None = None
         for unit in sorted(pieces):
@@ -49,8 +50,10 @@ def join_rows(
             if writer is None:
                 writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
             writer.write_table(table)
-            part = summarise_rows(table.to_pylist(), file, points, repriced)
-            summary = part if summary is None else add_summaries(summary, part)
+            found = table.to_pylist()
+            part = summarise_rows(found, file, points, repriced)
+            alone.add(found, points, repriced)
+            summary = part if summary is None else add_summaries(summary, part, alone)
         assert writer is not None, "there is at least one unit"
         writer.close()
     assert summary is not None

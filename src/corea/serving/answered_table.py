@@ -44,8 +44,6 @@ OF_A_TIER |= {"cost_usd": pa.float64(), "status": pa.string()}
 """Columns tierN_... of each tier that may be asked; null where it was not."""
 GRADED = {"gold": pa.string(), "correct": pa.bool_(), "outcome": pa.string()}
 """Columns of a table with reference answers."""
-MIXED = "for the questions that it did not answer, its mean cost"
-"""Basis of the cost of the last tier alone, for several tables together."""
 NO_ANSWER = Parsed(answer=None, confidence=None, status=Status.ERROR, well_formed=False)
 
 
@@ -161,7 +159,7 @@ def summarise_rows(
 ) -> Summary:
     """`repriced`: prices are not those of the operating point, so its costs are not used."""
     costs = [row["cost_usd"] for row in rows]
-    alone, basis = _llm_alone(rows, points, repriced)
+    alone, basis = LastTierAlone().add(rows, points, repriced).result()
     verdicts = [row["correct"] for row in rows if row.get("correct") is not None]
     expected = [points[row["dataset"]].expected.get("deferral_rate") for row in rows if row["dataset"] in points]
     deferral = total(expected) if len(expected) == len(rows) else None
@@ -183,8 +181,8 @@ def summarise_rows(
     )
 
 
-def add_summaries(one: Summary, other: Summary) -> Summary:
-    """The figures of two tables with the same operating point together."""
+def add_summaries(one: Summary, other: Summary, alone: LastTierAlone) -> Summary:
+    """The figures of two tables with the same operating point together; `alone` has the rows of both."""
     n = one.questions + other.questions
 
     def mean(a: float, b: float) -> float:
@@ -202,8 +200,8 @@ def add_summaries(one: Summary, other: Summary) -> Summary:
         deferred_share=mean(one.deferred_share, other.deferred_share),
         expected_deferral=None if None in expected else mean(expected[0] or 0.0, expected[1] or 0.0),
         cost_usd=both("cost_usd"),
-        llm_alone_usd=both("llm_alone_usd"),
-        llm_alone_basis=one.llm_alone_basis if one.llm_alone_basis == other.llm_alone_basis else MIXED,
+        llm_alone_usd=alone.result()[0],
+        llm_alone_basis=alone.result()[1],
         failed=one.failed + other.failed,
         fallbacks=one.fallbacks + other.fallbacks,
         unbound=one.unbound or other.unbound,
@@ -217,31 +215,42 @@ def _deferred(row: Mapping[str, Any]) -> bool:
     return sum(row.get(key) is not None for key in row if key.endswith("_status") and key.startswith("tier")) > 1
 
 
-def _llm_alone(
-    rows: Sequence[Mapping[str, Any]], points: Mapping[str, LivePoint], repriced: bool
-) -> tuple[float | None, str]:
-    """(dollars of the last tier alone for all rows, basis).
+@dataclass(slots=True)
+class LastTierAlone:
+    """Dollars of the last tier alone, row by row.
 
     Where the last tier answered, its cost is known. For the other questions it is estimated: from the operating point,
     else from the questions that it answered here.
     """
-    primary = next(iter(points.values()))
-    asked: list[float] = []
-    others: list[float | None] = []
-    for row in rows:
-        point = points.get(row["dataset"], primary)
-        cost = row.get(f"tier{point.chain[-1]}_cost_usd")
-        if cost is None:
-            others.append(None if repriced else point.llm_cost_usd)
-        else:
-            asked.append(cost)
-    if not others:
-        return float(sum(asked)), "its own answers"
-    if (rest := total(others)) is not None:
-        basis = "its mean cost on the operating point's test questions"
-        return float(sum(asked) + rest), f"for the {len(others)} questions that it did not answer, {basis}"
-    if not asked:
-        return None, "unknown"
-    mean = sum(asked) / len(asked)
-    basis = f"its mean cost of the {len(asked)} that it answered"
-    return float(sum(asked) + mean * len(others)), f"for the {len(others)} questions that it did not answer, {basis}"
+
+    asked: int = 0
+    asked_usd: float = 0.0
+    others: int = 0
+    others_usd: float | None = 0.0
+    """From the operating point; None: it does not say."""
+
+    def add(self, rows: Iterable[Mapping[str, Any]], points: Mapping[str, LivePoint], repriced: bool) -> LastTierAlone:
+        """Take in rows; `repriced` as in `summarise_rows`. Returns itself."""
+        primary = next(iter(points.values()))
+        for row in rows:
+            point = points.get(row["dataset"], primary)
+            cost = row.get(f"tier{point.chain[-1]}_cost_usd")
+            if cost is None:
+                self.others += 1
+                self.others_usd = total([self.others_usd, None if repriced else point.llm_cost_usd])
+            else:
+                self.asked += 1
+                self.asked_usd += cost
+        return self
+
+    def result(self) -> tuple[float | None, str]:
+        """(dollars for all rows, basis)."""
+        if not self.others:
+            return self.asked_usd, "its own answers"
+        for_others = f"for the {self.others} questions that it did not answer, its mean cost"
+        if self.others_usd is not None:
+            return self.asked_usd + self.others_usd, f"{for_others} on the operating point's test questions"
+        if not self.asked:
+            return None, "unknown"
+        mean = self.asked_usd / self.asked
+        return self.asked_usd + mean * self.others, f"{for_others} of the {self.asked} that it answered"
