@@ -67,6 +67,8 @@ def test_a_killed_worker_of_each_tier_loses_nothing_and_a_second_start_asks_noth
     assert figures["answered"] == {"0": odd.count(False), "1": odd.count(True)}
     local = live.answer(tmp_path / "local", file, point)
     assert local.equals(table[local.columns])
+    wanted = live.summary(tmp_path / "local")
+    assert figures == {k: pytest.approx(v) if isinstance(v, float) else v for k, v in wanted.items()}
     asked = [len(ray_tiers.asked(tmp_path / str(n))) for n in (0, 1)]
     (tmp_path / "run" / "answered.parquet").unlink()
     for finished in (tmp_path / "run").glob("rows-*/finished.jsonl"):  # as if it had been killed: five of twelve units

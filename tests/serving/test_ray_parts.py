@@ -14,7 +14,7 @@ from corea.composition import compose
 from corea.config import OpenAIEngineConfig
 from corea.engines.build import build_engine
 from corea.errors import UserError
-from corea.serving.answered_table import Summary, add_summaries
+from corea.serving.answered_table import LastTierAlone, Summary, add_summaries
 from corea.types import Completion
 
 
@@ -108,14 +108,18 @@ def figures(questions, kept, cost, **more):
 
 
 def test_figures_of_two_tables_together():
-    both = add_summaries(figures(10, 5, 1.0), figures(30, 3, 0.5, fallbacks=2))
+    alone = LastTierAlone(asked=32, asked_usd=3.2, others=8, others_usd=None)
+    both = add_summaries(figures(10, 5, 1.0), figures(30, 3, 0.5, fallbacks=2), alone)
     assert (both.questions, both.answered, both.reasons) == (40, {"0": 8, "1": 32}, {"kept": 8})
     assert both.deferred_share == pytest.approx((5 + 27) / 40)
-    assert (both.cost_usd, both.llm_alone_usd, both.failed, both.fallbacks) == (1.5, 4.0, 2, 2)
-    assert (both.correct, both.graded, both.expected_deferral) == (8, 40, 0.5)
-    unknown = add_summaries(
-        figures(10, 5, None), figures(10, 5, 1.0, correct=None, graded=None, expected_deferral=None)
+    assert (both.cost_usd, both.failed, both.fallbacks) == (1.5, 2, 2)
+    assert both.llm_alone_usd == pytest.approx(4.0)  # 0.1 for each of the 32 that it answered and of the 8 others
+    assert (
+        both.llm_alone_basis == "for the 8 questions that it did not answer, its mean cost of the 32 that it answered"
     )
+    assert (both.correct, both.graded, both.expected_deferral) == (8, 40, 0.5)
+    lacking = figures(10, 5, 1.0, correct=None, graded=None, expected_deferral=None)
+    unknown = add_summaries(figures(10, 5, None), lacking, LastTierAlone())
     assert (unknown.cost_usd, unknown.graded, unknown.expected_deferral) == (None, None, None)
 
 
