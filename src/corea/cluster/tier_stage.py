@@ -91,7 +91,7 @@ class TierStage:
 
     def process(self, unit: int, carried: str) -> str | None:
         """Answer what the unit has for this tier; returns what is left for the next one, None: nothing."""
-        state = json.loads(carried) if carried else {"pieces": [], "whole": True}
+        state: dict[str, Any] = json.loads(carried) if carried else {"pieces": [], "whole": True}
         items = self._items(unit, state)
         try:
             self._answer(unit, items)

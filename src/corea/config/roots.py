@@ -275,9 +275,9 @@ class AnswerConfig:
         check(self, "")
         for name in self.tiers:
             require(name.isdigit(), "tiers", name, "numbers of tiers, as the operating point has them")
-        name = self.engine.name if self.engine is not None else None
+        given = self.engine.name if self.engine is not None else None
         ray = isinstance(self.engine, RayEngineConfig)
-        require(ray or name is None, "engine", name, "ray or null; the engine of a tier is +engine@tiers.0.engine=hf")
+        require(ray or given is None, "engine", given, "ray or null; the engine of a tier is +engine@tiers.0.engine=hf")
         estimated = self.dry_run and self.engine is not None
         require(
             not estimated, "dry_run", True, "false with engine=ray; without it the same command prints the estimate"

@@ -177,8 +177,8 @@ class ServerPool:
             if path == "collective_rpc" and error.code in (404, 405):
                 raise UserError(f"{where}: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1") from None
             said = error_text(parsed(error.read(READ).decode(errors="replace"))) if path == LOAD else ""
-            reason = f" ({said})" if said else ""
-            raise UserError(f"{where}: HTTP {error.code} from {error.url}{reason}{hint}") from None
+            words = f" ({said})" if said else ""
+            raise UserError(f"{where}: HTTP {error.code} from {error.url}{words}{hint}") from None
         except OSError as error:
             reason = getattr(error, "reason", error)
             url = f"{self.root(server)}/{path}"
