@@ -14,7 +14,6 @@ from corea.collecting.answering import collect_answers
 from corea.collecting.plan import tiers_of
 from corea.errors import Interrupted, UserError
 
-
 SHORT = "llm.max_tokens=4"
 """Where nothing depends on what the LLM says."""
 
