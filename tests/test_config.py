@@ -76,7 +76,9 @@ def verbs_of(path: Path) -> list[str]:
     group = path.parts[0]
     if group == "experiment":
         return re.findall(r"corea\.(\w+)", (conf_dir() / f"{path}.yaml").read_text())[:1]
-    return [verb for verb, root in VERBS.items() if group in {f.name for f in fields(root)}]
+    found = [verb for verb, root in VERBS.items() if group in {f.name for f in fields(root)}]
+    of_tiers = group == "engine" and path.name != "ray"  # corea.answer gives each tier its engine
+    return [verb for verb in found if not (of_tiers and verb == "answer")]
 
 
 def choices() -> set[tuple[str, str]]:
@@ -196,7 +198,7 @@ def test_an_unknown_choice_lists_the_choices_and_no_schema():
     assert line.startswith("model=tny: no such choice; allowed is gemma3_1b, gemma3_270m, ")
     assert line.endswith("did you mean tiny?")
     line = mistake("train", "engine=vlm")
-    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, own, recorded, replay, vllm, ")
+    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, own, ray, recorded, replay, ")
     assert line.endswith("; did you mean vllm?")
     assert mistake("train", "logger=x") == "logger=x: no such choice; allowed is jsonl, none, wandb"
 

@@ -30,6 +30,7 @@ ALLOWED = {
     "publishing": ("collecting", "tasks"),
     "comparing": ("evaluation", "report", "metrics", "answers"),
     "serving": ("cascade", "engines", "tasks", "answers", "collecting"),
+    "cluster": ("serving", "collecting", "cascade", "engines", "tasks"),
 }
 """Package -> what its modules may import besides themselves, `config` and the common modules."""
 VERBS = ("train", "sft", "collect", "evaluate", "answer", "serve", "compare", "publish")

@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, ValueType
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -101,7 +101,7 @@ def swept_values(override: str) -> list[str]:
     """
     try:
         item = OverridesParser.create().parse_override(override)
-    except OverrideParseException:  # described when the whole is composed
+    except HydraException:  # described when the whole is composed
         return []
     value = item.value()
     if isinstance(value, Glob):

@@ -48,7 +48,7 @@ HARMLESS = (
     "sft.threads",
     *(
         f"engine.{key}"
-        for key in ("batch_rows", "graphs", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights")
+        for key in ("batch_rows", "graphs", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights", "transfer")
     ),
     *(f"engine.{key}" for key in ("concurrency", "timeout_s", "tries", "max_wait_s")),
     "chunk",

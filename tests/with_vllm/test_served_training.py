@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from corea.engines.loading import model_location
 from loopback_server import serving
@@ -93,3 +95,25 @@ def test_sampling_is_seeded_and_long_prompts_are_errors(url, tmp_path):
     assert len({c.text for c in first}) > 1
     assert [c.finish_reason for c in refused] == ["error"] * 4
     assert told == [1]
+
+
+@pytest.fixture(scope="module")
+def url_with_adapters(tmp_path_factory):
+    server = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model_location("package:tiny_slm")]
+    command = [*server, *SERVE, "--logprobs-mode", "processed_logprobs", "--enable-lora", "--max-lora-rank", "8"]
+    environment = settings(VLLM_ALLOW_RUNTIME_LORA_UPDATING="True")
+    with serving(command, environment, tmp_path_factory.mktemp("lora") / "log") as address:
+        yield address
+
+
+def test_a_server_samples_from_the_adapters_that_it_loads_after_each_update(url_with_adapters, tmp_path):
+    given = ["trainer.lora.rank=4", "trainer.optimizer.lr=3e-2", "trainer.optimizer.warmup=0", "trainer.steps=3"]
+    done = train(url_with_adapters, tmp_path, *given)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["grad_norm"] > 0 for line in lines)
+    assert max(line["logprob_gap/max"] for line in lines) < 1e-3
+    before = load_file(Path(model_location("package:tiny_slm")) / "model.safetensors")
+    merged = load_file(tmp_path / "model" / "model.safetensors")
+    assert max((merged[k] - before[k]).abs().max() for k in before) > 1e-2  # far more than the gap: they were handed on
+    assert list((tmp_path / "served_weights").iterdir()) == []

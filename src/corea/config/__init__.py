@@ -18,6 +18,7 @@ from corea.config.logger_schema import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
 from corea.config.price_schema import PriceConfig
 from corea.config.publish_schema import PublishConfig
+from corea.config.ray_schema import RayEngineConfig, RayTierConfig
 from corea.config.reward_schema import RewardConfig
 from corea.config.roots import AnswerConfig, CollectConfig, CompareConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.serve_schema import ServeConfig, ServeOptionsConfig
@@ -48,6 +49,8 @@ __all__ = [
     "OwnEngineConfig",
     "PriceConfig",
     "PublishConfig",
+    "RayEngineConfig",
+    "RayTierConfig",
     "RecordedEngineConfig",
     "ReplayEngineConfig",
     "RewardConfig",

@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from corea.config import engine_schema, logger_schema, publish_schema, roots, serve_schema
+from corea.config import engine_schema, logger_schema, publish_schema, ray_schema, roots, serve_schema
 from corea.config.checks import describing
 from corea.config.deprecated import register_renaming_source
 
@@ -34,6 +34,7 @@ SCHEMAS = {
     "_own_engine": engine_schema.OwnEngineConfig,
     "_recorded_engine": engine_schema.RecordedEngineConfig,
     "_replay_engine": engine_schema.ReplayEngineConfig,
+    "_ray_engine": ray_schema.RayEngineConfig,
     "_wandb_logger": logger_schema.WandbConfig,
     "_no_logger": logger_schema.NoLoggerConfig,
 }

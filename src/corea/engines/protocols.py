@@ -6,7 +6,8 @@ passed by keyword, besides the model and the tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from corea.types import Engine
@@ -42,6 +43,19 @@ class TrainingEngine(Engine, Protocol):
                 because weights are gathered from all ranks while it is read. An engine that shares the trainer's
                 module need not read it.
         """
+        ...
+
+
+@runtime_checkable
+class AdapterEngine(Protocol):
+    """A TrainingEngine that may take low-rank adapters in place of all weights."""
+
+    takes_adapters: bool
+    """True: with trainer.lora the adapters are passed on alone, by `sync_adapter`."""
+
+    def sync_adapter(self, write: Callable[[Path], None]) -> None:
+        """Take over the adapters after an update. `write` writes them (peft's files) into a folder on rank 0; every
+        rank must call it."""
         ...
 
 

@@ -51,7 +51,7 @@ from corea.rl.run.step_reporter import StepReporter
 from corea.rl.update.policy import Policy
 from corea.rl.update.schedule import learning_rate
 from corea.rl.update.updater import Updater
-from corea.rl.update.weight_sync import require_parity, trained_weights
+from corea.rl.update.weight_sync import hand_over, require_parity
 from corea.rl.validation import Validation
 from corea.tasks.splits import SplitReport
 from corea.types import Group
@@ -84,6 +84,8 @@ class Trainer:
         self.engine = build_training_engine(cfg.engine, cfg.model, model, self.tokenizer)
         self.timer = PhaseTimer()
         self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
+        if getattr(self.engine, "takes_adapters", False):
+            hand_over(self.engine, self.policy)
         self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
@@ -165,7 +167,7 @@ class Trainer:
         require_parity(update_metrics, limit, step=index + 1)
         self.batches.end_step(index)
         with self.timer.measure("sync"):
-            self.engine.sync(trained_weights(self.policy))
+            hand_over(self.engine, self.policy)
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if update_metrics["skipped_updates"] else 0
         self.questions = batch.report if index == 0 else self.questions + batch.report
         return self._step_metrics(batch, {**update_metrics, "lr": lr}, started), batch.groups
@@ -227,7 +229,7 @@ class Trainer:
             return 0
         load_checkpoint(self.policy, self.checkpoints, found)
         self.batches.load(found.path, found.step)
-        self.engine.sync(trained_weights(self.policy))
+        hand_over(self.engine, self.policy)
         counts = found.progress["questions"]
         self.questions = SplitReport(read=counts.get("read", counts.get("drawn", 0)), dropped=counts["dropped"])
         self.skipped_in_a_row = found.progress.get("skipped_in_a_row", 0)
