@@ -1,0 +1,183 @@
+"""Compare the memory that corea.plan predicts with measured peaks: python benchmarks/plan_memory.py [--model FOLDER]
+
+Each measurement is a process of its own on this machine's CPU or GPU, with random prompts and completions of full length:
+- rollout: completions by corea's own decoding loop (engine=hf)
+- update: one optimizer step of a DeepSpeed policy in one process
+
+On a CPU the figure is the peak of the resident set beyond that of a process that has done the same with a tiny model, so
+that libraries do not count; on a GPU it is the peak of torch's allocator. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+LIMIT = 900
+"""Time limit of one measurement, in seconds."""
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = ["model.max_prompt_tokens=100", "trainer.group_size=8", "trainer.questions=8", "model.dtype=auto"]
+CASES: dict[str, tuple[str, list[str]]] = {
+    "rollout, 64 rows of 100 + 128 tokens": ("rollout", ["model.max_tokens=128", "engine.batch_rows=64"]),
+    "rollout, 64 rows of 100 + 512 tokens": ("rollout", ["model.max_tokens=512", "engine.batch_rows=64"]),
+    "update, 1,024 tokens": ("update", ["model.max_tokens=64", "trainer.token_budget=1024"]),
+    "update, 4,096 tokens": ("update", ["model.max_tokens=64", "trainer.token_budget=4096"]),
+    "update, 4,096 tokens, recomputed": (
+        "update",
+        ["model.max_tokens=64", "trainer.token_budget=4096", "trainer.gradient_checkpointing=true"],
+    ),
+    "update, 4,096 tokens, adapters": (
+        "update",
+        ["model.max_tokens=64", "trainer.token_budget=4096", "trainer.lora.rank=32"],
+    ),
+    "update, 1,024 tokens, KL": (
+        "update",
+        ["model.max_tokens=64", "trainer.token_budget=1024", "trainer.loss.kl=0.02"],
+    ),
+}
+"""Title -> (phase, overrides)."""
+
+
+def overrides(model: str, more: list[str]) -> list[str]:
+    """Overrides of a case; stage 1 unless it names another."""
+    return [f"model.path={model}", "trainer=debug", "logger=none", *SIZES, *more]
+
+
+def held() -> float:
+    """Peak memory so far in bytes: of torch's allocator on the GPU, or of the resident set."""
+    import torch
+
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def rollout(cfg, model_path: str) -> None:
+    """Sample the completions of one step, all of full length."""
+    import torch
+
+    from corea.engines.loading import load_model
+    from corea.engines.local.hf import HFEngine
+    from corea.types import Sampling
+
+    model, tokenizer = load_model(model_path, dtype=cfg.model.dtype)
+    engine = HFEngine.from_model(model, tokenizer, batch_rows=cfg.engine.batch_rows)
+    engine.stop_ids = set()
+    width = cfg.model.max_prompt_tokens
+    generator = torch.Generator().manual_seed(0)
+    prompts = [torch.randint(100, (width,), generator=generator).tolist() for _ in range(cfg.trainer.questions)]
+    sampling = Sampling(max_tokens=cfg.model.max_tokens, n=cfg.trainer.group_size, temperature=1.0, seed=0)
+    per_batch = max(1, cfg.engine.batch_rows // cfg.trainer.group_size)
+    for start in range(0, len(prompts), per_batch):
+        part = prompts[start : start + per_batch]
+        engine._decode(part, [b"%d" % k for k in range(len(part))], sampling)
+
+
+def update(cfg, model_path: str) -> None:
+    """Two optimizer steps on random completions of full length."""
+    import torch
+
+    from corea.engines.loading import load_model
+    from corea.rl.update.batching import Row, micro_batches
+    from corea.rl.update.forward import supports_trees
+    from corea.rl.update.policy import Policy
+
+    model, _ = load_model(model_path, dtype=cfg.model.dtype)
+    vocabulary = model.config.vocab_size
+    policy = Policy(model, cfg.trainer, pad=0)
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for _ in range(cfg.trainer.questions):
+        prompt = torch.randint(vocabulary, (cfg.model.max_prompt_tokens,), generator=generator).tolist()
+        for number in range(cfg.trainer.group_size):
+            tokens = torch.randint(vocabulary, (cfg.model.max_tokens,), generator=generator).tolist()
+            count = len(tokens)
+            signs = [(-1.0) ** number] * count
+            rows.append(
+                Row(
+                    prompt_ids=prompt,
+                    token_ids=tokens,
+                    rollout_logprobs=[-10.0] * count,
+                    advantages=signs,
+                    weight=1e-4,
+                )
+            )
+    share = cfg.trainer.share_prompt and supports_trees(model)
+    for _ in range(2):
+        batches = micro_batches(rows, cfg.trainer.token_budget, pad=0, share_prompt=share)
+        if policy.has_reference:
+            batches = policy.fill_logprobs(batches, old=False)
+        policy.update(batches, 1e-9)
+
+
+def worker(phase: str, path: str, more: list[str]) -> None:
+    """One measurement; prints bytes. `path` is the model, and "package:tiny_slm" gives the size of the libraries."""
+    import torch
+
+    from corea.composition import compose
+
+    torch.set_num_threads(1)
+    cfg = compose("train", *overrides(path, more))
+    {"rollout": rollout, "update": update}[phase](cfg, path)
+    print(json.dumps(held()))
+
+
+def measure(phase: str, path: str, more: list[str]) -> float:
+    """Bytes of one measurement in a process of its own."""
+    command = [sys.executable, __file__, "--worker", phase, "--model", path, *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=LIMIT)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def predicted(phase: str, path: str, more: list[str], gpu: str) -> float:
+    """Bytes of a phase by corea.plan."""
+    from corea.composition import compose
+    from corea.plan.training_plan import plan_memory
+
+    return getattr(plan_memory(compose("plan", f"gpu={gpu}", *overrides(path, more))), phase)
+
+
+def compared(path: str, cases: dict[str, tuple[str, list[str]]]) -> list[dict]:
+    """Predicted and measured bytes of each case."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    found, libraries = [], {}
+    for title, (phase, more) in cases.items():
+        if not on_gpu and phase not in libraries:
+            libraries[phase] = measure(phase, "package:tiny_slm", ["model.max_tokens=8"])
+        size = measure(phase, path, more) - libraries.get(phase, 0.0)
+        found.append({"case": title, "measured": size, "predicted": predicted(phase, path, more, "cpu" if not on_gpu else "h100")})
+    return found
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(ROOT / "outputs/models/smollm2"), help="folder of the model")
+    parser.add_argument("--worker", choices=("rollout", "update"), help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args()
+    if options.worker:
+        worker(options.worker, options.model, options.overrides)
+        return
+    rows = compared(options.model, CASES)
+    print("| phase | predicted, GiB | measured, GiB | predicted / measured |\n|---|---:|---:|---:|")
+    for row in rows:
+        sizes = [row[name] / 2**30 for name in ("predicted", "measured")]
+        print(f"| {row['case']} | {sizes[0]:.2f} | {sizes[1]:.2f} | {sizes[0] / sizes[1]:.2f} |")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
