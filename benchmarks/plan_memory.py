@@ -1,11 +1,11 @@
 """Compare the memory that corea.plan predicts with measured peaks: python benchmarks/plan_memory.py [--model FOLDER]
 
-Each measurement is a process of its own on this machine's CPU or GPU, with random prompts and completions of full length:
+Each measurement is a separate process on this machine's CPU or GPU, with random completions of full length:
 - rollout: completions by corea's own decoding loop (engine=hf)
 - update: one optimizer step of a DeepSpeed policy in one process
 
-On a CPU the figure is the peak of the resident set beyond that of a process that has done the same with a tiny model, so
-that libraries do not count; on a GPU it is the peak of torch's allocator. Prints Markdown.
+On a CPU the figure is the peak of the resident set beyond that of a process that has done the same with a tiny model,
+so that libraries do not count; on a GPU it is the peak of torch's allocator. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -21,24 +21,18 @@ from pathlib import Path
 LIMIT = 900
 """Time limit of one measurement, in seconds."""
 ROOT = Path(__file__).resolve().parents[1]
-SIZES = ["model.max_prompt_tokens=100", "trainer.group_size=8", "trainer.questions=8", "model.dtype=auto"]
+SIZES = ["model.max_prompt_tokens=96", "trainer.group_size=8", "trainer.questions=8", "model.dtype=auto"]
+UPDATE = ["model.max_tokens=53", "trainer.questions=4"]
+"""A tree of a prompt and 8 completions has 96 + 8 x 52 = 512 tokens, so that micro-batches are full."""
+LONG = [*UPDATE, "trainer.token_budget=2048"]
+SHORT = [*UPDATE, "trainer.token_budget=512"]
 CASES: dict[str, tuple[str, list[str]]] = {
-    "rollout, 64 rows of 100 + 128 tokens": ("rollout", ["model.max_tokens=128", "engine.batch_rows=64"]),
-    "rollout, 64 rows of 100 + 512 tokens": ("rollout", ["model.max_tokens=512", "engine.batch_rows=64"]),
-    "update, 1,024 tokens": ("update", ["model.max_tokens=64", "trainer.token_budget=1024"]),
-    "update, 4,096 tokens": ("update", ["model.max_tokens=64", "trainer.token_budget=4096"]),
-    "update, 4,096 tokens, recomputed": (
-        "update",
-        ["model.max_tokens=64", "trainer.token_budget=4096", "trainer.gradient_checkpointing=true"],
-    ),
-    "update, 4,096 tokens, adapters": (
-        "update",
-        ["model.max_tokens=64", "trainer.token_budget=4096", "trainer.lora.rank=32"],
-    ),
-    "update, 1,024 tokens, KL": (
-        "update",
-        ["model.max_tokens=64", "trainer.token_budget=1024", "trainer.loss.kl=0.02"],
-    ),
+    "rollout, 64 completions of 96 + 128 tokens": ("rollout", ["model.max_tokens=128", "engine.batch_rows=64"]),
+    "update, micro-batches of 512 tokens": ("update", SHORT),
+    "update, 2,048 tokens": ("update", LONG),
+    "update, 2,048 tokens, activations recomputed": ("update", [*LONG, "trainer.gradient_checkpointing=true"]),
+    "update, 2,048 tokens, adapters": ("update", [*LONG, "trainer.lora.rank=32"]),
+    "update, 512 tokens, KL term": ("update", [*SHORT, "trainer.loss.kl=0.02"]),
 }
 """Title -> (phase, overrides)."""
 
@@ -79,7 +73,7 @@ def rollout(cfg, model_path: str) -> None:
 
 
 def update(cfg, model_path: str) -> None:
-    """Two optimizer steps on random completions of full length."""
+    """One optimizer step on random completions of full length."""
     import torch
 
     from corea.engines.loading import load_model
@@ -108,11 +102,10 @@ def update(cfg, model_path: str) -> None:
                 )
             )
     share = cfg.trainer.share_prompt and supports_trees(model)
-    for _ in range(2):
-        batches = micro_batches(rows, cfg.trainer.token_budget, pad=0, share_prompt=share)
-        if policy.has_reference:
-            batches = policy.fill_logprobs(batches, old=False)
-        policy.update(batches, 1e-9)
+    batches = micro_batches(rows, cfg.trainer.token_budget, pad=0, share_prompt=share)
+    if policy.has_reference:
+        batches = policy.fill_logprobs(batches, old=False)
+    policy.update(batches, 1e-9)
 
 
 def worker(phase: str, path: str, more: list[str]) -> None:
@@ -153,9 +146,11 @@ def compared(path: str, cases: dict[str, tuple[str, list[str]]]) -> list[dict]:
     found, libraries = [], {}
     for title, (phase, more) in cases.items():
         if not on_gpu and phase not in libraries:
-            libraries[phase] = measure(phase, "package:tiny_slm", ["model.max_tokens=8"])
+            libraries[phase] = measure(phase, "package:tiny_slm", ["model.max_tokens=2", "engine.batch_rows=8"])
         size = measure(phase, path, more) - libraries.get(phase, 0.0)
-        found.append({"case": title, "measured": size, "predicted": predicted(phase, path, more, "cpu" if not on_gpu else "h100")})
+        expected = predicted(phase, path, more, "h100" if on_gpu else "cpu")
+        found.append({"case": title, "measured": size, "predicted": expected})
+        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     return found
 
 

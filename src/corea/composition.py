@@ -72,7 +72,7 @@ def with_task_path(overrides: list[str]) -> list[str]:
 
 
 def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
-    """The overrides of corea.train or corea.plan, with the trainer that fits the model if they name a model and no trainer.
+    """The overrides of corea.train or corea.plan, with the trainer that fits a model that they name without one.
 
     conf/train.yaml has trainer=tiny, whose learning rate would ruin a pretrained model. Hydra cannot choose one
     group by another.

@@ -103,7 +103,15 @@ _TABLE = (
         pattern=r"L40S",
         source="NVIDIA L40S data sheet",
     ),
-    Gpu(name="l4", tflops=121, memory_gb=24, bandwidth_gbs=300, link_gbs=32, pattern=r"L4$", source="NVIDIA L4 data sheet"),
+    Gpu(
+        name="l4",
+        tflops=121,
+        memory_gb=24,
+        bandwidth_gbs=300,
+        link_gbs=32,
+        pattern=r"L4$",
+        source="NVIDIA L4 data sheet",
+    ),
     Gpu(
         name="a10",
         tflops=125,

@@ -73,8 +73,8 @@ class ModelShape:
     def forward_flops(self, *, tokens: float, pairs: float, scored: float) -> float:
         """Floating-point operations of a forward pass, matrix products alone.
 
-        A weight costs 2 operations per token (Kaplan et al., arXiv 2001.08361, section 2.1). A pair of a query and a key
-        costs 2 A in the scores and 2 A in the weighted sum of values, in each layer.
+        A weight costs 2 operations per token (Kaplan et al., arXiv 2001.08361, section 2.1). A pair of a query and a
+        key costs 2 A in the scores and 2 A in the weighted sum of values, in each layer.
 
         Args:
             tokens: input tokens of the layers.

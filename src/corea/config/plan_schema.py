@@ -1,4 +1,4 @@
-"""Root schema of the verb corea.plan: the configuration of corea.train, the GPUs, and the assumptions of the estimate."""
+"""Root schema of the verb corea.plan: the configuration of corea.train, the GPUs, and assumptions of the estimate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings among which the cheapest one that fits is looked for: ZeRO stage, offloading, adapters, number of GPUs."""
+"""The settings that the search for the cheapest one tries: ZeRO stage, offloading, adapters, number of GPUs."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ def model_shape(cfg: ModelConfig) -> ModelShape:
     except (OSError, ValueError, AttributeError) as error:
         known = ", ".join(sorted(SHAPES))
         raise UserError(
-            f"model.path={cfg.path}: its sizes are unknown; allowed is the folder of a decoder with its config.json, or "
-            f"one of {known}"
+            f"model.path={cfg.path}: its sizes are unknown; allowed is the folder of a decoder with its config.json, "
+            f"or one of {known}"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Seconds of a training step by a model of peaks: rollout, reward, update. Formulas and sources: docs/scale.md.
 
-It predicts which setting is faster, and the order of the time. It knows nothing of a machine's libraries: the shares of the
-peaks that are reached are assumptions of the configuration (`plan.utilisation`, `plan.bandwidth_share`).
+It predicts which setting is faster, and the order of magnitude of the time. The shares of the peaks that are reached are
+assumptions of the configuration (`plan.utilisation`, `plan.bandwidth_share`).
 """
 
 from __future__ import annotations
@@ -70,8 +70,15 @@ class Seconds:
 
 
 def rates_of(
-    gpu: Gpu, peak_tflops: float, *, gpus: int, per_machine: int, network_gbs: float, utilisation: float,
-    bandwidth_share: float, launch_ms: float,
+    gpu: Gpu,
+    peak_tflops: float,
+    *,
+    gpus: int,
+    per_machine: int,
+    network_gbs: float,
+    utilisation: float,
+    bandwidth_share: float,
+    launch_ms: float,
 ) -> Rates:
     """Rates of `gpus` GPUs; those of several machines are bound by the network between them."""
     network = gpu.link_gbs if gpus <= per_machine else min(gpu.link_gbs, network_gbs)
@@ -94,8 +101,8 @@ def seconds_of(s: Setting, work: Work, rates: Rates) -> Seconds:
 
 
 def rollout_seconds(s: Setting, work: Work, rates: Rates) -> float:
-    """Prompts at the rate of matrix products, then one step per token of the longest completion, or of all completions by
-    the number that runs together. A step reads the weights and the running rows' keys and values once."""
+    """Prompts at the rate of matrix products, then one step per token of the longest completion, or of all completions
+    divided by the number that runs together. A step reads the weights and the running rows' keys and values once."""
     answers = -(-s.questions * s.group // work.replicas)
     rows = min(answers, s.rows) if s.rows else answers
     prefill = s.shape.forward_flops(
@@ -135,9 +142,9 @@ def update_seconds(s: Setting, work: Work, rates: Rates) -> float:
 
 
 def communicated(s: Setting, work: Work, batches: float) -> float:
-    """Bytes that a GPU sends in the update (ZeRO, arXiv 1910.02054, section 7): a ring all-reduce is a reduce-scatter and
-    an all-gather of (N - 1) / N of the data each. Stages 2 and 3 reduce the gradients of every micro-batch; stage 3 also
-    gathers the weights in every forward and backward pass.
+    """Bytes that a GPU sends in the update (ZeRO, arXiv 1910.02054, section 7): a ring all-reduce is a reduce-scatter
+    and an all-gather of (N - 1) / N of the data each. Stages 2 and 3 reduce the gradients of every micro-batch; stage 3
+    also gathers the weights in every forward and backward pass.
     """
     if s.gpus == 1:
         return 0.0
@@ -153,7 +160,7 @@ def communicated(s: Setting, work: Work, batches: float) -> float:
 
 
 def optimizer_seconds(s: Setting, rates: Rates) -> float:
-    """AdamW reads weights, moments and gradients and writes all but the last: 28 bytes per parameter of this GPU's share.
+    """AdamW reads weights, moments and gradients and writes all but the last: 28 bytes per parameter of this GPU.
     Offloaded, it runs at the rate of the CPU's memory, which a machine's GPUs share, and both ways lead over PCIe."""
     own = s.trained / (s.gpus if s.stage else 1)
     if not s.offload:

@@ -1,4 +1,4 @@
-"""The plan of a training: memory by part, whether it fits, seconds and cost of a step, the cheapest preset that fits."""
+"""The plan of a training: memory by part, whether it fits, seconds and cost, the cheapest preset that fits."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def work_of(cfg: PlanConfig) -> Work:
 
 
 def cheapest(cfg: PlanConfig, shape: ModelShape) -> dict[str, tuple[Candidate, Estimate] | None]:
-    """The setting with the fewest GPU hours of those that fit, with all weights and with adapters; of settings that cost
-    the same to 1 %, the fastest."""
+    """The setting with the fewest GPU hours of those that fit, with all weights and with adapters; of settings that
+    cost the same to 1 %, the fastest."""
     found: dict[str, list[tuple[Candidate, Estimate]]] = {"all weights": [], "adapters": []}
     for candidate in candidates(cfg):
         figures = estimate(candidate.cfg, shape)
