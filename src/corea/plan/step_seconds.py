@@ -1,7 +1,7 @@
 """Seconds of a training step by a model of peaks: rollout, reward, update. Formulas and sources: docs/scale.md.
 
-It predicts which setting is faster, and the order of magnitude of the time. The shares of the peaks that are reached are
-assumptions of the configuration (`plan.utilisation`, `plan.bandwidth_share`).
+It predicts which setting is faster, and the order of magnitude of the time. The shares of the peaks that are reached
+are assumptions of the configuration (`plan.utilisation`, `plan.bandwidth_share`).
 """
 
 from __future__ import annotations
