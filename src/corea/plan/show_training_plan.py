@@ -102,7 +102,8 @@ def _cheapest_lines(plan: TrainingPlan) -> list[str]:
             continue
         candidate, figures = best
         step = "" if figures.seconds is None else f"{figures.seconds.step:.1f} s per step, "
-        peak = figures.memory.peak / 1e9
-        lines.append(f"cheapest with {kind}: {candidate.preset} on {figures.gpus} GPUs, {step}peak {peak:.1f} GB, ")
-        lines[-1] += f"{cost_words(figures)}: {candidate.overrides}"
+        number = f"{figures.gpus} GPU{'s' if figures.gpus > 1 else ''}"
+        peak = f"peak {figures.memory.peak / 1e9:.1f} GB"
+        lines.append(f"cheapest with {kind}: {candidate.preset} on {number}, {step}{peak}, {cost_words(figures)}:")
+        lines.append(f"  {candidate.overrides}")
     return lines
