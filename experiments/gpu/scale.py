@@ -37,7 +37,7 @@ from run import ROOT, hardware
 RESERVE = 25.0
 """Seconds that a command has to save and end after the signal to stop."""
 NEVER = ["trainer.validation_every=0", "trainer.best_by=null", "trainer.save_every=1000"]
-SHOWN = ("seconds/", "speed/", "memory/", "logprob_gap/", "padding_share")
+SHOWN = ("seconds/", "speed/", "memory/", "logprob_gap/")
 """Metrics of a run that a stage reports, by the start of their names."""
 
 

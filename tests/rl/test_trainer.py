@@ -95,7 +95,7 @@ def test_speed_and_memory_are_logged_and_the_share_of_a_peak_only_where_it_is_kn
     line = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
     assert "speed/mfu" not in line
     assert line["speed/tokens_per_s_gpu"] == line["tokens_per_s"]  # one process
-    assert 0 <= line["padding_share"] < 0.5
+    assert 0 <= line["speed/padding_share"] < 0.5
     assert 0.05 < line["memory/rollout_gib"] <= line["memory/update_gib"] < 64
 
 

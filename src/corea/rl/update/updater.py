@@ -66,7 +66,7 @@ class Updater:
         work = sum((part for _, part in ranks), Work())
         self.flops = self._flops(work, several)
         metrics = update_metrics([r for every, _ in ranks for r in every])
-        metrics["padding_share"] = 1 - work.tokens / max(1, work.padded)
+        metrics["speed/padding_share"] = 1 - work.tokens / max(1, work.padded)
         return metrics | {"empty_updates": float(trainer.epochs * (len(built) - len(batches)))}
 
     def _flops(self, work: Work, several: bool) -> float:
@@ -98,7 +98,7 @@ class Updater:
         rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
         budget = self.cfg.trainer.token_budget
         batches = micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt)
-        self.work += counted(rows, batches, budget, self.share_prompt)
+        self.work += work_of(rows, batches, budget, self.share_prompt)
         return batches
 
 

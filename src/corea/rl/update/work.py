@@ -43,7 +43,7 @@ class Work:
         return forward * (backwards * (2 if adapters else 3) + scorings)
 
 
-def counted(rows: Sequence[Row], batches: Sequence[MicroBatch], token_budget: int, share_prompt: bool) -> Work:
+def work_of(rows: Sequence[Row], batches: Sequence[MicroBatch], token_budget: int, share_prompt: bool) -> Work:
     """The work of `batches`, which micro_batches made of `rows` with the same limit and prompt sharing."""
     trees = grow_trees(rows, min(token_budget, TREE_TOKENS), share_prompt)
     return Work(
