@@ -20,7 +20,7 @@ from corea.rl.update.forward import supports_trees
 from corea.rl.update.loss import aggregation_weights
 from corea.rl.update.policy import Policy, Sums
 from corea.rl.update.rows import build_rows, in_loss
-from corea.rl.update.work import Work
+from corea.rl.update.work import Work, work_of
 from corea.types import Group, Rollout
 
 if TYPE_CHECKING:
