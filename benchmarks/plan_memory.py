@@ -22,16 +22,19 @@ LIMIT = 900
 """Time limit of one measurement, in seconds."""
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ["model.max_prompt_tokens=96", "trainer.group_size=8", "trainer.questions=8", "model.dtype=auto"]
-UPDATE = ["model.max_tokens=53", "trainer.questions=4"]
+UPDATE = ["model.max_tokens=53", "trainer.questions=2"]
 """A tree of a prompt and 8 completions has 96 + 8 x 52 = 512 tokens, so that micro-batches are full."""
-LONG = [*UPDATE, "trainer.token_budget=2048"]
+LONG = [*UPDATE, "trainer.token_budget=1024"]
 SHORT = [*UPDATE, "trainer.token_budget=512"]
 CASES: dict[str, tuple[str, list[str]]] = {
     "rollout, 64 completions of 96 + 128 tokens": ("rollout", ["model.max_tokens=128", "engine.batch_rows=64"]),
     "update, micro-batches of 512 tokens": ("update", SHORT),
-    "update, 2,048 tokens": ("update", LONG),
-    "update, 2,048 tokens, activations recomputed": ("update", [*LONG, "trainer.gradient_checkpointing=true"]),
-    "update, 2,048 tokens, adapters": ("update", [*LONG, "trainer.lora.rank=32"]),
+    "update, 1,024 tokens": ("update", LONG),
+    "update, 1,024 tokens, adapters": ("update", [*LONG, "trainer.lora.rank=32"]),
+    "update, 1,024 tokens, adapters, recomputed": (
+        "update",
+        [*LONG, "trainer.lora.rank=32", "trainer.gradient_checkpointing=true"],
+    ),
     "update, 512 tokens, KL term": ("update", [*SHORT, "trainer.loss.kl=0.02"]),
 }
 """Title -> (phase, overrides)."""
