@@ -87,7 +87,7 @@ def test_ctrl_c_says_how_to_go_on_and_a_profiled_run_is_bit_identical(whole, tmp
     Trainer(config("trainer.profile=[5,6]"), tmp_path, NoLogger()).run()
     assert_same_run(whole, tmp_path)
     events = json.loads((tmp_path / "profile-steps-5-6.json").read_text())["traceEvents"]
-    assert sum("AdamW.step" in event.get("name", "") for event in events) == 2  # one update a step
+    assert sum("AdamW.step" in event.get("name", "") for event in events) == 4  # two groups of parameters, two steps
     assert [path.name for path in tmp_path.glob("profile*")] == ["profile-steps-5-6.json"]
 
 
