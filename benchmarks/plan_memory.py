@@ -5,7 +5,8 @@ Each measurement is a separate process on this machine's CPU or GPU, with random
 - update: one optimizer step of a DeepSpeed policy in one process
 
 On a CPU the figure is the peak of the resident set beyond that of a process that has done the same with a tiny model,
-so that libraries do not count; on a GPU it is the peak of torch's allocator. Prints Markdown.
+so that libraries do not count, and tensors are allocated outside of the heap, so that its fragmentation does not
+count either; on a GPU it is the peak of torch's allocator. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ UPDATE = ["model.max_tokens=53", "trainer.questions=2"]
 LONG = [*UPDATE, "trainer.token_budget=1024"]
 SHORT = [*UPDATE, "trainer.token_budget=512"]
 CASES: dict[str, tuple[str, list[str]]] = {
-    "rollout, 64 completions of 96 + 32 tokens": ("rollout", ["model.max_tokens=32", "engine.batch_rows=64"]),
+    "rollout, 64 completions of 96 + 8 tokens": ("rollout", ["model.max_tokens=8", "engine.batch_rows=64"]),
     "update, micro-batches of 512 tokens": ("update", SHORT),
     "update, 1,024 tokens": ("update", LONG),
     "update, 1,024 tokens, adapters": ("update", [*LONG, "trainer.lora.rank=32"]),
@@ -127,6 +128,7 @@ def measure(phase: str, path: str, more: list[str]) -> float:
     """Bytes of one measurement in a process of its own."""
     command = [sys.executable, __file__, "--worker", phase, "--model", path, *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment["MALLOC_MMAP_THRESHOLD_"] = "65536"  # tensors go back to the system as soon as they are freed
     done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=LIMIT)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")

@@ -15,6 +15,7 @@ SETTING = Setting(
     rank=0,
     reference=False,
     budget=100,
+    trees=False,
     questions=8,
     group=4,
     prompt=6,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from corea.plan import memory_parts
 from corea.plan.memory_parts import cache_columns, layer_activations, memory_of
@@ -60,6 +61,8 @@ def test_recomputed_layers_keep_their_input_alone():
     assert layer_activations(SHAPE, 2) == 72 * 2 + 2 * 2 * 4
     kept = parts("backward", item=4)["activations"] - parts("backward", item=4, recompute=True)["activations"]
     assert kept == 100 * (2 * 288 - (2 * 16 + 288))
+    # a mask of 100 x 100 numbers in each of two layers
+    assert parts("backward", trees=True)["activations"] - parts("backward")["activations"] == 2 * 100 * 100 * 2
 
 
 def test_the_cache_holds_the_rows_of_this_gpu():
@@ -96,10 +99,52 @@ def test_the_constants_are_those_of_the_code_they_describe():
     from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 
     from corea.engines.local import decode
-    from corea.rl.update import output_layer
+    from corea.rl.update import batching, output_layer
 
     zero = DeepSpeedZeroConfig()
     assert zero.reduce_bucket_size == memory_parts.BUCKET
     assert zero.max_live_parameters == memory_parts.LIVE
     assert memory_parts.CHUNK_LOGITS == output_layer.CHUNK_LOGITS
+    assert memory_parts.TREE_TOKENS == batching.TREE_TOKENS
     assert (memory_parts.PIECE_TOKENS, memory_parts.FIRST_ROOM) == (decode.PIECE_TOKENS, decode.FIRST_ROOM)
+
+
+@pytest.mark.parametrize(("dtype", "item"), [(torch.float32, 4), (torch.bfloat16, 2)])
+def test_a_layer_keeps_what_autograd_keeps_of_it(dtype, item):
+    """Bytes of the tensors saved by a model of two layers beyond those of a model of one, with a mask."""
+    one, two = (saved_bytes(layers, dtype) for layers in (1, 2))
+    # beside the tensors that count: a row's norm factors and softmax sums, float32
+    sums = ROWS * LENGTH * (2 + SHAPE_OF_TEST.heads) * 4
+    mask = ROWS * LENGTH * LENGTH * item
+    assert two - one == ROWS * LENGTH * layer_activations(SHAPE_OF_TEST, item) + mask + sums
+
+
+ROWS, LENGTH = 2, 16
+SHAPE_OF_TEST = replace(SHAPE, layers=1, hidden=32, heads=4, kv_heads=2, head_size=8, feed_forward=48, vocabulary=64)
+
+
+def saved_bytes(layers, dtype):
+    """Bytes that a forward pass keeps for the backward pass, each storage once, without the weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = SHAPE_OF_TEST
+    sizes = {"vocab_size": shape.vocabulary, "hidden_size": shape.hidden, "intermediate_size": shape.feed_forward}
+    heads = {"num_attention_heads": shape.heads, "num_key_value_heads": shape.kv_heads}
+    config = LlamaConfig(**sizes, **heads, num_hidden_layers=layers, attn_implementation="sdpa")
+    model = LlamaForCausalLM(config).to(dtype).train()
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept, held = {}, []
+
+    def pack(tensor):
+        held.append(tensor)  # so that no address is used twice
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    mask = torch.ones(ROWS, 1, LENGTH, LENGTH, dtype=torch.bool).tril()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        ids = torch.zeros(ROWS, LENGTH, dtype=torch.long)
+        places = torch.arange(LENGTH).expand(ROWS, -1)
+        model.get_decoder()(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False)
+    return sum(kept.values())

@@ -18,6 +18,8 @@ CHUNK_LOGITS = 1 << 24
 """Logits of a chunk of the update (corea.rl.update.output_layer)."""
 PIECE_TOKENS = 8192
 """Prompt tokens of one forward pass of engine=hf (corea.engines.local.decode)."""
+TREE_TOKENS = 1024
+"""Tokens of a tree at most (corea.rl.update.batching)."""
 FIRST_ROOM = 64
 """New tokens that the cache of engine=hf holds at first."""
 
@@ -46,6 +48,8 @@ class Setting:
     """Whether the loss has a KL term."""
     budget: int
     """Tokens of a micro-batch."""
+    trees: bool
+    """Whether completions share their prompt under a mask, which every layer keeps in the format of its weights."""
     questions: int
     """Questions of a step, of all GPUs together."""
     group: int
@@ -191,7 +195,8 @@ def layer_workspace(shape: ModelShape, item: int) -> float:
 def _activations(s: Setting) -> float:
     """A tree is never cut, so a micro-batch has at least the tokens of one completion."""
     tokens = max(s.budget, s.prompt + s.completion)
-    layer = layer_activations(s.shape, s.item)
+    mask = min(s.budget, TREE_TOKENS) * s.item if s.trees else 0
+    layer = layer_activations(s.shape, s.item) + mask
     kept = s.shape.hidden * s.item if s.recompute else layer
     once = layer if s.recompute else 0.0
     return tokens * (s.shape.layers * kept + once + layer_workspace(s.shape, s.item) + 4 * s.shape.hidden * s.item)

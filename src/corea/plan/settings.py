@@ -88,6 +88,7 @@ def setting_of(cfg: PlanConfig, shape: ModelShape) -> Setting:
         rank=trainer.lora.rank,
         reference=trainer.loss.kl > 0,
         budget=trainer.token_budget,
+        trees=trainer.share_prompt,
         questions=trainer.questions,
         group=trainer.group_size,
         prompt=cfg.model.max_prompt_tokens,
