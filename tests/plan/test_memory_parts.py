@@ -61,8 +61,10 @@ def test_recomputed_layers_keep_their_input_alone():
     assert layer_activations(SHAPE, 2) == 72 * 2 + 2 * 2 * 4
     kept = parts("backward", item=4)["activations"] - parts("backward", item=4, recompute=True)["activations"]
     assert kept == 100 * (2 * 288 - (2 * 16 + 288))
-    # a mask of 100 x 100 numbers in each of two layers
-    assert parts("backward", trees=True)["activations"] - parts("backward")["activations"] == 2 * 100 * 100 * 2
+    # trees of 6 + 4 x 9 = 42 tokens: 42 numbers of mask for each of 100 tokens in each of two layers
+    assert parts("backward", trees=True)["activations"] - parts("backward")["activations"] == 2 * 100 * 42 * 2
+    # adapters: no normalised inputs of two norms, 3 numbers in each of 7 linear layers
+    assert layer_activations(SHAPE, 4, 3) == (72 - 2 * 4 + 7 * 3) * 4
 
 
 def test_the_cache_holds_the_rows_of_this_gpu():

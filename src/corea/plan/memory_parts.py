@@ -180,11 +180,15 @@ def _workspace(s: Setting) -> float:
     return 0.0 if s.offload else 8.0 * s.trained / _share(s, 1)
 
 
-def layer_activations(shape: ModelShape, item: int) -> float:
-    """Bytes per token that one layer keeps for its backward pass, without recomputation (docs/scale.md counts them)."""
-    norms = 2 * (3 * shape.hidden * item + (2 * shape.hidden if item == 2 else 0))
+def layer_activations(shape: ModelShape, item: int, rank: int = 0) -> float:
+    """Bytes per token that one layer keeps for its backward pass, without recomputation (docs/scale.md counts them).
+
+    A norm keeps its input (in float32), the normalised input, and its output. With adapters of rank `rank`, the weights
+    of norms are frozen and need no normalised input, and each of the seven linear layers keeps `rank` numbers more.
+    """
+    norms = 2 * ((2 if rank else 3) * shape.hidden * item + (2 * shape.hidden if item == 2 else 0))
     attention = (4 * shape.attention) * item
-    return norms + attention + 4 * shape.feed_forward * item
+    return norms + attention + (4 * shape.feed_forward + 7 * rank) * item
 
 
 def layer_workspace(shape: ModelShape, item: int) -> float:
@@ -195,8 +199,8 @@ def layer_workspace(shape: ModelShape, item: int) -> float:
 def _activations(s: Setting) -> float:
     """A tree is never cut, so a micro-batch has at least the tokens of one completion."""
     tokens = max(s.budget, s.prompt + s.completion)
-    mask = min(s.budget, TREE_TOKENS) * s.item if s.trees else 0
-    layer = layer_activations(s.shape, s.item) + mask
+    tree = min(s.budget, TREE_TOKENS, s.prompt + s.group * (s.completion - 1))
+    layer = layer_activations(s.shape, s.item, s.rank) + (tree * s.item if s.trees else 0)
     kept = s.shape.hidden * s.item if s.recompute else layer
     once = layer if s.recompute else 0.0
     return tokens * (s.shape.layers * kept + once + layer_workspace(s.shape, s.item) + 4 * s.shape.hidden * s.item)
