@@ -16,7 +16,7 @@ def call(*arguments):
 
 @pytest.mark.slow
 def test_every_stage_of_the_gpu_script_runs_at_toy_scale(tmp_path):
-    done = call("--toy", "--out", str(tmp_path), "rollouts", "update", "profile", "plan")
+    done = call("--toy", "--minutes", "60", "--out", str(tmp_path), "rollouts", "update", "profile", "plan")
     assert done.returncode == 0, done.stdout + done.stderr
     found = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert found["rollouts"]["versions"]["torch"]

@@ -60,7 +60,9 @@ def test_recomputed_layers_keep_their_input_alone():
     # in bfloat16 each norm also keeps its input in float32: 4 x 4 - 2 x 4 bytes more
     assert layer_activations(SHAPE, 2) == 72 * 2 + 2 * 2 * 4
     kept = parts("backward", item=4)["activations"] - parts("backward", item=4, recompute=True)["activations"]
-    assert kept == 100 * (2 * 288 - (2 * 16 + 288))
+    assert kept == 100 * (2 * 288 - 2 * 16)
+    # the layer that is computed again: 288, and gradients of 3 x 8 + 3 x 4 numbers
+    assert parts("backward", item=4, recompute=True)["logits, or one layer"] == 100 * (288 + 36 * 4)
     # trees of 6 + 4 x 9 = 42 tokens: 42 numbers of mask for each of 100 tokens in each of two layers
     assert parts("backward", trees=True)["activations"] - parts("backward")["activations"] == 2 * 100 * 42 * 2
     # adapters: no normalised inputs of two norms, 3 numbers in each of 7 linear layers

@@ -122,7 +122,7 @@ def memory_of(s: Setting) -> Memory:
         "gathered weights": gathered,
         "gradients": _gradients(s),
         "activations": _activations(s),
-        "logits": _logits(s),
+        "logits, or one layer": _in_work(s),
         **asleep,
     }
     step = {**always, "gradients": _gradients_of_step(s), "workspace of the optimizer": _workspace(s), **asleep}
@@ -196,14 +196,27 @@ def layer_workspace(shape: ModelShape, item: int) -> float:
     return (3 * shape.feed_forward + 3 * shape.hidden) * item
 
 
-def _activations(s: Setting) -> float:
+def _tokens(s: Setting) -> int:
     """A tree is never cut, so a micro-batch has at least the tokens of one completion."""
-    tokens = max(s.budget, s.prompt + s.completion)
+    return max(s.budget, s.prompt + s.completion)
+
+
+def _layer(s: Setting) -> float:
+    """Bytes per token that a layer keeps, with its copy of the mask of trees."""
     tree = min(s.budget, TREE_TOKENS, s.prompt + s.group * (s.completion - 1))
-    layer = layer_activations(s.shape, s.item, s.rank) + (tree * s.item if s.trees else 0)
-    kept = s.shape.hidden * s.item if s.recompute else layer
-    once = layer if s.recompute else 0.0
-    return tokens * (s.shape.layers * kept + once + layer_workspace(s.shape, s.item) + 4 * s.shape.hidden * s.item)
+    return layer_activations(s.shape, s.item, s.rank) + (tree * s.item if s.trees else 0)
+
+
+def _activations(s: Setting) -> float:
+    """What all layers keep (recomputed: their inputs), and the hidden states around the output layer."""
+    kept = s.shape.hidden * s.item if s.recompute else _layer(s)
+    return _tokens(s) * (s.shape.layers * kept + 4 * s.shape.hidden * s.item)
+
+
+def _in_work(s: Setting) -> float:
+    """What is differentiated at a time: the output layer, or one layer, which is computed again before if need be."""
+    once = _layer(s) if s.recompute else 0.0
+    return max(_logits(s), _tokens(s) * (once + layer_workspace(s.shape, s.item)))
 
 
 def _logits(s: Setting) -> float:

@@ -19,6 +19,7 @@ REMEDIES = {
     "gradients": "trainer.zero_stage=2 or trainer.lora.rank=32",
     "workspace of the optimizer": "more GPUs, trainer.offload=true or trainer.lora.rank=32",
     "activations": "trainer.gradient_checkpointing=true or a smaller trainer.token_budget",
+    "logits, or one layer": "a smaller trainer.token_budget",
     "logits": "a smaller engine.batch_rows",
     "KV cache": "a smaller engine.batch_rows, or engine=vllm",
     "engine": "a smaller engine.gpu_share",
