@@ -29,14 +29,13 @@ LONG = [*UPDATE, "trainer.token_budget=1024"]
 SHORT = [*UPDATE, "trainer.token_budget=512"]
 CASES: dict[str, tuple[str, list[str]]] = {
     "rollout, 64 completions of 96 + 8 tokens": ("rollout", ["model.max_tokens=8", "engine.batch_rows=64"]),
-    "update, micro-batches of 512 tokens": ("update", SHORT),
-    "update, 1,024 tokens": ("update", LONG),
+    "update, micro-batches of 1,024 tokens": ("update", LONG),
     "update, 1,024 tokens, adapters": ("update", [*LONG, "trainer.lora.rank=32"]),
     "update, 1,024 tokens, adapters, recomputed": (
         "update",
         [*LONG, "trainer.lora.rank=32", "trainer.gradient_checkpointing=true"],
     ),
-    "update, 512 tokens, KL term": ("update", [*SHORT, "trainer.loss.kl=0.02"]),
+    "update, two micro-batches of 512 tokens, KL term": ("update", [*SHORT, "trainer.loss.kl=0.02"]),
 }
 """Title -> (phase, overrides)."""
 

@@ -25,6 +25,9 @@ def parts(phase, **changes):
 def test_each_stage_splits_one_more_part_among_four_gpus(stage, weights, gradients, optimizer):
     found = parts("backward", stage=stage)
     assert (found["weights"], found["gradients"], found["optimizer"]) == (weights, gradients, optimizer)
+    # this GPU's gradients, 2 bytes each, with a float32 copy; two float32 numbers of AdamW
+    step = parts("step", stage=stage)
+    assert (step["gradients"], step["workspace of the optimizer"]) == (6 * P / 4, 8 * P / 4)
 
 
 def test_stage_0_has_no_master_weights_and_splits_nothing():

@@ -172,7 +172,7 @@ def _gradients_of_step(s: Setting) -> float:
         return 4.0 * s.trained
     if s.offload:
         return 2.0 * s.item * s.trained / _share(s, 2)
-    return 4.0 * s.trained / s.gpus
+    return (s.item + 4.0) * s.trained / s.gpus
 
 
 def _workspace(s: Setting) -> float:
