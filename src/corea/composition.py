@@ -75,7 +75,7 @@ def with_task_path(overrides: list[str]) -> list[str]:
 
 
 def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
-    """The overrides of corea.train, with the trainer that fits the model if they name a model and no trainer.
+    """The overrides of corea.train or corea.plan, with the trainer that fits a model that they name without one.
 
     conf/train.yaml has trainer=tiny, whose learning rate would ruin a pretrained model. Hydra cannot choose one
     group by another.
@@ -84,7 +84,7 @@ def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
         UserError: a sweep over the tiny model and others, which no single trainer fits.
     """
     given = dict(item.split("=", 1) for item in overrides if "=" in item)
-    if config_name != "train" or "model" not in given or {"trainer", "experiment"} & given.keys():
+    if config_name not in ("train", "plan") or "model" not in given or {"trainer", "experiment"} & given.keys():
         return overrides
     models = swept_values(f"model={given['model']}")
     if models and "tiny" not in models:

@@ -32,6 +32,8 @@ HARMLESS = (
     "trainer.sample_every",
     "trainer.resume",
     "trainer.threads",
+    "trainer.profile",
+    "trainer.peak_tflops",
     "trainer.token_budget",
     "trainer.validation_every",
     "trainer.validation_questions",

@@ -16,6 +16,7 @@ from corea.config.engine_schema import (
 from corea.config.live_schema import LivePolicyConfig, LiveTierConfig
 from corea.config.logger_schema import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
+from corea.config.plan_schema import PlanConfig, PlanOptionsConfig
 from corea.config.price_schema import PriceConfig
 from corea.config.publish_schema import PublishConfig
 from corea.config.ray_schema import RayEngineConfig, RayTierConfig
@@ -47,6 +48,8 @@ __all__ = [
     "OpenAIEngineConfig",
     "OptimizerConfig",
     "OwnEngineConfig",
+    "PlanConfig",
+    "PlanOptionsConfig",
     "PriceConfig",
     "PublishConfig",
     "RayEngineConfig",

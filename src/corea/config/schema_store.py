@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from corea.config import engine_schema, logger_schema, publish_schema, ray_schema, roots, serve_schema
+from corea.config import engine_schema, logger_schema, plan_schema, publish_schema, ray_schema, roots, serve_schema
 from corea.config.checks import describing
 from corea.config.deprecated import register_renaming_source
 
@@ -26,6 +26,7 @@ SCHEMAS = {
     "_answer": roots.AnswerConfig,
     "_serve": serve_schema.ServeConfig,
     "_publish": publish_schema.PublishConfig,
+    "_plan": plan_schema.PlanConfig,
     "_hf_engine": engine_schema.HFEngineConfig,
     "_auto_engine": engine_schema.AutoEngineConfig,
     "_vllm_engine": engine_schema.VLLMEngineConfig,

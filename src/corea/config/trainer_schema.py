@@ -17,6 +17,10 @@ LOWER_IS_BETTER = ("ece", "brier")
 ADVANTAGES = ("grpo", "dr_grpo", "rloo")
 IMPORTANCE_MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 _BETAS = Allowed("two numbers in [0, 1)", lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas))
+_PROFILE = Allowed(
+    "one step or two, the first and the last, counted from 1: [3,5]",
+    lambda steps: len(steps) in (1, 2) and 1 <= steps[0] <= steps[-1],
+)
 _TARGETS = Allowed("all-linear, or names of layers", bool)
 
 
@@ -165,9 +169,16 @@ class TrainerConfig:
     """Stop after this many steps in a row whose loss or gradient was not finite; such steps change nothing."""
     threads: Optional[int] = checked(None, at_least(1))
     """torch threads per process; null: torch's default."""
+    profile: Optional[list[int]] = checked(None, _PROFILE)
+    """Steps of which torch's profiler writes a trace into the run folder: first and last, or one; null: none."""
+    peak_tflops: Optional[float] = checked(None, above(0))
+    """Peak of a device in TFLOP/s, of which speed/mfu is the share; null: that of a known GPU (corea.gpus), and no
+    speed/mfu on a CPU."""
 
     def __post_init__(self) -> None:
         check(self, "trainer")
+        late = self.profile is not None and self.profile[-1] > self.steps
+        require(not late, "trainer.profile", self.profile, f"steps up to trainer.steps={self.steps}")
         most = f"at most trainer.questions={self.questions}: each needs the completions of a question"
         require(self.minibatches <= self.questions, "trainer.minibatches", self.minibatches, most)
         unvalidated = self.best_by is not None and self.validation_every == 0

@@ -42,11 +42,14 @@ from corea.rl.rollout.user_parts import check_user_parts
 from corea.rl.run import distributed
 from corea.rl.run.best_checkpoint import BestCheckpoint
 from corea.rl.run.checkpoint import Checkpoints
+from corea.rl.run.device_use import peak_flops, speed_metrics
 from corea.rl.run.final_model import write_final_model
 from corea.rl.run.interrupt import StopRequest
+from corea.rl.run.memory_meter import MemoryMeter
 from corea.rl.run.phase_timer import PhaseTimer
 from corea.rl.run.resuming import load_checkpoint, state_layout
 from corea.rl.run.step_metrics import batch_metrics, columns, joined
+from corea.rl.run.step_profile import StepProfile
 from corea.rl.run.step_reporter import StepReporter
 from corea.rl.update.policy import Policy
 from corea.rl.update.schedule import learning_rate
@@ -82,12 +85,14 @@ class Trainer:
         )
         # vLLM must be set up before DeepSpeed.
         self.engine = build_training_engine(cfg.engine, cfg.model, model, self.tokenizer)
-        self.timer = PhaseTimer()
+        self.timer = PhaseTimer(MemoryMeter())
+        self.peak = peak_flops(model.dtype, cfg.trainer.peak_tflops)
         self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
         if getattr(self.engine, "takes_adapters", False):
             hand_over(self.engine, self.policy)
         self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
+        self.profile = StepProfile(cfg.trainer.profile if self.main else None, run_dir)
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
         sampler = Sampler(cfg, self.engine, self.extras, self.timer)
         self.batches = BatchSource(cfg, sampler, self.engine, self._weights_for_sampling)
@@ -125,7 +130,8 @@ class Trainer:
             reporter = StepReporter(self.cfg, self.run_dir, self.logger, bar, next_step=done + 1)
             while done < steps and received is None and not self.best.exhausted:
                 try:
-                    metrics, groups = self._train_step(done, stop)
+                    with self.profile.step(done + 1):
+                        metrics, groups = self._train_step(done, stop)
                 except StepAbandoned:
                     received = stop.received_by_any()
                     break
@@ -135,9 +141,10 @@ class Trainer:
                     with self.timer.measure("save"):
                         self._save(done)
                     saved = done
-                reporter.report_step(done, metrics, groups, self.timer.seconds)
+                reporter.report_step(done, metrics | self.timer.memory_metrics(), groups, self.timer.seconds)
                 self._check_finite(done, groups, reporter)
                 received = stop.received_by_any()
+            self.profile.close(done)
             if received is not None and saved != done:
                 self._save(done)
         if received is not None and done < steps and not self.best.exhausted:
@@ -188,6 +195,7 @@ class Trainer:
             metrics["reward_timeouts"] = sum(distributed.gather(self.extras.timeouts))
         elapsed = time.perf_counter() - started
         tokens = float(table["completion_tokens"].sum() + table["prompt_tokens"].sum())
+        metrics |= speed_metrics(self.updater.flops, tokens, self.timer.seconds, elapsed, self.peak)
         return metrics | {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
 
     def _abandon_if_stopped(self, stop: StopRequest) -> Callable[[int], None]:
