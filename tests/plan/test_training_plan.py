@@ -17,7 +17,7 @@ from corea.model_shape import ModelShape
 from corea.plan import main
 from corea.plan.candidates import PRESETS, candidates
 from corea.plan.settings import model_shape
-from corea.plan.step_seconds import Rates, Work, communicated, rollout_seconds, update_seconds
+from corea.plan.step_seconds import Rates, Seconds, Work, communicated, rollout_seconds, update_seconds
 from corea.plan.training_plan import estimate, plan_training
 from plan_setting import SETTING
 
@@ -51,6 +51,12 @@ def test_seconds_of_an_update_by_hand():
     # AdamW moves 28 bytes for each of 50 parameters at 100 bytes a second
     assert update_seconds(ONE, WORK, RATES) == pytest.approx(3 * 2.224 + 14)
     assert update_seconds(replace(ONE, recompute=True), WORK, RATES) == pytest.approx(4 * 2.224 + 14)
+
+
+def test_a_step_is_the_sum_of_its_parts_or_the_longer_side():
+    assert Seconds(rollout=3.0, reward=0.5, update=2.0).step == 5.5
+    assert Seconds(rollout=3.0, reward=0.5, update=2.0, ahead=True).step == 3.5
+    assert Seconds(rollout=1.0, reward=0.5, update=2.0, ahead=True).step == 2.0
 
 
 def test_seconds_of_a_rollout_by_hand():

@@ -39,6 +39,8 @@ class Work:
     """GPUs of a copy (tensor parallelism)."""
     gradings_per_s: float
     """Answers that a process grades per second."""
+    ahead: bool = False
+    """Whether the next batch is sampled and graded during the update (trainer.off_policy_steps)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +64,14 @@ class Seconds:
     rollout: float
     reward: float
     update: float
+    ahead: bool = False
+    """The update runs beside the two others."""
 
     @property
     def step(self) -> float:
-        """All parts, one after another."""
-        return self.rollout + self.reward + self.update
+        """All parts, one after another, or the longer side of two."""
+        drawn = self.rollout + self.reward
+        return max(drawn, self.update) if self.ahead else drawn + self.update
 
 
 def rates_of(
@@ -97,6 +102,7 @@ def seconds_of(s: Setting, work: Work, rates: Rates) -> Seconds:
         rollout=rollout_seconds(s, work, rates),
         reward=answers / s.gpus / work.gradings_per_s,
         update=update_seconds(s, work, rates),
+        ahead=work.ahead,
     )
 
 

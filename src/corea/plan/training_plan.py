@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from corea.config import HFEngineConfig, PlanConfig, VLLMEngineConfig
+from corea.config import HFEngineConfig, PlanConfig, VLLMEngineConfig, VLLMServerEngineConfig
 from corea.gpus import Gpu
 from corea.model_shape import ModelShape
 from corea.plan.candidates import Candidate, candidates
@@ -124,6 +124,7 @@ def work_of(cfg: PlanConfig) -> Work:
         replicas=server_gpus(cfg) or max(1, cfg.gpus // parallel),
         replica_gpus=parallel,
         gradings_per_s=options.gradings_per_s,
+        ahead=trainer.off_policy_steps > 0 and isinstance(engine, VLLMServerEngineConfig),
     )
 
 
