@@ -8,9 +8,8 @@
     finally:
         response.release()
 
-The time that a live cascade adds to a call is mostly processor time of the HTTP client, and that of a general one is
-several times as much (docs/serving.md, Benchmarks). Proxies and redirects are left to such a client
-(upstream_client.py).
+The time that a live cascade adds to a call is processor time, and a general client such as aiohttp takes about 0.3 ms
+more of it per call (`python benchmarks/serving.py added`). Proxies and redirects are left to it (upstream_client.py).
 """
 
 from __future__ import annotations

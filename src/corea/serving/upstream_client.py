@@ -181,8 +181,9 @@ class _Call:
         try:
             response = None if calls.direct is None else await self._ask(calls.direct)
             if response is None:
-                self.library = calls.through_library(self.data, self.headers)
-                response = await self.library.__aenter__()
+                library = calls.through_library(self.data, self.headers)
+                response = await library.__aenter__()
+                self.library = library
             if not 200 <= response.status < 300:
                 text = (await response.read()).decode(errors="replace")
                 raise status_failure(response.status, response.headers, parsed(calls.engine.masked(text)))
