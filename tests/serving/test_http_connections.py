@@ -177,13 +177,13 @@ def test_what_a_server_says_unasked_closes_the_connection(run):
 
 def test_silence_and_a_drip_end_at_the_limit(run):
     async def scenario() -> None:
-        for wire in (Wire(OK[:9], wait=0.3), Wire(RESPONSES["length"], step=1, wait=0.01), Wire(OK, wait=0.3)):
+        for wire in (Wire(OK[:9], wait=0.5), Wire(RESPONSES["length"], step=1, wait=0.01), Wire(OK, wait=0.5)):
             async with connected(wire) as connections:
                 began = time.perf_counter()
-                with pytest.raises(Failure, match=r"no answer within 0\.05 s") as found:
-                    await answered(connections, 0.05)
+                with pytest.raises(Failure, match=r"no answer within 0\.2 s") as found:
+                    await answered(connections, 0.2)
                 assert (found.value.late, found.value.charged) == (True, True)
-                assert time.perf_counter() - began < 0.5
+                assert time.perf_counter() - began < 2
 
     run(scenario())
 
