@@ -147,7 +147,9 @@ def test_a_ledger_that_threads_share_never_exceeds_its_budget(tmp_path):
 
 def test_calls_that_are_given_up_while_they_wait_for_budget_stop_no_other_call():
     async def scenario() -> None:
-        engine = OpenAIEngine("m", ledger=Ledger(None, 1.0), key_env=None, cache=None, price=PriceConfig(input=1, output=1))
+        engine = OpenAIEngine(
+            "m", ledger=Ledger(None, 1.0), key_env=None, cache=None, price=PriceConfig(input=1, output=1)
+        )
         calls = PaidCalls(engine, None)
         first = await calls._reserve(1.0, patient=True)
         waiting = [asyncio.create_task(calls._reserve(1.0, patient=True)) for _ in range(20)]
