@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 STEPS = 10
-OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=16", "trainer.save_every=3", "logger=none"]
+OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=8", "trainer.save_every=3", "logger=none"]
 TIMED = ("seconds/", "tokens_per_s", "speed/", "memory/")
 
 
