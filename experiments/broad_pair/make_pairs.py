@@ -3,9 +3,9 @@
     python experiments/broad_pair/make_pairs.py questions DIR [--each 24000] [--only sum,family]
     python experiments/broad_pair/make_pairs.py pairs DIR --file FILE --teacher direct_answer [--weights sum=2,family=1]
 
-The first command generates the questions of each source once, because some tasks take longer to generate than to learn
-from, and writes each teacher's completion beside them. The second one mixes them for `python -m corea.sft pairs=FILE`. Questions of a held-out split
-(a hash of the text decides) are left out.
+The first command generates the questions of each source once, because some tasks take longer to generate than to
+learn from, and writes each teacher's completion beside them. The second one mixes them for
+`python -m corea.sft pairs=FILE`. Questions of a held-out split (a hash of the text decides) are left out.
 """
 
 from __future__ import annotations

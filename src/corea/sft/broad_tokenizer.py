@@ -10,12 +10,37 @@ from corea.sft.tiny_tokenizer import TAGS, make_tokenizer
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
-    "January February March April May June July August September October November December".split()
-)  # fmt: skip
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 RELATIONS = (
-    "mother father daughter son wife husband sister brother grandmother grandfather aunt uncle niece nephew "
-    "mother-in-law father-in-law"
-).split()
+    "mother",
+    "father",
+    "daughter",
+    "son",
+    "wife",
+    "husband",
+    "sister",
+    "brother",
+    "grandmother",
+    "grandfather",
+    "aunt",
+    "uncle",
+    "niece",
+    "nephew",
+    "mother-in-law",
+    "father-in-law",
+)
 SORT_TAIL = (
     "\nPlease follow the instruction below:\n"
     "## 1. Let all your answers be a list of numbers. Instead of reporting your answer as -69, -13, 1, 7, 11, 43, 59, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -23,15 +24,14 @@ from corea.errors import Interrupted, UserError
 from corea.logger import Logger
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
+from corea.sft.held_out_scores import test_metrics
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
 from corea.tabular import read_rows
-from corea.tasks.grading import grade_many
 from corea.tasks.held_out import family_questions
 from corea.tasks.mixes import TrainingStream
-from corea.tasks.parsing import is_well_formed, parse_completion
-from corea.tasks.prompts import build_messages, get_prompt
+from corea.tasks.prompts import build_messages
 from corea.tasks.splits import SplitReport
-from corea.types import Question, Sampling
+from corea.types import Question
 
 Teacher = Callable[[dict[str, Any], random.Random], str]
 """(entry with "answer" and "metadata", random generator of the question) -> completion."""
@@ -54,6 +54,10 @@ TEACHERS: dict[str, Teacher] = {
     "steps_unsure": traces.steps_unsure,
     "solution": written_solution,
 }
+
+
+SHOWN = re.compile("[^/]+/(pass@1|format_share)")
+"""Metrics that a run prints; metrics.json holds all of them."""
 
 
 class Encoder:
@@ -178,24 +182,6 @@ def scratch_model(cfg: SftConfig):
     return LlamaForCausalLM(config).to(pick_device(None)), tokenizer
 
 
-def test_metrics(engine: HFEngine, questions: dict[str, list[Question]], cfg: SftConfig) -> dict[str, float]:
-    """Greedy pass@1 and shares of well-formed completions, answers and confidences on each family's test questions."""
-    metrics: dict[str, float] = {}
-    for family, rows in questions.items():
-        prompts = [build_messages(cfg.model.prompt, q) for q in rows]
-        answers = engine.generate(prompts, Sampling(temperature=0.0, max_tokens=cfg.model.max_tokens))
-        parsed = [parse_completion(a[0].text, a[0].finish_reason, expect_confidence=False) for a in answers]
-        expected = get_prompt(cfg.model.prompt).expects_confidence
-        formed = [a[0].finish_reason == "stop" and is_well_formed(a[0].text, expected) for a in answers]
-        right = [bool(v.correct) for v in grade_many(rows, parsed)]
-        stated = [p.confidence is not None for p in parsed]
-        metrics[f"{family}/pass@1"] = sum(right) / len(right)
-        metrics[f"{family}/format_share"] = sum(formed) / len(formed)
-        metrics[f"{family}/answer_share"] = sum(p.answer is not None for p in parsed) / len(parsed)
-        metrics[f"{family}/confidence_share"] = sum(stated) / len(stated)
-    return metrics
-
-
 class ColdStart:
     """One supervised run in its folder: `metrics.jsonl`, `checkpoints/sft.pt`, `model/`, `metrics.json`."""
 
@@ -255,7 +241,7 @@ class ColdStart:
     def _evaluate(self, step: int) -> None:
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
-        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if k.endswith(("pass@1", "format_share")))
+        shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if SHOWN.fullmatch(k))
         print(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}", flush=True)
         with atomic_write(self.run_dir / "metrics.json") as path:
             path.write_text(json.dumps({"step": step, **self.metrics}, indent=1) + "\n")

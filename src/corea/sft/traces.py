@@ -98,8 +98,20 @@ SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int, int]] = {
     "leg_counting": (lambda meta: len(meta["animals"]), 1, 4),
     "letter_counting": (lambda meta: len(" ".join(meta["span"])), 4, 24),
     "spell_backward": (lambda meta: len(meta["word"]), 3, 10),
+    "basic_arithmetic": (lambda meta: len(meta["expression"]), 5, 20),
+    "gcd": (lambda meta: sum(meta["numbers"]), 4, 198),
+    "fraction_simplification": (lambda meta: meta["numerator"] + meta["denominator"], 4, 400),
+    "simple_equations": (lambda meta: len(meta["equation"]), 6, 18),
+    "number_sequence": (lambda meta: len(str(meta["sequence"])), 14, 36),
+    "calendar_arithmetic": (lambda meta: abs(meta["offset_days"]), 1, 30),
+    "number_sorting": (lambda meta: meta["numbers"], 3, 5),
+    "count_primes": (lambda meta: meta["end"] - meta["start"], 0, 80),
+    "time_intervals": (lambda meta: int(meta["end_time"][-8:-6]) - int(meta["start_time"][-8:-6]), 0, 12),
+    "simple_geometry": (lambda meta: meta["n_sides"], 3, 4),
+    "word_sorting": (lambda meta: len(", ".join(meta["transformed_words"])), 13, 30),
+    "family_relationships": (lambda meta: meta["family_size"], 4, 8),
 }
-"""Task -> (length measure of a question, value for a short question, value for a long one)."""
+"""Task -> (size of a question, value for a small question, value for a large one)."""
 CONTRAST = 1.6
 """Log-odds of the ends against the middle of the range for a short question; negated for a long one."""
 
