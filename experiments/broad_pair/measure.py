@@ -1,0 +1,90 @@
+"""Scores of both models on the test questions, for each task and family.
+
+    python experiments/broad_pair/measure.py SLM_FOLDER LLM_FOLDER [--questions 100]
+
+`--questions` counts the test questions of each task. The small model is sampled at temperature 1, the large one answers
+greedily. AUROC: of the stated confidence, and of the mean probability of the answer's tokens, which bounds what the
+model could say about itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import numpy as np
+import torch
+
+from corea.composition import compose
+from corea.engines.local.hf import HFEngine
+from corea.metrics.calibration import auroc
+from corea.tasks.grading import grade_many
+from corea.tasks.held_out import held_out
+from corea.tasks.mixes import family_sources
+from corea.tasks.parsing import parse_completion
+from corea.tasks.prompts import build_messages
+from corea.types import Completion, Question, Sampling
+
+
+def ranking(score: np.ndarray, right: np.ndarray) -> float:
+    """AUROC of `score` [N] for `right` [N]; NaN without both kinds of answers or with missing scores."""
+    if np.isnan(score).any():
+        return math.nan
+    _, place = np.unique(score, return_inverse=True)
+    counts = [np.bincount(place[side], minlength=place.max() + 1) for side in (~right, right)]
+    return float(auroc(*counts))
+
+
+def answer_probability(engine: HFEngine, completion: Completion) -> float:
+    """Mean probability of the tokens before the end of the answer."""
+    pieces = [engine.tokenizer.decode([t]) for t in completion.token_ids]
+    end = next((k for k, piece in enumerate(pieces) if piece.startswith("</answer>")), len(pieces))
+    return float(np.exp(completion.logprobs[: max(end, 1)]).mean())
+
+
+def answers(engine: HFEngine, questions: list[Question], temperature: float) -> dict[str, np.ndarray]:
+    """right, confidence, probability, prompt and completion tokens: [N] each."""
+    sampling = Sampling(temperature=temperature, max_tokens=160)
+    rows = [c[0] for c in engine.generate([build_messages("plain", q) for q in questions], sampling)]
+    parsed = [parse_completion(c.text, c.finish_reason, expect_confidence=False) for c in rows]
+    return {
+        "right": np.array([bool(v.correct) for v in grade_many(questions, parsed)]),
+        "confidence": np.array([math.nan if p.confidence is None else p.confidence for p in parsed]),
+        "probability": np.array([answer_probability(engine, c) for c in rows]),
+        "prompt": np.array([c.prompt_tokens for c in rows]),
+        "tokens": np.array([c.completion_tokens for c in rows]),
+    }
+
+
+def line(name: str, small: dict[str, np.ndarray], large: dict[str, np.ndarray]) -> str:
+    """One row of the table."""
+    figures = [small["right"].mean(), large["right"].mean()]
+    figures += [ranking(small[key], small["right"]) for key in ("confidence", "probability")]
+    tokens = [d[key].mean() for d in (small, large) for key in ("prompt", "tokens")]
+    return " | ".join([f"| {name}", *(f"{x:.3f}" for x in figures), *(f"{x:.1f}" for x in tokens)]) + " |"
+
+
+def main() -> None:
+    """Read the command line and print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("small")
+    parser.add_argument("large")
+    parser.add_argument("--questions", type=int, default=100)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    small, large = HFEngine(args.small), HFEngine(args.large)
+    data = compose("sft", "data=broad").data
+    columns = "small, large, AUROC confidence, AUROC probability, prompt, small's tokens, prompt, large's tokens"
+    print("| task | " + " | ".join(columns.split(", ")) + " |\n" + "|---" * 9 + "|")
+    for family in data.families:
+        parts = []
+        for source in family_sources(data, family):
+            questions = held_out([source], "test", args.questions, dataset=family, seed=0)
+            parts.append((answers(small, questions, 1.0), answers(large, questions, 0.0)))
+            print(line(source["name"], *parts[-1]), flush=True)
+        whole = [{key: np.concatenate([p[k][key] for p in parts]) for key in parts[0][k]} for k in (0, 1)]
+        print(line(f"**{family}**", *whole), flush=True)
+
+
+if __name__ == "__main__":
+    main()
