@@ -94,3 +94,20 @@ def plain_update(model, rows, cfg, steps=2):
         torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.optimizer.max_grad_norm)
         optimizer.step()
     return first
+
+
+def trl_config(trl, folder, **options):
+    """A GRPOConfig of two steps on the CPU, without logger, checkpoints and progress bar."""
+    return trl.GRPOConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=8,
+        max_steps=2,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        seed=0,
+        **options,
+    )

@@ -149,8 +149,11 @@ def test_names_are_those_of_the_files():
             "format, gate_calib, gate_correct, name, target; "
             "did you mean calib?",
         ),
-        ("modle=tiny", "modle=tiny: no such key; the keys are data, engine, logger, model, reward, seed, trainer; "
-         "did you mean model?"),
+        (
+            "modle=tiny",
+            "modle=tiny: no such key; the keys are data, display, engine, logger, model, reward, seed, trainer; "
+            "did you mean model?",
+        ),
         ("trainer.steps=abc", "trainer.steps=abc: allowed is an integer"),
         ("trainer.steps=1.5", "trainer.steps=1.5: allowed is an integer"),
         ("trainer.optimizer.lr=fast", "trainer.optimizer.lr=fast: allowed is a number"),

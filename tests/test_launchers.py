@@ -26,11 +26,15 @@ def launch(folder, *overrides, launcher=TORCHRUN, logger="none"):
     """corea.train by a launcher, each process with one thread."""
     options = [o for o in OPTIONS if not o.startswith(("trainer.steps", "logger"))]
     last = [f"trainer.steps={STEPS}", f"logger={logger}", f"hydra.run.dir={folder}", *overrides]
+    return start("corea.train", *options, *last, launcher=launcher)
+
+
+def start(module, *overrides, launcher=TORCHRUN):
     environment = {k: v for k, v in os.environ.items() if k not in NEEDED and not k.startswith("WANDB")}
     environment |= {"OMP_NUM_THREADS": "1", "MASTER_PORT": str(free_port()), "WANDB_MODE": "offline"}
     if launcher is TORCHRUN:
         launcher = [*TORCHRUN[:-1], "--master-port", environment["MASTER_PORT"], "-m"]
-    command = [*map(str, launcher), "corea.train", *options, *last]
+    command = [*map(str, launcher), module, *overrides]
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -134,3 +138,23 @@ def test_two_machines(whole, tmp_path):
     ends = [finish(node) for node in nodes]
     assert [code for code, _, _ in ends] == [0, 0], ends
     assert_equal_runs(tmp_path, whole[0], STEPS)
+
+
+def test_the_cold_start_on_two_processes_is_that_of_one(tmp_path):
+    options = ["sft.steps=3", "sft.eval_every=3", "sft.eval_questions=4", "sft.batch_size=7", "logger=none"]
+    out = {}
+    for name, launcher in (("two", TORCHRUN), ("one", [sys.executable, "-m"])):
+        code, out[name], err = finish(
+            start("corea.sft", *options, f"hydra.run.dir={tmp_path / name}", launcher=launcher), 300
+        )
+        assert (code, err) == (0, "")
+    assert out["two"].count("model: ") == 1
+    one, two = ([json.loads(line) for line in lines(tmp_path / name)] for name in ("one", "two"))
+    assert [line["step"] for line in two] == [0, 1, 2]
+    for a, b in zip(one, two, strict=True):
+        assert (a["tokens"], a["loss"], a["grad_norm"]) == pytest.approx(
+            (b["tokens"], b["loss"], b["grad_norm"]), rel=1e-5
+        )
+    weights = [load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=0, atol=1e-6)

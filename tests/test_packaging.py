@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import corea
+
 CHECKOUT = Path(__file__).parents[1]
 MEBI = 2**20
 M = "__main__"
@@ -98,3 +100,8 @@ def test_make_help_names_every_target():
     listed = re.findall(r"^  make ([\w-]+) ", done.stdout, re.MULTILINE)
     assert sorted(listed) == sorted(phony.split())
     assert {"setup", "demo", "pareto", "sweep", "test", "test-slow", "lint", "bench", "help"} <= set(listed)
+
+
+def test_project_and_package_state_the_same_version():
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == corea.__version__

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from corea.app import command
 from corea.config import AnswerConfig
 from corea.config.data_schema import GradingConfig
@@ -24,9 +22,8 @@ def main(cfg: AnswerConfig) -> None:
     if cfg.dry_run:
         show_answer_estimate(estimate(cfg, task, folder), task.tiers, cfg.budget_usd)
         return
-    free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: any key may change
     with lock_folder(folder):
-        prepare_run_dir(folder, cfg, name="answer.yaml", harmless=free)
+        prepare_run_dir(folder, cfg, name="answer.yaml", harmless=None)  # an answer is stored by what it depends on
         rows, summary = answer_all_questions(cfg, task, folder)
     if cfg.questions == STDIN:
         show_answers(rows, task.tiers)

@@ -22,6 +22,7 @@ from hydra.core.utils import env_override
 
 from corea.composition import VERSION_BASE, composer, conf_dir, typed, with_trainer
 from corea.config.deprecated import current_overrides
+from corea.display import shown_as
 from corea.errors import UserError
 from corea.jobs import FULL_ERROR, Job, SweepHooks, guarded, run_single, run_sweep
 
@@ -37,7 +38,10 @@ def command(verb: str, hooks: SweepHooks = NO_HOOKS) -> Callable[[Callable[[Conf
     def decorate(function: Callable[[Config], Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def main(cfg: Config | None = None) -> Any:
-            return run_command_line(verb, function, hooks) if cfg is None else function(cfg)
+            if cfg is None:
+                return run_command_line(verb, function, hooks)
+            with shown_as(cfg.display):  # type: ignore[attr-defined]
+                return function(cfg)
 
         return main
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from hydra.core.hydra_config import HydraConfig
 
 from corea.app import command
@@ -18,7 +16,7 @@ def main(cfg: CollectConfig) -> None:
     from corea.collecting.estimate import show_estimate
     from corea.collecting.plan import tiers_of, with_run_defaults
     from corea.collecting.replay_tables import replay_answers
-    from corea.logger import build_logger
+    from corea.logger import open_logger
     from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
@@ -29,16 +27,12 @@ def main(cfg: CollectConfig) -> None:
     if tiers and any(llm.dry_run for llm in (cfg.llm, *cfg.larger.values())):
         show_estimate(cfg, tiers, folder)
         return
-    free = tuple(field.name for field in fields(cfg))  # answers are kept by what they depend on: any key may change
     with lock_folder(folder):
-        prepare_run_dir(folder, cfg, name="collect.yaml", harmless=free)
-        logger = build_logger(cfg.logger, folder, cfg, job="collect")
-        try:
+        prepare_run_dir(folder, cfg, name="collect.yaml", harmless=None)  # an answer is stored by what it depends on
+        with open_logger(cfg.logger, folder, cfg, job="collect") as logger:
             rows = collect_answers(cfg, tiers, folder) if tiers else replay_answers(cfg.engine, folder)
             summary = summarise(rows)
             log_summary(summary, logger)
-        finally:
-            logger.close()
     show(summary)
     print(f"answers: {folder / 'answers.parquet'}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 from corea.app import command
@@ -15,20 +14,16 @@ def main(cfg: CompareConfig) -> None:
     from corea.comparing.comparison import compare_runs
     from corea.comparing.comparison_files import log_comparison, write_comparison
     from corea.comparing.show_comparison import show_comparison
-    from corea.logger import build_logger
+    from corea.logger import open_logger
     from corea.run_folder import lock_folder, prepare_run_dir, run_dir
 
     folder = Path(cfg.out) if cfg.out else run_dir()
-    free = tuple(field.name for field in fields(cfg))  # a comparison may be repeated with any other options
     with lock_folder(folder):
         found = compare_runs(cfg)
-        prepare_run_dir(folder, cfg, name="compare.yaml", harmless=free)
+        prepare_run_dir(folder, cfg, name="compare.yaml", harmless=None)
         files = write_comparison(found, cfg, folder)
-        logger = build_logger(cfg.logger, folder, cfg, job="compare", resume=False)
-        try:
+        with open_logger(cfg.logger, folder, cfg, job="compare", resume=False) as logger:
             log_comparison(found, files, logger)
-        finally:
-            logger.close()
     show_comparison(found)
     print(f"comparison: {files.page or files.tables['comparison']}")
 

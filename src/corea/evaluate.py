@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from corea.app import command
 from corea.config import EvaluateConfig
 
@@ -13,7 +11,7 @@ def main(cfg: EvaluateConfig) -> None:
     """Measure every dataset of the table; write figures, plots and report beside it, and print a summary."""
     from corea.evaluation.pipeline import run_evaluation
     from corea.evaluation.served_log_point import results_folder
-    from corea.logger import build_logger
+    from corea.logger import open_logger
     from corea.report.terminal import print_summary
     from corea.report.write_results import log_results, write_outputs
     from corea.run_folder import lock_folder, prepare_run_dir
@@ -24,17 +22,18 @@ def main(cfg: EvaluateConfig) -> None:
 
         regrade = regrader(cfg.audit)
     folder = results_folder(cfg)
-    free = tuple(field.name for field in fields(cfg))  # a table may be evaluated again with any other options
     with lock_folder(folder):
         results = run_evaluation(cfg, regrade)
-        prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=free)
-        outputs = write_outputs(results, cfg)
-        logger = build_logger(cfg.logger, folder, cfg, job="evaluate", resume=False)
-        try:
+        former = None
+        if cfg.former is not None:
+            from corea.comparing.former_report import against_former
+
+            former = against_former(results, cfg)  # before the files of this folder are written anew
+        prepare_run_dir(folder, cfg, name="evaluate.yaml", harmless=None)
+        outputs = write_outputs(results, cfg, former)
+        with open_logger(cfg.logger, folder, cfg, job="evaluate", resume=False) as logger:
             log_results(results, outputs, logger)
-        finally:
-            logger.close()
-    print_summary(results)
+    print_summary(results, former=former)
     print(f"report: {outputs.report or folder / 'metrics.json'}")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from omegaconf import DictConfig
 from corea.composition import build_job, composed, is_basic, sweep_jobs, task_overrides, typed
 from corea.config.messages import one_line, user_line
 from corea.config.typed import build, require_files
+from corea.display import progress, shown_as, tick
 from corea.errors import Interrupted, SweepFailed
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class Job:
     keep_going: bool = False
     """Return Failed instead of raising."""
     hooks: SweepHooks = field(default_factory=SweepHooks)
+    process: int = field(default_factory=os.getpid)
+    """The process that started the command; launchers may run jobs in others."""
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Run the verb; a job that is not among `ready` is built here."""
@@ -82,13 +86,18 @@ class Job:
             label = f"job {HydraConfig.get().job.num} ({', '.join(overrides)})"
             log.error("%s failed: %s", label, one_line(line), exc_info=error if show else None)
             return Failed(label=label, line=one_line(line))
+        finally:
+            tick()  # the bar of the sweep
 
     def _run(self, cfg: DictConfig) -> Any:
         root = self.ready.get(task_overrides(HydraConfig.instance().cfg))
         if root is None:
             root = build(cfg)
             require_files(root)
-        return self.function(root)
+        # Several processes draw no bars on one terminal.
+        elsewhere = os.getpid() != self.process and root.display != "none"
+        with shown_as("plain" if elsewhere else root.display):
+            return self.function(root)
 
 
 def run_single(hydra: Hydra, config_name: str, overrides: list[str], job: Job) -> None:
@@ -100,7 +109,7 @@ def run_single(hydra: Hydra, config_name: str, overrides: list[str], job: Job) -
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=config_name)
     done = run_job(
-        # SystemExit passes through Hydra, which prints a line of its own about any other exception.
+        # SystemExit passes through Hydra, which prints its own line about any other exception.
         task_function=lambda cfg: guarded(job.name, lambda: job(cfg)),
         config=cfg,
         job_dir_key="hydra.run.dir",
@@ -139,13 +148,24 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
         hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
         task_function=replace(job, ready=ready, keep_going=basic),
     )
-    batches = sweeper.sweep(arguments=list(task_overrides(cfg)))
+    with _sweep_bar(cfg, list(ready.values())):
+        batches = sweeper.sweep(arguments=list(task_overrides(cfg)))
     callbacks.on_multirun_end(config=cfg, config_name=config_name)
     closing = job.hooks.after(Path(cfg.hydra.sweep.dir)) if job.hooks.after is not None else ""
     if closing:
         print(closing, flush=True)
     if basic:
         _report_failures(job.name, [done.return_value for batch in batches for done in batch])
+
+
+@contextmanager
+def _sweep_bar(cfg: DictConfig, roots: list[Any]) -> Iterator[None]:
+    """A bar that counts the jobs, where their number is known and they run in this process, one after another."""
+    if len(roots) < 2 or not cfg.hydra.launcher._target_.endswith(".BasicLauncher"):
+        yield
+        return
+    with shown_as(roots[0].display), progress("job", len(roots), always=True):
+        yield
 
 
 def fixed_overrides(overrides: list[str]) -> list[str]:

@@ -9,7 +9,8 @@ import json
 import logging
 import netrc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,18 @@ def build_logger(cfg: LoggerConfig, run_dir: str | Path, config: Any, job: str =
     """
     options = {f.name: getattr(cfg, f.name) for f in fields(cfg) if f.name not in ("_target_", "name")}
     return get_class(cfg._target_)(run_dir=Path(run_dir), config=asdict(config), job=job, resume=resume, **options)
+
+
+@contextmanager
+def open_logger(
+    cfg: LoggerConfig, run_dir: str | Path, config: Any, job: str = "run", resume: bool = True
+) -> Iterator[Logger]:
+    """The logger of `build_logger`, closed at the end of the block."""
+    logger = build_logger(cfg, run_dir, config, job, resume)
+    try:
+        yield logger
+    finally:
+        logger.close()
 
 
 class NoLogger(Logger):

@@ -12,15 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import corea
-
 
 def provenance() -> dict[str, Any]:
     """The record of one start, ready for JSON. Takes a few milliseconds and imports nothing heavy."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "corea": corea.__version__,
-        "git": git_revision(Path(corea.__file__).parent),
+        "corea": metadata.version("corea"),
+        "git": git_revision(Path(__file__).parent),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_name(),

@@ -69,7 +69,7 @@ class Results:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the datasets, the one that is reported first at the start."""
+        """Names of the datasets; the first one is reported first."""
         return list(self.details.datasets)
 
     @property

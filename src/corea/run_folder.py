@@ -50,6 +50,7 @@ HARMLESS = (
     *(f"engine.{key}" for key in ("concurrency", "timeout_s", "tries", "max_wait_s")),
     "chunk",
     "logger",
+    "display",
 )
 """Keys (with everything below them) that may change when a run is resumed."""
 
@@ -152,11 +153,16 @@ def _now() -> str:
 
 
 def prepare_run_dir(
-    path: str | os.PathLike[str], cfg: Any, resume: str = "auto", name: str = "config.yaml", harmless: tuple = HARMLESS
+    path: str | os.PathLike[str],
+    cfg: Any,
+    resume: str = "auto",
+    name: str = "config.yaml",
+    harmless: tuple[str, ...] | None = HARMLESS,
 ) -> bool:
     """Create the run folder `path` and store the configuration there; True if it already held this run.
 
     The root dataclass `cfg` is written to `name`, and versions and hardware to provenance.json, one entry per start.
+    `harmless`: keys that may change between starts; None: all of them.
 
     Raises:
         UserError: `resume` is "never" and the folder holds a run; or a key outside `harmless` had another value before.
@@ -174,13 +180,15 @@ def prepare_run_dir(
     return held
 
 
-def _refuse_changes(stored: Path, cfg: Any, harmless: tuple[str, ...]) -> None:
+def _refuse_changes(stored: Path, cfg: Any, harmless: tuple[str, ...] | None) -> None:
     try:
         before = OmegaConf.to_container(OmegaConf.load(stored))
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{stored}: cannot be read ({error}); use another folder") from error
     if not isinstance(before, dict):
         raise UserError(f"{stored}: not a configuration; use another folder")
+    if harmless is None:
+        return
     old, new = _flat(_with_new_keys(current_config(before, quiet=True), cfg)), _flat(asdict(cfg))
     changed = [
         f"{key} was {_short(old, key)}, now {_short(new, key)}"

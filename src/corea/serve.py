@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from corea.app import command
 from corea.config import ServeConfig
 
@@ -15,9 +13,8 @@ def main(cfg: ServeConfig) -> None:
     from corea.serving.server_process import serve
 
     folder = run_dir()
-    free = tuple(field.name for field in fields(cfg))  # nothing in the folder depends on the configuration
     with lock_folder(folder):
-        prepare_run_dir(folder, cfg, name="serve.yaml", harmless=free)
+        prepare_run_dir(folder, cfg, name="serve.yaml", harmless=None)  # nothing in the folder depends on them
         serve(cfg, folder)
 
 

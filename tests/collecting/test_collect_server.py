@@ -71,7 +71,7 @@ def collect(tmp_path, monkeypatch, capsys):
 def test_answers_costs_and_a_second_start(collect, tmp_path):
     with FaultServer(lambda key, attempt: "500" if attempt == 1 else None) as server:
         out = collect(server, 12)
-        assert "big: 12 of 12 questions, " in out
+        assert "big 12/12  " in out
         assert f"${12 * COST:.4f}" in out
         asked = len(server.requests)
         (tmp_path / "run" / "answers").rename(tmp_path / "elsewhere")

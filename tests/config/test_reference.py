@@ -15,7 +15,14 @@ import corea.config
 from corea.config.reference import SECTIONS, meaning, page
 from corea.config.trainer_schema import LossConfig
 
-PARENTS = {"EngineConfig", "LoggerConfig", "ServeWatchConfig"}
+PARENTS = {
+    "EngineConfig",
+    "LoggerConfig",
+    "ServeWatchConfig",
+    "ResultsConfig",
+    "AnswersSourceConfig",
+    "ComparedRunsConfig",
+}
 """Their fields appear in every choice of the group, or in the schema that adds to them."""
 
 

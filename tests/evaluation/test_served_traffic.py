@@ -188,6 +188,14 @@ def test_a_log_without_shadowed_questions_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(raised.value)
 
 
+def test_a_log_too_small_for_a_test_question_is_refused_in_one_line(tmp_path):
+    table = traffic(20, 0)
+    two = table[~table["kept"]].iloc[:2].assign(request_id=["r10", "r11"])  # both in the half that chooses thresholds
+    log = write_log(tmp_path, two)
+    with pytest.raises(UserError, match=f"{log}: none of its 2 questions is a test question; more are needed"):
+        run_evaluation(config(log))
+
+
 def test_a_point_that_served_is_not_overwritten(tmp_path):
     log = write_log(tmp_path / "run" / "served", traffic(10, 0))
     (log / "evaluation").mkdir()

@@ -81,9 +81,40 @@ def test_two_killed_workers_lose_nothing_and_the_next_start_takes_over_their_tai
         worker.stdout.close()
     expected = sorted(f"{name}-{number}" for name in "ab" for number in range(1200))
     assert ids(tmp_path) == expected
-    ServedLog(tmp_path).close()
+    until = time.monotonic() + 60
+    while list(tmp_path.glob("tail-*")) and time.monotonic() < until:  # a part may still be written for a killed worker
+        ServedLog(tmp_path).close()
     assert list(tmp_path.glob("tail-*")) == []
     assert ids(tmp_path) == expected
+
+
+def test_a_part_is_written_by_a_process_of_its_own_while_requests_come(tmp_path):
+    log = ServedLog(tmp_path, rows=3)
+    for number in range(4):
+        log.add(kept(f"r{number}"))
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("part-*")) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert ids(tmp_path) == ["r0", "r1", "r2", "r3"]
+    assert len(list(tmp_path.glob("part-*"))) == 1
+    assert log.dropped == 0
+    log.close()
+    assert len(list(tmp_path.glob("part-*"))) == 2
+
+
+def test_a_tail_that_cannot_become_a_part_stays_and_is_read(tmp_path, caplog):
+    log = ServedLog(tmp_path, rows=2)
+    broken = tmp_path / f"part-{log.tail.stem.removeprefix('tail-')}.parquet"
+    broken.mkdir()
+    with caplog.at_level(logging.WARNING):
+        log.add(kept("a"))
+        log.add(kept("b"))
+        log.background.submit(lambda: None).result(60)
+    (record,) = caplog.records
+    assert "serving goes on" in record.getMessage()
+    broken.rmdir()
+    assert ids(tmp_path) == ["a", "b"]
+    log.close()
 
 
 def test_a_line_that_is_cut_off_is_passed_over(tmp_path):

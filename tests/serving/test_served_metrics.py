@@ -59,6 +59,7 @@ def test_requests_of_each_kind_by_hand():
     metrics.observe(record("e", tier=None, reason="kept", http_status=429))
     metrics.set_queue(1, 7)
     found = page(metrics)
+    assert "corea_budget_left_usd" not in found  # there is no budget
     expected = {
         'corea_requests_total{status="2xx"}': 4,
         'corea_requests_total{status="4xx"}': 1,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from chromium_pipe import CHROMIUM, Chromium
 from serve_helpers import StreamServer, echo_tier, running, server_tier
 from test_watched_server import SLM, WATCHED
+
+from axe_checks import faults
+from chromium_pipe import CHROMIUM, Chromium
 
 pytestmark = [
     pytest.mark.slow,
@@ -104,6 +106,7 @@ def test_a_question_and_the_figures(server, upstream, browser, tmp_path_factory,
     assert browser.run(OUTSIDE) == []
     assert browser.run(CONTRAST) == []
     assert browser.run(UNLABELLED) == []
+    assert faults(browser) == []
     assert browser.errors() == []
     assert {address.rsplit("/", 1)[0] for address in browser.requested() if not address.startswith("data:")} <= {
         *(server.url, f"{server.url}/v1/corea", f"{server.url}/v1/chat")

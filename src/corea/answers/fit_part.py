@@ -12,7 +12,9 @@ import hashlib
 
 import numpy as np
 
-FITTED_SIGNALS = ("probe", "router", "combined")
+from corea.config.allowed_names import KINDS
+
+FITTED_SIGNALS = (*(kind.name for kind in KINDS if kind.fitted), "combined")
 """Signals that are fitted on verdicts: probe and router while answers are collected, combined by the evaluation."""
 FITTED = "fit"
 """Split of the calibration questions that a signal is fitted on."""

@@ -27,6 +27,7 @@ from corea.answers.fit_part import FITTED
 from corea.answers.schema import REQUIRED
 from corea.answers.typed_columns import TEXT, typed_frame
 from corea.column_hints import mapping_hint
+from corea.config.allowed_names import KINDS
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.tabular import Columns, read_columns
 from corea.tabular_text import refuse
@@ -54,7 +55,7 @@ class Answers:
     """What the collector wrote beside the rows: models, revisions, prompt hashes, prices."""
     notes: list[str] = field(default_factory=list)
     """Remarks on the table that every report shows."""
-    sampled: tuple[str, ...] = ("vote",)
+    sampled: tuple[str, ...] = tuple(kind.name for kind in KINDS if kind.sampled)
     """Signals computed from all samples of a question; all samples are then paid for every question."""
 
     @property

@@ -14,10 +14,11 @@ import pandas as pd
 
 from corea.answers.table import Answers, signal_column
 from corea.cascade.fitted_maps import LENGTH, Stack, apply, fit_stack
+from corea.config.allowed_names import KINDS
 
 COMBINED = "combined"
-FEATURES = ("verbalized", "expected", "avg_prob", "vote", "probe")
-"""Signals of an answer. A router knows the question alone and is none of them."""
+FEATURES = tuple(kind.name for kind in KINDS if kind.stacked)
+"""Signals of an answer."""
 LEAST = 40
 """Fewest questions that a stack is fitted on."""
 MOST = 20_000

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,11 +63,22 @@ class LivePoint:
         names = self.features(position)
         if not names:
             return None
+        fitted = self.maps[position] if self.maps else None
+        if fitted is None and self.signal != LENGTH:
+            return _rounded(raw.get(self.signal))
         values = {n: np.array([np.nan if (v := raw.get(n)) is None else v], np.float64) for n in names}
         values = {n: v if n == LENGTH else np.round(v, DIGITS) + 0.0 for n, v in values.items()}
-        fitted = self.maps[position] if self.maps else None
         found = float((values[self.signal] if fitted is None else apply(fitted, values))[0])
         return None if np.isnan(found) else found
+
+
+def _rounded(value: float | None) -> float | None:
+    """numpy.round(value, DIGITS) of one number, in a fraction of its time."""
+    if value is None or math.isnan(value):
+        return None
+    if math.isinf(value):
+        return value
+    return round(value * 10**DIGITS) / 10**DIGITS + 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""The cheapest threshold that keeps a promise on new questions (promises.py), and what it takes where none does."""
+"""The cheapest threshold that keeps a promise on new questions; promises.py runs the sequence of tests.
+
+If no threshold keeps the promise, it estimates how many calibration questions would be enough.
+"""
 
 from __future__ import annotations
 

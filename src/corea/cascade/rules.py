@@ -8,8 +8,15 @@ max_drop      the cheapest threshold whose accuracy is at least the LLM's minus 
 budget        the most accurate threshold whose cost on the calibration split is at most the budget
 guarantee     the cheapest threshold that keeps its promise on new questions with probability 1 - alpha
 
-A rule is applied to the observed calibration questions. Intervals that include the choice of the threshold apply it to
-resamples of them as well.
+How max_drop chooses:
+- With `confidence` (default 0.9), `promise_of` makes it a promise: net drop at most delta, alpha = 1 - confidence.
+  promises.py tests up to 40 thresholds in turn, the one that keeps the fewest answers first, each by the exact test
+  of net_drop.py, and stops at the first that fails. The last one that passed is the choice.
+- Without, `chosen_thresholds` takes the cheapest of the thresholds whose accuracy on the calibration split is at least
+  the LLM's minus delta; of equally cheap ones, the most accurate.
+
+A rule is applied to the observed calibration questions. For intervals that include the choice of the threshold, it is
+also applied to each bootstrap resample of them.
 Legend: M candidate thresholds; ... is empty for observed counts, R for resampled ones.
 """
 

@@ -55,7 +55,7 @@ def table_rows(tier: Answerer, answers: Sequence[Answered]) -> list[dict[str, An
         if not answers[n].question.gold and parsed[n].answer is not None:
             where = f"question {answers[n].question.id}"
             raise UserError(f"{where}: neither a recorded verdict nor a gold answer to grade by")
-    found = grade_many([answers[n].question for n in graded], [parsed[n] for n in graded])
+    found = grade_many([answers[n].question for n in graded], [parsed[n] for n in graded], shown="grading")
     for n, verdict in zip(graded, found, strict=True):
         verdicts[n] = verdict
     return [_row(tier, a, p, v) for a, p, v in zip(answers, parsed, verdicts, strict=True)]

@@ -12,10 +12,11 @@ from corea.answers.fit_part import FITTED
 from corea.answers.schema import write_answers
 from corea.collecting.answer_rows import Answered, describe, table_rows
 from corea.collecting.answer_store import Store
+from corea.collecting.asking_progress import asking
 from corea.collecting.confidence_signals import add_signals, check_signals, note, to_record
 from corea.collecting.plan import Tier, asked_of, held_out_questions, is_for_fit, question_key
-from corea.collecting.progress_line import Progress
 from corea.config import CollectConfig
+from corea.display import say
 from corea.engines.build import build_engine
 from corea.engines.remote.ledger import Ledger
 from corea.errors import Interrupted, UserError
@@ -37,11 +38,11 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     """
     questions = held_out_questions(cfg.data)
     if warning := unreadable_warning(questions):
-        print(warning, flush=True)
+        say(warning)
     answered: dict[str, list[dict[str, Any]]] = {}
     for tier in tiers:
         asked = asked_of(tier, questions, cfg)
-        print(f"{tier.name}: {len(asked)} questions, {tier.samples} completion(s) each", flush=True)
+        say(f"{tier.name}: {len(asked)} questions, {tier.samples} completion(s) each")
         answers = answer_all(tier, asked, folder / "answers", cfg.chunk)
         rows = table_rows(tier, answers)
         add_signals(tier, answers, rows, cfg.seed)
@@ -120,7 +121,7 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
     failed: list[tuple[str, str]] = []
     try:
         spent = lambda: getattr(engine, "spent_usd", None)  # noqa: E731
-        with Progress(tier.name, total, done=total - len(questions), spent=spent) as progress:
+        with asking(tier.name, total, total - len(questions), spent) as progress:
             for start in range(0, len(ordered), chunk):
                 part = ordered[start : start + chunk]
                 groups = engine.generate([build_messages(tier.prompt, q) for q in part], sampling, progress.answered)

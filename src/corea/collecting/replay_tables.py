@@ -23,6 +23,7 @@ from corea.collecting.imported_tiers import guessed_questions, join_by_position_
 from corea.column_hints import mapping_hint, no_confidence
 from corea.config import PriceConfig
 from corea.config.engine_schema import QUESTION_COLUMNS, ReplayEngineConfig
+from corea.display import say
 from corea.engines.replay import ReplayEngine
 from corea.errors import UserError
 from corea.tabular import Columns, read_columns
@@ -67,7 +68,7 @@ def replay_answers(cfg: ReplayEngineConfig, folder: Path) -> pd.DataFrame:
         _count_tokens(cfg.tokenizer, tiers, {q.id: q.text for q in questions})
     graded = bool(cfg.questions) or not all("correct" in table.columns.data for table in tables)
     if graded and (warning := unreadable_warning(q for q in questions if q.gold)):
-        print(warning, flush=True)
+        say(warning)
     rows = []
     for tier in tiers:
         answered: list[Answered] = []
@@ -99,9 +100,9 @@ def _checked(tier: RecordedTier, rows: list[dict[str, Any]]) -> list[dict[str, A
     if 2 * len(unread) > len(rows):
         first = f"first question {unread[0]['question_id']}: …{' '.join(unread[0]['text'].split())[-TAIL:]}"
         what = f"{len(unread)} of {len(rows)} texts have no readable answer and count as wrong"
-        print(f"{tier.path}: {what}; check engine.columns.text and engine.grader; {first}", flush=True)
+        say(f"{tier.path}: {what}; check engine.columns.text and engine.grader; {first}")
     if tier.tier == 0 and all(r["confidence"] is None for r in rows):
-        print(no_confidence(tier.path, "engine.columns"), flush=True)
+        say(no_confidence(tier.path, "engine.columns"))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The comparison as one object: what tables, plots and page show."""
+"""The comparison as one object, which tables, plots and page show."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _metrics(
 def _cells(
     cfg: CompareConfig, figures: dict[str, dict[str, dict[str, Figure]]], metrics: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """(dataset, metric) of the table: of every dataset that a run has, without "pooled" unless it is asked for."""
+    """(dataset, metric) of the table: every dataset of any run; "pooled" only if it is asked for."""
     known = list(dict.fromkeys(name for datasets in figures.values() for name in datasets))
     unknown = [name for name in cfg.datasets if name not in known]
     if unknown:
@@ -135,7 +135,7 @@ def _notes(runs: Sequence[ComparedRun], groups: Sequence[RunGroup]) -> list[str]
 
 
 def _partial(table: pd.DataFrame, groups: Sequence[RunGroup]) -> list[str]:
-    """Where only some runs of a group have a metric, such as a rule that found no threshold."""
+    """Notes on metrics that only some runs of a group have, e.g. if a rule found no threshold."""
     sizes = {group.label: len(group.runs) for group in groups}
     rows = table[(table["runs"] < table["group"].map(sizes))]
     return [

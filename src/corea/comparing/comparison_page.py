@@ -1,8 +1,7 @@
-"""comparison.html: one self-contained file in the style of report.html; it needs no network."""
+"""comparison.html: one self-contained file in the style of report.html, which needs no network."""
 
 from __future__ import annotations
 
-import json
 import math
 from html import escape
 from pathlib import Path
@@ -21,8 +20,7 @@ from corea.comparing.figure_text import (
     table_words,
 )
 from corea.comparing.overlays import MEAN
-from corea.report.html_report import WEB as REPORT_WEB
-from corea.report.html_report import packed_plotly
+from corea.report.html_parts import html_table, render_template
 from corea.report.plot_tables import thin
 from corea.runtime import atomic_write
 
@@ -38,14 +36,13 @@ def write_page(found: Comparison, path: Path) -> Path:
 
 def render_page(found: Comparison) -> str:
     """The whole page."""
-    from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
-    page = Environment(loader=FileSystemLoader(WEB), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    scripts = [REPORT_WEB / "ink.js", WEB / "comparison.js", REPORT_WEB / "tools.js"]
-    data = json.dumps(page_data(found), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     number_of_runs = sum(len(group.runs) for group in found.groups)
-    return page.get_template("comparison.html").render(
+    return render_template(
+        WEB / "comparison.html",
+        [WEB / "comparison.js"],
+        page_data(found),
         title=f"{number_of_runs} runs compared",
         lead=f"{len(found.groups)} groups: "
         + "; ".join(f"{g.label} ({_seeds(g)})" for g in found.groups[:8])
@@ -67,10 +64,6 @@ def render_page(found: Comparison) -> str:
         difference_words=difference_words(found),
         level=f"{100 * found.level:g}",
         runs=Markup(runs_list(found)),
-        css=Markup((REPORT_WEB / "report.css").read_text(encoding="utf-8")),
-        js=Markup("".join(script.read_text(encoding="utf-8") for script in scripts)),
-        data=Markup(data),
-        plotly=Markup(packed_plotly()),
     )
 
 
@@ -128,8 +121,7 @@ def _td(value: str, ends: str) -> str:
 
 
 def _html_table(head: list[str], rows: list[str]) -> str:
-    titles = "".join(f"<th>{escape(title).replace('/', '/<wbr>').replace('_', '_<wbr>')}</th>" for title in head)
-    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return html_table([escape(title).replace("/", "/<wbr>").replace("_", "_<wbr>") for title in head], rows)
 
 
 def page_data(found: Comparison) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def difference_cell(row: pd.Series) -> tuple[str, str, bool]:
 
 
 def table_words(found: Comparison) -> str:
-    """What the intervals of the table include."""
+    """Sources of variation that the intervals of the table include."""
     level = f"{100 * found.level:g} %"
     return (
         f"Mean over the runs of a group; with it the {level} interval of the mean over the seeds (Student t), which "
@@ -76,7 +76,7 @@ def table_words(found: Comparison) -> str:
 
 
 def difference_words(found: Comparison) -> str:
-    """What the intervals of the differences include."""
+    """Sources of variation that the intervals of the differences include."""
     level = f"{100 * found.level:g} %"
     return (
         f"Group minus {found.reference.label}; with it {level} intervals over seeds and questions. {DAGGER} over "

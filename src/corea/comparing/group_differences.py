@@ -24,6 +24,7 @@ from corea.comparing.run_groups import RunGroup
 from corea.comparing.run_sources import ComparedRun, shared_bootstrap
 from corea.comparing.seed_figures import Span
 from corea.config.cascade_schema import CascadeConfig
+from corea.display import progress, tick
 from corea.evaluation.question_sets import QuestionSets
 from corea.metrics.figures import Figure
 
@@ -61,9 +62,15 @@ def measure_differences(
         notes.append(f"no answers table in {some}: differences have no interval over questions")
     asked = {} if lacking else {run.path: questions_of(run, cfg) for run in runs}
     rows: list[dict[str, Any]] = []
-    for dataset in dict.fromkeys(name for name, _ in cells):
+    datasets = list(dict.fromkeys(name for name, _ in cells))
+    drawn = {}
+    with progress("differences", len(datasets) * len(asked)):
+        for dataset in datasets if asked else ():
+            metrics = [metric for name, metric in cells if name == dataset]
+            drawn[dataset] = _draws(runs, asked, dataset, metrics, cfg, notes)
+    for dataset in datasets:
         metrics = [metric for name, metric in cells if name == dataset]
-        draws = _draws(runs, asked, dataset, metrics, cfg, notes) if asked else {}
+        draws = drawn.get(dataset, {})
         for metric in metrics:
             for group in others:
                 row = _row(metric, group, reference, figures, dataset, draws, cfg.level)
@@ -80,7 +87,7 @@ def _draws(
     cfg: CascadeConfig,
     notes: list[str],
 ) -> dict[str, Draws]:
-    """Run -> its draws on one dataset; empty where a run does not have the dataset."""
+    """Run -> its draws on one dataset; empty if a run does not have the dataset."""
     found: dict[str, Draws] = {}
     first = runs[0]
     for run in runs:
@@ -98,6 +105,7 @@ def _draws(
                 f"{dataset}: the runs have different calibration questions, so their thresholds are not paired"
             )
         found[run.path] = draw_figures(test, known, dataset, cascade, metrics)
+        tick()
     return found
 
 

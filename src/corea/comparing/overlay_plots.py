@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Plot = Callable[[pd.DataFrame, "Axes", list[str]], None]
+"""Draws the groups of a table with these labels."""
 DASHES = ("-", "--", ":")
 """Line styles; the next one is used when all colours are."""
 
@@ -28,9 +32,12 @@ def plot_comparison(found: Comparison, folder: Path) -> list[Path]:
     paths = []
     with matplotlib.rc_context(STYLE):
         if len(found.overlay):
-            paths.append(save_figure(_overlay(found, labels), folder, "pareto"))
+            plot = partial(plot_overlay, cost_label=found.cost_label)
+            figure = _panels(found.overlay, "dataset", plot, labels, (4.6, 4.2))
+            paths.append(save_figure(figure, folder, "pareto"))
         if len(found.curves):
-            paths.append(save_figure(_curves(found.curves, labels), folder, "training"))
+            figure = _panels(found.curves, "panel", plot_curves, labels, (3.2, 2.3), across=4)
+            paths.append(save_figure(figure, folder, "training"))
     return paths
 
 
@@ -39,22 +46,26 @@ def look_of(number: int) -> tuple[str, str]:
     return INKS[number % len(INKS)], DASHES[number // len(INKS) % len(DASHES)]
 
 
-def _overlay(found: Comparison, labels: list[str]) -> Figure:
-    parts = list(found.overlay.groupby("dataset", sort=False))
-    figure, axes = panel_grid(len(parts), (4.6, 4.2))
-    for (dataset, table), ax in zip(parts, axes, strict=True):
-        plot_overlay(table, ax, labels)
-        ax.set_title(str(dataset), loc="left")
-        ax.set_xlabel(found.cost_label)
+def _groups(table: pd.DataFrame, labels: list[str]) -> Iterator[tuple[pd.DataFrame, str, str, str]]:
+    """Rows, label, colour and line style of each group."""
+    for number, label in enumerate(labels):
+        yield table[table["group"] == label], label, *look_of(number)
+
+
+def _panels(table: pd.DataFrame, by: str, plot: Plot, labels: list[str], size: tuple[float, float], **grid) -> Figure:
+    """One panel for each value of the column `by`, with one legend."""
+    parts = list(table.groupby(by, sort=False))
+    figure, axes = panel_grid(len(parts), size, **grid)
+    for (title, part), ax in zip(parts, axes, strict=True):
+        plot(part, ax, labels)
+        ax.set_title(str(title), loc="left")
     shared_legend(figure, axes)
     return figure
 
 
-def plot_overlay(table: pd.DataFrame, ax: Axes, labels: list[str]) -> None:
+def plot_overlay(table: pd.DataFrame, ax: Axes, labels: list[str], cost_label: str = "") -> None:
     """Cost against pass@1: curve and band of each group, its operating point, and the LLM alone."""
-    for number, label in enumerate(labels):
-        color, dash = look_of(number)
-        own = table[table["group"] == label]
+    for own, label, color, dash in _groups(table, labels):
         line, point, llm = (own[own["kind"] == kind] for kind in ("curve", "point", "llm"))
         if not len(line):
             continue
@@ -65,24 +76,13 @@ def plot_overlay(table: pd.DataFrame, ax: Axes, labels: list[str]) -> None:
     ax.plot([], [], "D", color=GREY, ms=7, mec="white", label="by the rule")
     ax.plot([], [], "*", color=GREY, ms=11, mec="white", label="LLM alone")
     ax.axvline(100, color=GREY, lw=0.8, zorder=0)
+    ax.set_xlabel(cost_label)
     ax.set_ylabel("pass@1")
-
-
-def _curves(table: pd.DataFrame, labels: list[str]) -> Figure:
-    panels = list(table.groupby("panel", sort=False))
-    figure, axes = panel_grid(len(panels), (3.2, 2.3), across=4)
-    for (title, part), ax in zip(panels, axes, strict=True):
-        plot_curves(part, ax, labels)
-        ax.set_title(str(title), loc="left")
-    shared_legend(figure, axes)
-    return figure
 
 
 def plot_curves(table: pd.DataFrame, ax: Axes, labels: list[str]) -> None:
     """One training metric: the mean of each group, and its runs in a light colour."""
-    for number, label in enumerate(labels):
-        color, dash = look_of(number)
-        own = table[table["group"] == label]
+    for own, label, color, dash in _groups(table, labels):
         runs = own[own["run"] != MEAN].groupby("run", sort=False)
         if len(runs) > 1:
             for _, line in runs:

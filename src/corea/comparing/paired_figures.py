@@ -8,8 +8,8 @@ averaged over the pairs of runs, which is at least as wide as the interval of th
 
 Seeds: Student t of the differences seed by seed if both groups have the same seeds, else Welch's.
 
-Both: the half-widths of the two add in quadrature on each side (Zou and Donner 2008, "MOVER"). The interplay of seeds
-and questions is in both parts, so this errs on the wide side.
+Both: the half-widths of the two add in quadrature on each side (Zou and Donner 2008, "MOVER"). The interaction of
+seeds and questions is in both parts, so this errs on the wide side.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from corea.comparing.seed_figures import Span, difference_span, mean_span
 from corea.config.cascade_schema import RULES, CascadeConfig
 from corea.errors import UserError
 from corea.evaluation.ece_figures import CALIBRATION, set_ece_change
-from corea.evaluation.inputs import read_inputs
+from corea.evaluation.inputs import Reader
 from corea.evaluation.points import Picker, drawn_figures
 from corea.evaluation.question_sets import QuestionSets, add_combined, question_sets
 from corea.evaluation.regrade import regrader
 from corea.evaluation.small_model import WITHOUT_INTERVAL, measure_small
-from corea.metrics.bootstrap import EXACT, Sample, draw_sample, interval
+from corea.metrics.bootstrap import EXACT, Sample, interval
 from corea.metrics.calibration import bin_edges
 from corea.metrics.cascade_curve import curve
 from corea.metrics.cascade_figures import curve_figures
@@ -59,7 +59,7 @@ def questions_of(run: ComparedRun, shared: CascadeConfig) -> QuestionSets:
     assert run.evaluation is not None, "only for runs with an answers table"
     cfg = run.evaluation
     cascade = shared_bootstrap(cfg.cascade, shared)
-    inputs = read_inputs(cfg, regrader(cfg.audit) if cfg.audit is not None else None)
+    inputs = Reader(cfg).read(regrader(cfg.audit) if cfg.audit is not None else None)
     return question_sets(add_combined(inputs.answers, None, cascade)[0], None, cascade)
 
 
@@ -87,7 +87,7 @@ def draw_figures(test: Pairs, known: Pairs | None, dataset: str, cfg: CascadeCon
     picks = {rule: picker.pick(rule) for rule in dict.fromkeys([cfg.rule, *named])}
     cuts = [pick.choice.threshold for pick in picks.values() if pick.choice.threshold is not None]
     edges = np.unique([*bin_edges(cfg.bins, cfg.ece_edges), *cfg.thresholds, *cuts])
-    sample = draw_sample(test, edges, cfg.resamples, cfg.seed)
+    sample = Sample(test, edges, cfg.resamples, cfg.seed)
     found = {f"slm/{name}": values for name, values in measure_small(test, sample, cfg)[1].items()}
     found |= _whole_curve(sample)
     line = curve(sample.drawn)

@@ -75,7 +75,7 @@ def reference_group(groups: Sequence[RunGroup], name: str | None) -> RunGroup:
 
 
 def _settings(run: ComparedRun, ignore: Sequence[str]) -> dict[str, Any]:
-    """Dotted keys of everything that the run was made with."""
+    """Dotted keys of the configurations of a run."""
     found: dict[str, Any] = {}
     if "train" in run.configs:
         found |= _flat(run.configs["train"])
@@ -98,7 +98,7 @@ def _plain_cascade(run: ComparedRun) -> dict[str, Any]:
 
 
 def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """Keys with several values, without those that the choice of their group (reward.name) determines."""
+    """Keys with several values, except those that follow from the choice of their group (reward.name)."""
     keys = list(dict.fromkeys(key for values in settings for key in values))
     differing = [key for key in keys if len({str(values.get(key)) for values in settings}) > 1]
     kept = []

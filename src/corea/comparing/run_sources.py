@@ -1,7 +1,7 @@
 """Finds and reads the runs that are compared: run folders, and answers tables without one.
 
 A run folder is read from its files: metrics.json and frontier*.csv (corea.evaluate), metrics.jsonl (corea.train),
-config.yaml, collect.yaml and evaluate.yaml (what it was run with). An answers table is evaluated first.
+config.yaml, collect.yaml and evaluate.yaml (its configurations). An answers table is evaluated first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from corea.config.checks import describing
 from corea.config.deprecated import current_config
 from corea.config.roots import CompareConfig, EvaluateConfig
 from corea.config.typed import build
+from corea.display import progress
 from corea.errors import UserError
 from corea.evaluation.pipeline import run_evaluation
 from corea.report.result_files import frontier, metrics_document
@@ -62,7 +63,7 @@ def read_runs(cfg: CompareConfig) -> list[ComparedRun]:
     """All runs of `cfg.runs` and below `cfg.sweep`.
 
     Raises:
-        UserError: fewer than two, one that is given twice or is no run, or some without metrics.json.
+        UserError: fewer than two runs, a run given twice, a path that is no run, or only some runs with metrics.json.
     """
     paths = [*cfg.runs, *(runs_below(cfg.sweep) if cfg.sweep else [])]
     seen: set[Path] = set()
@@ -75,7 +76,11 @@ def read_runs(cfg: CompareConfig) -> list[ComparedRun]:
     if len(paths) < 2:
         where = f"sweep={cfg.sweep}: holds {len(paths)} runs" if cfg.sweep else f"runs={paths}"
         raise UserError(f"{where}; allowed is two runs or more")
-    runs = [_read_folder(Path(path)) if Path(path).is_dir() else _read_table(Path(path), cfg) for path in paths]
+    runs = []
+    with progress("runs", len(paths)) as bar:
+        for path in paths:
+            runs.append(read_folder(Path(path)) if Path(path).is_dir() else _read_table(Path(path), cfg))
+            bar.advance()
     _require_figures(runs)
     for run, name in zip(runs, distinct_names(paths), strict=True):
         run.name = name
@@ -103,7 +108,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def distinct_names(paths: list[str]) -> list[str]:
-    """The last parts of each path, as many as are needed to tell all apart."""
+    """The shortest endings of the paths that are all different."""
     parts = [Path(path).parts for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]
@@ -112,10 +117,11 @@ def distinct_names(paths: list[str]) -> list[str]:
     return list(paths)
 
 
-def _read_folder(folder: Path) -> ComparedRun:
+def read_folder(folder: Path) -> ComparedRun:
+    """What the folder of a run holds; nothing is required."""
     run = ComparedRun(path=str(folder), configs=_configs(folder))
     if (folder / FIGURES).exists():
-        run.document = _json(folder / FIGURES)
+        run.document = read_document(folder / FIGURES)
         run.frontiers = _frontiers(folder, run.document)
         run.evaluation = _evaluation(folder, run.configs.get("evaluate"))
     if run.evaluation is not None:  # results in another folder than the run's
@@ -157,7 +163,8 @@ def _require_figures(runs: list[ComparedRun]) -> None:
             )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
+    """The contents of a metrics.json. Raises UserError for any other file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         assert isinstance(found["datasets"], dict)
@@ -191,7 +198,7 @@ def _frontiers(folder: Path, document: dict[str, Any]) -> dict[str, pd.DataFrame
 
 
 def _evaluation(folder: Path, config: dict[str, Any] | None) -> EvaluateConfig | None:
-    """The stored configuration of an evaluation, its answers found again; None without one or without the answers."""
+    """The stored configuration of an evaluation, with the path of its answers; None if either is missing."""
     if config is None:
         return None
     with describing():

@@ -1,8 +1,9 @@
 """Figures over the seeds of a group: mean and Student t interval.
 
 With S seeds the interval of the mean is mean +- t(S - 1) s / sqrt(S), s the standard deviation over the seeds. It
-assumes that seeds differ normally. A bootstrap over three seeds would be much too narrow, so none is used. One seed has
-no interval. All seeds answer the same test questions, so this interval does not include other questions.
+assumes normally distributed differences between seeds. A bootstrap over three seeds would be much too narrow, so none
+is used. One seed has no interval. All seeds answer the same test questions, so this interval does not include other
+questions.
 """
 
 from __future__ import annotations

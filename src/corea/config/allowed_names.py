@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from corea.config.checks import Allowed
 
 LIGHT = ("exact", "numeric", "choice")
 """Graders that always run in the main process: linear in the answer, and nothing is evaluated."""
 GRADERS = (*LIGHT, "math", "reasoning_gym")
-SIGNALS = ("verbalized", "expected", "avg_prob", "vote", "probe", "router")
-"""Confidence signals that corea.collect computes (collecting/confidence_signals.py); the last two are fitted."""
+_SAMPLED_HERE = ("hf", "openai", "vllm_server", "recorded", "own")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A confidence signal that corea.collect computes (collecting/confidence_signals.py)."""
+
+    name: str
+    live: tuple[str, ...] | None = ()
+    """Engines that give it with an answer to a new question; servers, if their responses hold log-probabilities. None:
+    every engine. Empty: it cannot be computed for a single new answer."""
+    stacked: bool = True
+    """Whether it is a feature of `combined`: a signal of the answer, not of the question alone."""
+    fitted: bool = False
+    """Whether it is fitted on verdicts."""
+    sampled: bool = False
+    """Whether it needs, and pays for, all samples of a question."""
+
+
+KINDS = (
+    Signal(name="verbalized", live=None),
+    Signal(name="expected", live=_SAMPLED_HERE),
+    Signal(name="avg_prob", live=(*_SAMPLED_HERE, "vllm")),
+    Signal(name="vote", live=None, sampled=True),
+    Signal(name="probe", fitted=True),
+    Signal(name="router", stacked=False, fitted=True),
+)
+"""Every signal, with what the other packages must know of it."""
+SIGNALS = tuple(kind.name for kind in KINDS)
+DISPLAYS = ("auto", "plain", "rich", "none")
+"""Values of the key `display` (corea.display)."""
 PROMPT_NAMES = ("plain", "plain_answer", "answer", "confidence", "confidence_percent")
 
 

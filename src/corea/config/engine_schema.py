@@ -62,8 +62,11 @@ class VLLMEngineConfig(EngineConfig):
     """Free that GPU memory during the update."""
     cpu_cache_gib: int = checked(1, at_least(1))
     """Size of the key/value cache on a CPU; the environment variable VLLM_CPU_KVCACHE_SPACE takes precedence."""
-    eager: bool = True
-    """Run without compiled graphs, which starts faster."""
+    tensor_parallel: int = checked(1, at_least(1))
+    """Processes (GPUs) that hold one copy of the model together, in training under torchrun or deepspeed; the number of
+    processes is a multiple of it."""
+    eager: Optional[bool] = None
+    """Run without compiled graphs, which starts faster and samples more slowly; null: on a CPU only."""
     max_logprob_gap: Optional[float] = checked(0.05, above(0))
     """Maximum mean |difference| between sampled and recomputed log-probabilities of a step; the run stops above it.
     null: no check."""
@@ -87,6 +90,15 @@ class OwnEngineConfig(EngineConfig):
     name: str = "own"
     params: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the class."""
+
+
+def check_url(key: str, address: str) -> None:
+    """Check the address of a server. Raises ValueError, without the secrets that an address may hold."""
+    url = urlsplit(address)
+    hidden = url.username or url.password or url.query
+    shown = f"{url.scheme}://…{url.hostname}/…" if hidden else address
+    ok = url.scheme in ("http", "https") and bool(url.hostname) and not hidden
+    require(ok, key, shown, "http(s)://HOST[:PORT]/PATH, without a name, password or query")
 
 
 @dataclass
@@ -118,11 +130,7 @@ class OpenAIEngineConfig(EngineConfig):
 
     def __post_init__(self) -> None:
         check(self, "engine")
-        url = urlsplit(self.base_url)
-        hidden = url.username or url.password or url.query
-        shown = f"{url.scheme}://…{url.hostname}/…" if hidden else self.base_url
-        ok = url.scheme in ("http", "https") and bool(url.hostname) and not hidden
-        require(ok, "engine.base_url", shown, "http(s)://HOST[:PORT]/PATH, without a name, password or query")
+        check_url("engine.base_url", self.base_url)
 
     def identity(self) -> dict[str, Any]:
         """The server and the other fields of a request."""
@@ -138,11 +146,18 @@ class VLLMServerEngineConfig(OpenAIEngineConfig):
     base_url: str = "http://127.0.0.1:8000/v1"
     key_env: Optional[str] = None
     cache: Optional[str] = None
+    base_urls: list[str] = field(default_factory=list)
+    """Several servers for training, which share the prompts; empty: base_url alone."""
     weights: Optional[str] = None
-    """Folder through which the server receives weights; null: served_weights in the run folder."""
+    """Folder through which the servers receive weights; null: served_weights in the run folder."""
     max_logprob_gap: Optional[float] = checked(0.05, above(0))
     """Maximum mean |difference| between sampled and recomputed log-probabilities of a step; the run stops above it.
     null: no check."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for address in self.base_urls:
+            check_url("engine.base_urls", address)
 
 
 @dataclass

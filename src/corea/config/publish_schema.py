@@ -8,7 +8,8 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.checks import Allowed, check, checked, existing, require
+from corea.config.allowed_names import DISPLAYS
+from corea.config.checks import Allowed, check, checked, existing, one_of, require
 
 REPO = Allowed("OWNER/NAME", lambda value: re.fullmatch(r"[\w.-]+/[\w.-]+", value) is not None)
 
@@ -33,6 +34,8 @@ class PublishConfig:
     """Whether a repository that the upload creates is private; an existing one stays as it is."""
     dry_run: bool = False
     """Show what would be written and uploaded, and do neither."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")

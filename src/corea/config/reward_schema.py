@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from corea.config.allowed_names import one_of_or_own
-from corea.config.checks import Allowed, check, checked, one_of, require, within
+from corea.config.checks import Allowed, above, check, checked, one_of, require, within
 
 DISTANCES = ("l1", "l2", "kl", "log")
 TARGETS = ("sample", "group", "group_loo")
@@ -30,11 +30,19 @@ class ExtraRewardConfig:
     """Weight of the component; may be negative. 0 logs the component without training on it."""
     params: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the function."""
+    timeout_s: float = checked(60.0, above(0))
+    """Seconds for the rollouts of one question; without a result by then they get 0, and a warning."""
+
+    def __post_init__(self) -> None:
+        check(self, "reward.extra.NAME")
 
 
 @dataclass
 class RewardConfig:
-    """r = correct * correctness + format * well_formed + calib * (-distance(confidence, target))."""
+    """r = correct * correctness + format * well_formed + calib * (-distance(confidence, target)).
+
+    rl/rollout/reward.py computes it.
+    """
 
     name: str = MISSING
     """Name of the choice."""

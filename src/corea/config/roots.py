@@ -11,7 +11,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
-from corea.config.allowed_names import GRADER, SIGNALS
+from corea.config.allowed_names import DISPLAYS, GRADER, SIGNALS
 from corea.config.answer_columns import ANSWER_COLUMNS
 from corea.config.cascade_schema import CascadeConfig
 from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require
@@ -46,6 +46,8 @@ class TrainConfig:
     """Engine that samples the rollouts."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -72,6 +74,8 @@ class SftConfig:
     """Supervised training."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -114,6 +118,8 @@ class CollectConfig:
     """Questions answered between two saves."""
     logger: LoggerConfig = nested(LoggerConfig)
     """Where results go besides the run folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -131,8 +137,22 @@ class CollectConfig:
 
 
 @dataclass
-class EvaluateConfig:
-    """python -m corea.evaluate"""
+class ResultsConfig:
+    """What a verb writes besides its tables."""
+
+    plots: bool = True
+    """Draw plots/*.png and *.svg."""
+    report: bool = True
+    """Write the page of the results: report.html, or comparison.html of corea.compare."""
+    logger: LoggerConfig = nested(LoggerConfig)
+    """Where results go besides the folder."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
+
+
+@dataclass
+class AnswersSourceConfig:
+    """What an evaluation reads, and the verdicts that it uses."""
 
     answers: str = existing(MISSING)
     """Answers table: Parquet, JSONL, CSV, a Hugging Face data set folder (saved to disk, or copied from the hub), or
@@ -153,21 +173,23 @@ class EvaluateConfig:
     """Answers table of the model before RL; null: `answers_before.parquet` beside `answers`, if there is one."""
     metrics: Optional[str] = existing()
     """metrics.jsonl for the training curves; null: the one beside `answers`, if there is one."""
-    out: Optional[str] = None
-    """Folder for the results; null: the folder of `answers`, or `evaluation` inside a served log."""
     audit: Optional[str] = checked(None, one_of(*AUDITORS))
     """Regrade the recorded answers with this grader and report where it disagrees; needs the columns gold and text or
     answer."""
     verdicts: str = checked("recorded", one_of("recorded", "regraded"))
     """Verdicts that all other figures use; regraded needs `audit`."""
-    plots: bool = True
-    """Draw plots/*.png and *.svg."""
-    report: bool = True
-    """Write report.html."""
+
+
+@dataclass
+class EvaluateConfig(ResultsConfig, AnswersSourceConfig):
+    """python -m corea.evaluate"""
+
+    out: Optional[str] = None
+    """Folder for the results; null: the folder of `answers`, or `evaluation` inside a served log."""
+    former: Optional[str] = existing()
+    """Run folder or metrics.json of a former corea.evaluate that the results are compared with."""
     cascade: CascadeConfig = nested(CascadeConfig)
     """Signal, threshold rule and intervals."""
-    logger: LoggerConfig = nested(LoggerConfig)
-    """Where results go besides the folder."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -177,8 +199,8 @@ class EvaluateConfig:
 
 
 @dataclass
-class CompareConfig:
-    """python -m corea.compare"""
+class ComparedRunsConfig:
+    """What is compared."""
 
     runs: list[str] = field(default_factory=list)
     """Run folders and answers tables, e.g. runs=[outputs/a,outputs/b,answers.parquet]."""
@@ -195,16 +217,16 @@ class CompareConfig:
     """Keys of the configuration that do not separate groups, with all keys below them; `seed` never does."""
     differences: bool = True
     """Differences from `reference`, with intervals from the answers to the same questions."""
+
+
+@dataclass
+class CompareConfig(ResultsConfig, ComparedRunsConfig):
+    """python -m corea.compare"""
+
     out: Optional[str] = None
     """Folder for the results; null: SWEEP/comparison, or hydra.run.dir."""
-    plots: bool = True
-    """Draw plots/*.png and *.svg."""
-    report: bool = True
-    """Write comparison.html."""
     cascade: CascadeConfig = nested(CascadeConfig)
     """Evaluation of answers tables given in `runs`; its level, resamples and seed are those of every interval."""
-    logger: LoggerConfig = nested(LoggerConfig)
-    """Where results go besides the folder."""
 
     def __post_init__(self) -> None:
         check(self, "")
@@ -243,6 +265,8 @@ class AnswerConfig:
     """Print what the answers would cost and ask no model."""
     chunk: int = checked(64, at_least(1))
     """Most questions that a tier answers between two saves."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")

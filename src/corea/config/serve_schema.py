@@ -7,6 +7,7 @@ from typing import Optional
 
 from omegaconf import MISSING
 
+from corea.config.allowed_names import DISPLAYS
 from corea.config.checks import above, at_least, check, checked, existing, nested, one_of, require, within
 from corea.config.live_schema import LiveTierConfig, unchanged_tiers
 from corea.config.serve_watch_schema import ServeWatchConfig
@@ -89,6 +90,8 @@ class ServeConfig:
     """Maximum dollars that all calls of paid servers for this run folder may cost; null: no limit."""
     serve: ServeOptionsConfig = nested(ServeOptionsConfig)
     """The server."""
+    display: str = checked("auto", one_of(*DISPLAYS))
+    """Form of progress: rich is live bars, plain is lines, none prints only results and errors; auto chooses."""
 
     def __post_init__(self) -> None:
         check(self, "")

@@ -21,7 +21,11 @@ class TrainingEngine(Engine, Protocol):
     """Samples completions from a model while it is trained.
 
     Its completions have `prompt_ids`, `token_ids` and `logprobs`; the log-probabilities are those of the distribution
-    that was sampled from: the model's own at `Sampling.temperature`, without top-p or top-k.
+    that was sampled from: the model's own at `Sampling.temperature`, without top-p or top-k. The update leaves out a
+    token whose log-probability is NaN.
+
+    An engine that keeps its own copy of the weights may set `shares_model = False`. Otherwise the whole model is
+    gathered on every rank (ZeRO-3) while it samples.
     """
 
     max_logprob_gap: float | None

@@ -15,7 +15,7 @@ from corea.cascade.sweep import sweep
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.points import Picker, Point, measured
 from corea.evaluation.small_model import Small, change_of, measure_small
-from corea.metrics.bootstrap import Sample, draw_sample
+from corea.metrics.bootstrap import Sample
 from corea.metrics.calibration import bin_edges
 from corea.metrics.cascade_curve import curve, oracle
 from corea.metrics.cascade_figures import curve_figures
@@ -71,11 +71,11 @@ def evaluate_dataset(
     held_out = group(calibration) if calibration is not None and len(calibration) else None
     picks = [*Picker(name, held_out, cfg).every_rule(), *([transferred.pick] if transferred is not None else [])]
     cuts = [p.choice.threshold for p in picks if p.choice.threshold is not None]
-    sample = _sample(test, cfg, cuts)
+    sample = Sample(test, _edges(cfg, cuts), cfg.resamples, cfg.seed)
     small, draws = measure_small(test, sample, cfg)
     old, change, old_sweep = None, {}, None
     if before is not None:
-        earlier = _sample(before, cfg, [])  # same seed and N: paired with `sample`
+        earlier = Sample(before, _edges(cfg, []), cfg.resamples, cfg.seed)  # same seed and N: paired with `sample`
         old, old_draws = measure_small(before, earlier, cfg)
         change = change_of((small, draws, sample.exact), (old, old_draws, earlier.exact), cfg)
         old_sweep = sweep(earlier.exact, earlier.coarse, earlier.drawn, cfg.level, cfg.thresholds)
@@ -103,7 +103,6 @@ def evaluate_dataset(
     )
 
 
-def _sample(pairs: Pairs, cfg: CascadeConfig, thresholds: list[float]) -> Sample:
-    """The questions with resamples; levels have boundaries at the bins' edges and at every threshold of interest."""
-    edges = np.unique([*bin_edges(cfg.bins, cfg.ece_edges), *cfg.thresholds, *thresholds])
-    return draw_sample(pairs, edges, cfg.resamples, cfg.seed)
+def _edges(cfg: CascadeConfig, thresholds: list[float]) -> np.ndarray:
+    """Where levels of the bootstrap must have a boundary: the edges of the bins and every threshold of interest."""
+    return np.unique([*bin_edges(cfg.bins, cfg.ece_edges), *cfg.thresholds, *thresholds])

@@ -34,7 +34,8 @@ def set_ends(figure: Figure, found: Interval | None) -> None:
 
 def set_ece_interval(figure: Figure, levels: Levels, name: str, cfg: CascadeConfig) -> str:
     """Give the calibration error `name` its interval; returns why it has none, or "". None without resamples."""
-    bins = bins_of_levels(*stated(levels, levels.observed), _bin_of(levels, name, cfg), cfg.bins)
+    bin_of = _bin_of(levels, name, cfg)
+    bins = bins_of_levels(*stated(levels, levels.observed), bin_of, cfg.bins)
     found, reason = ece_interval(bins, cfg.level) if cfg.resamples else (None, "")
     set_ends(figure, found)
     return reason

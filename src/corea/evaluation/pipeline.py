@@ -1,29 +1,42 @@
-"""From an answers table to all results of an evaluation; reads files, writes none."""
+"""From an answers table to all results of an evaluation; reads files, writes none.
+
+configuration ──► Reader ──► Inputs: the tables         (inputs.py)
+Inputs ──► Evaluator ──► QuestionSets: SLM beside LLM   (question_sets.py)
+    datasets ──► figures, curve and operating points    (dataset.py)
+    signals  ──► the signals side by side               (signal_comparison.py)
+    chains   ──► more than two tiers                    (cascade/chain_results.py)
+    audit    ──► recorded verdicts against a grader's   (audit.py)
+Results: all of them; report/ writes and draws them     (results.py)
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from corea.answers.pairs import pair
+from corea.answers.pairs import Pairs, pair
 from corea.answers.served_answers import SERVED
 from corea.answers.table import Answers
 from corea.cascade.chain_results import TierResults, measure_tiers
 from corea.cascade.chains import Stack, joined, stack
 from corea.cascade.combined import COMBINED, Stacks
-from corea.config.cascade_schema import CascadeConfig
+from corea.config.cascade_schema import RECALIBRATIONS, RULES, CascadeConfig
 from corea.config.roots import EvaluateConfig
+from corea.display import progress, tick
 from corea.evaluation.audit import Audit, Regrader, moves
 from corea.evaluation.dataset import Evaluation, evaluate_dataset
-from corea.evaluation.inputs import Inputs, read_inputs
+from corea.evaluation.inputs import Inputs, Reader
 from corea.evaluation.points import Point
 from corea.evaluation.question_sets import POOLED, QuestionSets, add_combined, maps_of, question_sets, with_splits
 from corea.evaluation.results import FINDS, AnswersFile, Results, models_of
 from corea.evaluation.served_log_point import comparison, with_split
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
 from corea.tabular_arrow import file_hash
+
+CHAIN_PARTS = 3
+"""Parts of the progress bar for the chains of one dataset."""
 
 
 def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Results:
@@ -32,52 +45,139 @@ def run_evaluation(cfg: EvaluateConfig, regrade: Regrader | None = None) -> Resu
     `regrade` grades the recorded answers again, as `cfg.audit` asks.
     """
     cfg = with_split(cfg)
-    inputs, stacks = _combined(read_inputs(cfg, regrade), cfg.cascade)
-    questions = question_sets(inputs.answers, inputs.before, cfg.cascade)
-    datasets = _evaluate(questions, cfg.cascade)
-    pooled = datasets.pop(POOLED)
-    signals = _compare(inputs.answers, questions, cfg.cascade) if cfg.cascade.compare else {}
-    everything = {**datasets, POOLED: pooled}
-    _name_signals_that_pass(everything, signals)
-    results = Results(
-        answers=_describe(inputs.answers),
-        cfg=cfg.cascade,
-        datasets=datasets,
-        pooled=pooled,
-        primary=questions.names[0],
-        notes=[*questions.notes, *_without_ece_interval(everything)],
-        tiers=_tiers(inputs.answers, questions.names, cfg.cascade),
-        audit=_audit(inputs, questions.names, cfg),
-        signals=signals,
-        training=inputs.training,
-        maps=maps_of(questions, stacks, cfg.cascade),
-    )
-    results.notes += comparison(results)
-    return results
+    reader = Reader(cfg)
+    evaluator = Evaluator(inputs=reader.read(regrade), cfg=cfg.cascade)
+    with progress("evaluate", evaluator.parts, rate=False):
+        return evaluator.results()
 
 
-def _combined(inputs: Inputs, cfg: CascadeConfig) -> tuple[Inputs, Stacks]:
-    """The tables with the signal `combined`, each fitted with its own verdicts, and the stacks of the first one."""
-    answers, stacks = add_combined(inputs.answers, None, cfg)
-    before = None if inputs.before is None else add_combined(answers, inputs.before, cfg)[0]
-    both = [inputs.recorded, inputs.regraded]
-    if inputs.regraded is not None and cfg.signal == COMBINED:
-        both = [None if table is None else add_combined(table, None, cfg)[0] for table in both]
-    return replace(inputs, answers=answers, before=before, recorded=both[0], regraded=both[1]), stacks
+@dataclass(slots=True, kw_only=True)
+class Evaluator:
+    """The questions of one evaluation and the settings that measure them; each method measures one thing."""
 
+    inputs: Inputs
+    cfg: CascadeConfig
+    answers: Answers = field(init=False)
+    """The answers table with the signal `combined`."""
+    stacks: Stacks = field(init=False)
+    """Fitted maps of `combined`."""
+    questions: QuestionSets = field(init=False)
 
-def _evaluate(questions: QuestionSets, cfg: CascadeConfig) -> dict[str, Evaluation]:
-    """Each dataset, then POOLED: all as one. The point of the first dataset is also tried on the others."""
-    found: dict[str, Evaluation] = {}
-    transferred: Point | None = None
-    for name in questions.names:
-        test, known, before = questions.parts(name, cfg)
-        found[name] = evaluate_dataset(name, test, known, before, cfg, transferred)
-        if len(found) == 1 and found[name].point(cfg.rule).figures:
-            transferred = found[name].point(cfg.rule)
-    if len(found) == 1:
-        return {**found, POOLED: found[questions.names[0]]}
-    return {**found, POOLED: evaluate_dataset(POOLED, *questions.parts(POOLED, cfg), cfg)}
+    def __post_init__(self) -> None:
+        inputs, cfg = self.inputs, self.cfg
+        self.answers, self.stacks = add_combined(inputs.answers, None, cfg)
+        before = None if inputs.before is None else add_combined(self.answers, inputs.before, cfg)[0]
+        self.questions = question_sets(self.answers, before, cfg)
+
+    @property
+    def names(self) -> list[str]:
+        """Each dataset, and POOLED if there are several."""
+        names = self.questions.names
+        return [*names, *([POOLED] if len(names) > 1 else [])]
+
+    @property
+    def parts(self) -> int:
+        """What a progress bar counts: each takes about as long as the choice of one threshold with its resamples."""
+        own = len(RULES) + 1
+        compared = len(self.answers.signals) * len(RECALIBRATIONS) if self.cfg.compare else 0
+        chains = CHAIN_PARTS if self.answers.frame["tier"].nunique() > 2 else 0
+        audited = own if self.inputs.regraded is not None else 0
+        return len(self.names) * (own + compared + chains + audited)
+
+    def results(self) -> Results:
+        """All of them."""
+        datasets, signals = self.datasets(), self.signals()
+        pooled = datasets.get(POOLED, datasets[self.names[0]])
+        everything = {**datasets, POOLED: pooled}
+        _name_signals_that_pass(everything, signals)
+        results = Results(
+            answers=_describe(self.answers),
+            cfg=self.cfg,
+            datasets={name: datasets[name] for name in self.questions.names},
+            pooled=pooled,
+            primary=self.names[0],
+            notes=[*self.questions.notes, *_without_ece_interval(everything)],
+            tiers=self.chains(),
+            audit=self.audit(),
+            signals=signals,
+            training=self.inputs.training,
+            maps=maps_of(self.questions, self.stacks, self.cfg),
+        )
+        results.notes += comparison(results)
+        return results
+
+    def datasets(self) -> dict[str, Evaluation]:
+        """Each of `names`. The point of the first dataset is also tried on the other datasets."""
+        found: dict[str, Evaluation] = {}
+        transferred: Point | None = None
+        for name in self.names:
+            tried = None if name == POOLED else transferred
+            found[name] = evaluate_dataset(name, *self.questions.parts(name, self.cfg), self.cfg, tried)
+            tick()
+            if len(found) == 1 and found[name].point(self.cfg.rule).figures:
+                transferred = found[name].point(self.cfg.rule)
+        return found
+
+    def signals(self) -> dict[str, list[SignalRow]]:
+        """All signals of the table on the same questions, raw and recalibrated; the configured one first."""
+        cfg = self.cfg
+        if not cfg.compare:
+            return {}
+        raw = {cfg.signal: self.questions.raw}
+        for signal in self.answers.signals:
+            if signal != cfg.signal:
+                raw[signal] = with_splits(pair(self.answers, signal, cfg.large), cfg, self.answers, [], signal)
+        found = variants(raw, cfg)
+        if len(found) < 2:
+            return {}
+        return {name: compare(found, self.questions.inside(name), name, cfg) for name in self.names}
+
+    def chains(self) -> dict[str, TierResults]:
+        """Chains of the datasets that have more than two tiers, and of all together, by the raw signal."""
+        names, cfg = self.questions.names, self.cfg
+        parts: dict[str, tuple[Stack, np.ndarray]] = {}
+        for name in names:
+            data, questions = stack(self.answers, cfg.signal, name, cfg.large)
+            if len(data.tiers) > 2:
+                ids = questions.question_id
+                divided = with_splits(questions, cfg, self.answers, [])  # may leave questions out
+                parts[name] = (data.where(np.isin(ids, divided.question_id)), divided.split)
+        if len(parts) == len(names) > 1 and len({tuple(data.tiers) for data, _ in parts.values()}) == 1:
+            stacks, splits = zip(*parts.values(), strict=True)
+            parts[POOLED] = (joined(stacks), np.concatenate(splits))
+        measured = {}
+        for name, (data, split) in parts.items():
+            measured[name] = measure_tiers(data, split, cfg)
+            tick(CHAIN_PARTS)
+        return {name: found for name, found in measured.items() if found is not None}
+
+    def audit(self) -> Audit | None:
+        """Every dataset with both verdicts and the raw signal; None without an audit."""
+        inputs, cfg = self.inputs, self.cfg
+        if inputs.regraded is None or inputs.findings is None:
+            return None
+        now, old = (self._verdicts_of(table) for table in (inputs.regraded, inputs.recorded))
+        both = QuestionSets(now=now, raw=now, before=old, names=self.questions.names, notes=[])
+        evaluations, moved = {}, []
+        for name in self.names:
+            test, known, recorded = both.parts(name, cfg)
+            assert recorded is not None, "evaluated with both verdicts"
+            evaluations[name] = evaluate_dataset(name, test, known, recorded, cfg)
+            tick()
+            moved.append(moves(name, evaluations[name], recorded, cfg))
+        return Audit(
+            grader=str(inputs.grader),
+            graded=len(inputs.recorded.frame),
+            findings=inputs.findings,
+            evaluations=evaluations,
+            moves=pd.concat(moved, ignore_index=True),
+        )
+
+    def _verdicts_of(self, table: Answers) -> Pairs:
+        """The questions of a table with its own verdicts; the signal `combined` is fitted with them."""
+        if self.cfg.signal == COMBINED:
+            table = add_combined(table, None, self.cfg)[0]
+        return with_splits(pair(table, self.cfg.signal, self.cfg.large), self.cfg, table, [])
 
 
 def _without_ece_interval(evaluations: dict[str, Evaluation]) -> list[str]:
@@ -106,57 +206,4 @@ def _describe(answers: Answers) -> AnswersFile:
         rows=len(answers.frame),
         models=models_of(answers),
         meta=answers.meta,
-    )
-
-
-def _compare(answers: Answers, questions: QuestionSets, cfg: CascadeConfig) -> dict[str, list[SignalRow]]:
-    """All signals of the table on the same questions, raw and recalibrated; the configured one first."""
-    raw = {cfg.signal: questions.raw}
-    for signal in answers.signals:
-        if signal != cfg.signal:
-            raw[signal] = with_splits(pair(answers, signal, cfg.large), cfg, answers, [], signal)
-    found = variants(raw, cfg)
-    if len(found) < 2:
-        return {}
-    names = [*questions.names, *([POOLED] if len(questions.names) > 1 else [])]
-    return {name: compare(found, questions.inside(name), name, cfg) for name in names}
-
-
-def _tiers(answers: Answers, names: list[str], cfg: CascadeConfig) -> dict[str, TierResults]:
-    """Chains of the datasets that have more than two tiers, and of all together, by the raw signal."""
-    parts: dict[str, tuple[Stack, np.ndarray]] = {}
-    for name in names:
-        data, questions = stack(answers, cfg.signal, name, cfg.large)
-        if len(data.tiers) > 2:
-            ids = questions.question_id
-            divided = with_splits(questions, cfg, answers, [])  # may leave questions out
-            parts[name] = (data.where(np.isin(ids, divided.question_id)), divided.split)
-    if len(parts) == len(names) > 1 and len({tuple(data.tiers) for data, _ in parts.values()}) == 1:
-        stacks, splits = zip(*parts.values(), strict=True)
-        parts[POOLED] = (joined(stacks), np.concatenate(splits))
-    measured = {name: measure_tiers(data, split, cfg) for name, (data, split) in parts.items()}
-    return {name: found for name, found in measured.items() if found is not None}
-
-
-def _audit(inputs: Inputs, names: list[str], cfg: EvaluateConfig) -> Audit | None:
-    """Every dataset with both verdicts and the raw signal; None without an audit."""
-    if inputs.regraded is None or inputs.findings is None:
-        return None
-    cascade = cfg.cascade
-    now, old = (
-        with_splits(pair(a, cascade.signal, cascade.large), cascade, a, []) for a in (inputs.regraded, inputs.recorded)
-    )
-    both = QuestionSets(now=now, raw=now, before=old, names=names, notes=[])
-    evaluations, moved = {}, []
-    for name in [*names, *([POOLED] if len(names) > 1 else [])]:
-        test, known, recorded = both.parts(name, cascade)
-        assert recorded is not None, "evaluated with both verdicts"
-        evaluations[name] = evaluate_dataset(name, test, known, recorded, cascade)
-        moved.append(moves(name, evaluations[name], recorded, cascade))
-    return Audit(
-        grader=str(cfg.audit),
-        graded=len(inputs.recorded.frame),
-        findings=inputs.findings,
-        evaluations=evaluations,
-        moves=pd.concat(moved, ignore_index=True),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from corea.cascade.rules import Choice, choose, chosen_thresholds
 from corea.cascade.sweep import at_threshold, depth_of
 from corea.config.cascade_schema import RULES, CascadeConfig
+from corea.display import tick
 from corea.metrics.bootstrap import Sample, resample
 from corea.metrics.calibration import bin_edges
 from corea.metrics.cascade_curve import Curve, curve
@@ -97,7 +98,11 @@ class Picker:
 
     def every_rule(self) -> list[Pick]:
         """One per rule, the configured one first."""
-        return [self.pick(rule) for rule in sorted(RULES, key=lambda rule: rule != self.cfg.rule)]
+        picks = []
+        for rule in sorted(RULES, key=lambda rule: rule != self.cfg.rule):
+            picks.append(self.pick(rule))
+            tick()
+        return picks
 
 
 def measured(pick: Pick, sample: Sample, lines: list[Curve], level: float) -> Point:

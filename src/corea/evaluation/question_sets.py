@@ -157,6 +157,8 @@ def _names(pairs: Pairs, answers: Answers, cfg: CascadeConfig, notes: list[str])
     """Datasets that have test questions, the primary one first."""
     tested = set(pairs.dataset[pairs.split == cfg.test_split])
     names = [name for name in answers.datasets if name in tested]
+    if not names:
+        raise UserError(f"{answers.path}: none of its {len(pairs):,} questions is a test question; more are needed")
     lacking = [name for name in answers.datasets if name not in tested]
     if lacking:
         notes.append(f"no test questions, left out: {', '.join(lacking)}")

@@ -59,7 +59,7 @@ def regrade(frame: pd.DataFrame, path: str, grader: str) -> Regraded:
     given = [graded_answer(text, answer, grader) for text, answer in zip(texts, recorded, strict=True)]
     golds = frame["gold"].tolist()
     pairs = list(dict.fromkeys((g, a) for g, a, t in zip(golds, given, texts, strict=True) if a is not None or t))
-    graded = grade_many([g for g, _ in pairs], [a for _, a in pairs], grader)
+    graded = grade_many([g for g, _ in pairs], [a for _, a in pairs], grader, shown="grading")
     found = dict(zip(pairs, graded, strict=True))
     rows = [found[g, a] if a is not None or t else None for g, a, t in zip(golds, given, texts, strict=True)]
     judged = [v is not None and v.outcome in JUDGED for v in rows]

@@ -17,10 +17,11 @@ from corea.cascade.combined import COMBINED
 from corea.cascade.recalibration import recalibrated
 from corea.cascade.rules import Choice
 from corea.config.cascade_schema import RECALIBRATIONS, CascadeConfig
+from corea.display import tick
 from corea.evaluation.ece_figures import ece_change_p, set_ece_interval, stated
 from corea.evaluation.points import Picker, Point, drawn_figures, measured
 from corea.metrics import calibration
-from corea.metrics.bootstrap import EXACT, draw_sample
+from corea.metrics.bootstrap import EXACT, Sample
 from corea.metrics.cascade_curve import curve
 from corea.metrics.cascade_figures import curve_figures
 from corea.metrics.figures import Figure, figures_of
@@ -87,6 +88,7 @@ def compare(found: dict[str, Pairs], inside: np.ndarray, name: str, cfg: Cascade
         elif len(test) <= EXACT:
             row.p = _p_values(levels, draws, *reference, cfg)
         rows.append(row)
+        tick()
     return rows
 
 
@@ -99,7 +101,7 @@ def _row(
     safe = pick if cfg.rule == SAFE else picker.pick(SAFE, explain=False)
     cuts = [p.choice.threshold for p in (pick, safe) if p.choice.threshold is not None]
     edges = np.unique([*calibration.bin_edges(cfg.bins, cfg.ece_edges), *cuts])
-    sample = draw_sample(test, edges, cfg.resamples, cfg.seed)
+    sample = Sample(test, edges, cfg.resamples, cfg.seed)
     lines = [curve(tally) for tally in (sample.exact.observed, sample.drawn)]
     values, draws = sample.centred(partial(_values, cfg=cfg))
     figures = figures_of(values, draws, len(test), cfg.level)

@@ -30,9 +30,9 @@ Measure = Callable[[Levels, Tally], dict[str, np.ndarray]]
 """Figures of questions, from their levels and the counts per level: observed counts, or resampled ones [R, ...]."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, init=False)
 class Sample:
-    """N questions grouped by confidence, with bootstrap resamples."""
+    """N questions grouped by confidence, with R bootstrap resamples."""
 
     exact: Levels
     """One level per distinct confidence."""
@@ -41,18 +41,17 @@ class Sample:
     drawn: Tally
     """R resamples of `coarse`."""
 
+    def __init__(self, questions: Answered, edges: np.ndarray, resamples: int, seed: int) -> None:
+        """Group `questions` and resample them; no coarse level spans one of `edges`."""
+        self.exact = group(questions)
+        self.coarse = coarsen(self.exact, edges=edges)
+        self.drawn = resample(self.coarse, resamples, seed)
+
     def centred(self, measure: Measure) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Exact values of `measure`, and its draws [R] shifted by what coarse levels change (0 up to MAX_LEVELS)."""
         values, centre = measure(self.exact, self.exact.observed), measure(self.coarse, self.coarse.observed)
         draws = measure(self.coarse, self.drawn)
         return values, {name: draw + (values[name] - centre[name]) for name, draw in draws.items()}
-
-
-def draw_sample(questions: Answered, edges: np.ndarray, resamples: int, seed: int) -> Sample:
-    """Group `questions` and resample them; no coarse level spans one of `edges`."""
-    exact = group(questions)
-    coarse = coarsen(exact, edges=edges)
-    return Sample(exact=exact, coarse=coarse, drawn=resample(coarse, resamples, seed))
 
 
 def resample(levels: Levels, resamples: int, seed: int) -> Tally:

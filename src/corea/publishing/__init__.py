@@ -1,1 +1,1 @@
-"""A finished run as a model folder that others load: weights, model card, operating point; and its upload."""
+"""Turns a finished run into a model folder (weights, model card, operating point), and uploads it."""

@@ -20,7 +20,7 @@ KNOWN = (
 
 
 def base_license(path: str, revision: str | None = None) -> str | None:
-    """Identifier of the licence of the model at `path`; None if nothing on this machine tells it.
+    """Identifier of the licence of the model at `path`; None if it is not found on this machine.
 
     The model card in the model's folder or in the hub's cache comes before the table KNOWN.
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import corea
 from corea.errors import UserError
 from corea.publishing.card_metadata import metadata_block, number
 from corea.publishing.published_run import PublishedRun
@@ -39,7 +39,7 @@ def card_text(run: PublishedRun, plots: Sequence[str]) -> str:
         metadata=metadata_block(run),
         title=run.title,
         base_line=_base_line(run),
-        version=run.training.get("corea", corea.__version__),
+        version=run.training.get("corea") or metadata.version("corea"),
         signal=SIGNALS.get(signal, f"the signal {signal}"),
         before=primary["slm_before"] is not None,
         level=f"{100 * metrics['level']:g}",
@@ -150,7 +150,7 @@ def _percent(figure: Any, signed: bool = False) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; bars and line breaks of its cells are made harmless."""
+    """A Markdown table; bars and line breaks in its cells are escaped."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corea.display import Bar, progress
 from corea.errors import UserError
 from corea.publishing.model_card import card_text
 from corea.publishing.published_run import PublishedRun, public_name
@@ -21,6 +21,9 @@ TEXTS = (".json", ".jinja", ".model", ".txt")
 READABLE = (".json", ".jinja", ".txt", ".md", ".csv")
 """Endings of text files, which are searched for secrets."""
 PLOTS = ("reliability.png", "pareto.png")
+MB = 2**20
+PART = 64 * MB
+"""Bytes that are copied between two looks at the clock."""
 LEFT_ALONE = (".git", ".gitattributes", ".cache", ".lock")
 
 
@@ -101,9 +104,18 @@ def write_folder(files: list[PublishedFile], folder: Path) -> None:
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         raise UserError(f"folder={folder}: holds other files ({', '.join(others[:3])}{more}); give a new folder")
-    for file in files:
-        with atomic_write(folder / file.name) as temporary:
-            if file.source is not None:
-                shutil.copyfile(file.source, temporary)
-            else:
-                temporary.write_text(file.content or "", encoding="utf-8")
+    with progress("MB", sum(file.size for file in files) // MB) as bar:
+        for file in files:
+            with atomic_write(folder / file.name) as temporary:
+                if file.source is not None:
+                    _copy(file.source, temporary, bar)
+                else:
+                    temporary.write_text(file.content or "", encoding="utf-8")
+
+
+def _copy(source: Path, target: Path, bar: Bar) -> None:
+    """Copy a file, in parts that `bar` counts in MB."""
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while part := reader.read(PART):
+            writer.write(part)
+            bar.advance(len(part) // MB, f"copying {source.name}")

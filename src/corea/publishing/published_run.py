@@ -1,4 +1,4 @@
-"""Reads what a model card tells about a run: its configuration, versions, hardware, figures and operating point."""
+"""Reads the content of a model card from a run: configuration, versions, hardware, figures and operating point."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVALUATE = "python -m corea.collect run={run}, then python -m corea.evaluate ans
 
 @dataclass(slots=True, kw_only=True)
 class PublishedRun:
-    """A finished run, as far as it is published."""
+    """The published part of a finished run."""
 
     title: str
     address: str
@@ -47,7 +47,7 @@ class PublishedRun:
 
     @property
     def base(self) -> str:
-        """The base model as a reader may look it up: a hub id, or the name of a folder or of a packaged model."""
+        """Public name of the base model: a hub id, or the name of a folder or of a packaged model."""
         return public_name(str(self.config["model"]["path"]))
 
     @property
@@ -65,7 +65,7 @@ class PublishedRun:
 
 
 def public_name(path: str) -> str:
-    """A path without the folders of this machine: hub ids and packaged models as they are, of a local path its name."""
+    """A path without local folders: hub ids and packaged models unchanged, of a local path its last name."""
     hub = path.count("/") == 1 and not path.startswith((".", "/", "~")) and not Path(path).exists()
     return path if path.startswith("package:") or hub else Path(path).name
 

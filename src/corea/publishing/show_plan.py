@@ -1,4 +1,4 @@
-"""What corea.publish would write and upload, as text."""
+"""Prints the files that corea.publish would write and upload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The upload to the Hugging Face hub: the only part that sends anything."""
+"""The upload to the Hugging Face hub; no other module uses the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from corea.publishing.published_run import PublishedRun
 
 
 def check_target(repo: str, run: PublishedRun) -> None:
-    """Raise UserError if the model must not go to the hub yet: its licence is unknown."""
+    """Raise UserError if the licence of the model is unknown."""
     if run.license is None:
         raise UserError(f"repo={repo}: the licence of the base model {run.base} is unknown; give license=NAME")
 

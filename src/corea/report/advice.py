@@ -1,4 +1,5 @@
-"""What to do, one line per dataset: which signal, rule and threshold, what they save at what drop, how sure that is."""
+"""What to do, one line per dataset: which signal, rule and threshold, what they save at what drop, how sure that is,
+and how many more questions would settle it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from corea.evaluation.signal_comparison import SAFE
 from corea.metrics.figures import Figure
 from corea.prices import USD
 from corea.report.sentences import percent, points, span
+from corea.report.settling import settling_words
 
 
 def advice(results: Results) -> list[str]:
@@ -28,7 +30,8 @@ def _chain(results: Results, name: str) -> str:
         return f"{name}: use tier {chain.reference} alone: {why}."
     thresholds = ", ".join(f"{t:.3g}" for t in chain.thresholds)
     what = f"use the tiers {chain.name}, signal {results.cfg.signal}, rule {chain.choice.rule}, thresholds {thresholds}"
-    return f"{name}: {what}: {_saves(chain.figures, results)}; promise: {chain.choice.guarantee}."
+    settled = _settled(chain.figures, results, chain.choice.rule)
+    return f"{name}: {what}: {_saves(chain.figures, results)}; promise: {chain.choice.guarantee}{settled}."
 
 
 def _two_tiers(results: Results, name: str) -> str:
@@ -50,7 +53,8 @@ def _two_tiers(results: Results, name: str) -> str:
     keys = f"cascade.signal={signal}" + (f" cascade.recalibrate={recalibrate}" if recalibrate else "")
     keys += f" cascade.rule={SAFE} cascade.confidence={cfg.confidence or 'null'}"
     threshold = f"threshold {point.choice.threshold:.3g}{chosen}"
-    return f"{name}: use {keys} ({threshold}): {_saves(point.figures, results)}; {_sure(results)}."
+    sure = f"{_sure(results)}{_settled(point.figures, results, SAFE)}"
+    return f"{name}: use {keys} ({threshold}): {_saves(point.figures, results)}; {sure}."
 
 
 def _label(results: Results) -> str:
@@ -66,6 +70,12 @@ def _saves(figures: dict[str, Figure], results: Results) -> str:
         return f"it changes {change} on the test questions"
     kind = "cost" if results.pooled.unit == USD else "LLM calls"
     return f"it changes the {kind} by {percent(cost.value)}{_interval(cost)} and {change} on the test questions"
+
+
+def _settled(figures: dict[str, Figure], results: Results, rule: str) -> str:
+    """What the test questions say about the allowed drop; "" for rules that allow none in particular."""
+    words = settling_words(figures["accuracy_change"], results.cfg.delta) if rule in (SAFE, "llm_accuracy") else ""
+    return f"; {words}" if words else ""
 
 
 def _interval(figure: Figure) -> str:

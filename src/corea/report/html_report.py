@@ -1,17 +1,11 @@
 """report.html: one self-contained file with the findings and interactive charts; it needs no network.
 
-The page is the jinja2 template web/report.html with web/report.css and web/*.js; this module fills it. Plotly's
-JavaScript is taken from the installed plotly package, compressed.
+The page is the jinja2 template web/report.html with web/report.css and web/*.js; this module fills it.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import importlib.util
-import json
 import math
-from functools import cache
 from pathlib import Path
 
 from corea.cascade.chain_results import BestChain
@@ -24,29 +18,31 @@ from corea.report import html_tables, sentences
 from corea.report.advice import advice
 from corea.report.chain_words import model_names
 from corea.report.chart_data import page_data
+from corea.report.former_section import FormerSection, former_table
+from corea.report.html_parts import WEB, render_template
 from corea.runtime import atomic_write
 
-WEB = Path(__file__).parent / "web"
-SCRIPTS = ("ink.js", "report.js", "compare.js", "slider.js", "tools.js")
+SCRIPTS = ("report.js", "compare.js", "slider.js")
 
 
-def write_report(results: Results, path: Path) -> Path:
+def write_report(results: Results, path: Path, former: FormerSection | None = None) -> Path:
     """Write the report; returns its path."""
     with atomic_write(path) as temporary:
-        temporary.write_text(render(results), encoding="utf-8")
+        temporary.write_text(render(results, former), encoding="utf-8")
     return path
 
 
-def render(results: Results) -> str:
-    """The whole page."""
-    from jinja2 import Environment, FileSystemLoader
+def render(results: Results, former: FormerSection | None = None) -> str:
+    """The whole page; `former` is what has changed since a former report."""
     from markupsafe import Markup
 
     shown = results.everything
     point, chain = results.first.point(results.cfg.rule), results.chain(results.primary)
     data = page_data(results)
-    page = Environment(loader=FileSystemLoader(WEB), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return page.get_template("report.html").render(
+    return render_template(
+        WEB / "report.html",
+        [WEB / name for name in SCRIPTS],
+        data,
         title=_title(results),
         headline=sentences.headline(results),
         costs_more=point.costs_more if chain is None else chain.costs_more,
@@ -69,9 +65,11 @@ def render(results: Results) -> str:
                 else "",
                 "tiers_sentence": results.tiers[name].pays if name in results.tiers else "",
                 "metrics": Markup(html_tables.metrics_table(e)),
+                "former": Markup(former_table(former, name)) if former else "",
             }
             for name, e in shown.items()
         ],
+        former=former,
         training=bool(data["training"]),
         signals=bool(results.signals),
         tiers=bool(results.tiers),
@@ -87,20 +85,7 @@ def render(results: Results) -> str:
             "sha256": results.answers.sha256,
             "rows": f"{results.answers.rows:,}",
         },
-        css=Markup((WEB / "report.css").read_text(encoding="utf-8")),
-        js=Markup("".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)),
-        data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
-        plotly=Markup(packed_plotly()),
     )
-
-
-@cache
-def packed_plotly() -> str:
-    """Plotly's JavaScript, gzip in base64. Located without importing plotly, which is slow."""
-    spec = importlib.util.find_spec("plotly")
-    assert spec is not None, "plotly is a dependency of corea"
-    script = Path(str(spec.origin)).parent / "package_data" / "plotly.min.js"
-    return base64.b64encode(gzip.compress(script.read_bytes(), 6, mtime=0)).decode()
 
 
 def _title(results: Results) -> str:

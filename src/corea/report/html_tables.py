@@ -16,6 +16,7 @@ from corea.metrics.figures import Figure
 from corea.prices import USD
 from corea.report import sentences
 from corea.report.chain_words import change_figures, cost_title, thresholds_text
+from corea.report.html_parts import html_table
 from corea.report.plot_tables import cost_text
 
 METRICS = {
@@ -74,7 +75,7 @@ def rules_table(e: Evaluation) -> str:
         if point.costs_more:
             cells[5] = cells[5].replace("<td>", '<td class="bad">')
         rows.append(f"<tr{' class=chosen' if number == 0 else ''}>{''.join(cells)}</tr>")
-    return _table(head, rows)
+    return html_table(head, rows)
 
 
 def metrics_table(e: Evaluation) -> str:
@@ -91,12 +92,7 @@ def metrics_table(e: Evaluation) -> str:
             change = _cell(e.change.get(key), scale, digits, signed=True)
             cells = _cell(e.before.figures[key], scale, digits) + cells + change
         rows.append(f"<tr><td>{label}</td>{cells}</tr>")
-    return _table(head, rows)
-
-
-def _table(head: tuple[str, ...], rows: list[str]) -> str:
-    titles = "".join(f"<th>{h}</th>" for h in head)
-    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return html_table(head, rows)
 
 
 def signals_table(rows: list[SignalRow], e: Evaluation) -> str:
@@ -117,7 +113,7 @@ def signals_table(rows: list[SignalRow], e: Evaluation) -> str:
             differs = row.p.get(key, 1.0) < 0.05
             cells.append(cell.replace("<td>", "<td>* ") if differs else cell)
         body.append(f"<tr{' class=chosen' if number == 0 else ''}>{''.join(cells)}</tr>")
-    return _table(head, body)
+    return html_table(head, body)
 
 
 def prices_table(e: Evaluation, point: Point) -> str:
@@ -129,7 +125,9 @@ def prices_table(e: Evaluation, point: Point) -> str:
             cell = cell.replace("<td>", '<td class="bad">')
         name = f"{row.ratio:.3g}{' (this table)' if row.here else ''}"
         rows.append(f"<tr{' class=chosen' if row.here else ''}><td>{name}</td>{cell}</tr>")
-    return _table(("an LLM answer costs this many SLM answers", "cost, % against the LLM alone"), rows) if rows else ""
+    return (
+        html_table(("an LLM answer costs this many SLM answers", "cost, % against the LLM alone"), rows) if rows else ""
+    )
 
 
 PEERS = {
@@ -148,7 +146,7 @@ def peers_table(e: Evaluation) -> str:
         if point.chosen_on == e.name and "ibc_lift" in point.figures:
             label = f"IBC lift (AutoMix) at {point.choice.rule}, %"
             rows.append(f"<tr><td>{label}</td>{_cell(point.figures['ibc_lift'], 100, 1, signed=True)}</tr>")
-    return _table(("figure", "value"), rows)
+    return html_table(("figure", "value"), rows)
 
 
 def tiers_table(results: TierResults, names: dict[int, str], unit: str) -> str:
@@ -160,12 +158,12 @@ def tiers_table(results: TierResults, names: dict[int, str], unit: str) -> str:
         cells += _cell(accuracy, 100, 1, signed=True) + _cell(cost, 100, 1, signed=True)
         rows.append(f"<tr{' class=chosen' if row.best else ''}>{cells}</tr>")
     against = f"points against {escape(names[results.reference])} alone"
-    table = _table(("tiers", "thresholds", "pass@1", against, cost_title(unit)), rows) if rows else ""
+    table = html_table(("tiers", "thresholds", "pass@1", against, cost_title(unit)), rows) if rows else ""
     alone = [
         f"<tr><td>{tier}</td><td>{escape(names[tier])}</td><td>{accuracy:.3f}</td><td>{cost_text(cost, unit)}</td></tr>"
         for tier, (accuracy, cost) in results.alone.items()
     ]
-    return table + _table(("tier alone", "model", "pass@1", "cost"), alone)
+    return table + html_table(("tier alone", "model", "pass@1", "cost"), alone)
 
 
 def price_list(prices: dict[str, dict[str, Any]]) -> str:
@@ -180,7 +178,7 @@ def price_list(prices: dict[str, dict[str, Any]]) -> str:
         cells += [hour, escape(price.get("source") or "–"), escape(price.get("date") or "–")]
         rows.append(f"<tr><td>{escape(str(tier))}</td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
     head = ("tier", "$ per million input tokens", "cached", "output", "$ per GPU-hour", "source", "date")
-    return _table(head, rows) if rows else ""
+    return html_table(head, rows) if rows else ""
 
 
 LISTED = 300
@@ -196,7 +194,7 @@ def moves_table(audit: Audit, name: str) -> str:
         change = Figure(value=row.change, low=row.low, high=row.high, n=0)
         cells = f"<td>{row.recorded:.3f}</td><td>{row.regraded:.3f}</td>{_cell(change, signed=True)}"
         rows.append(f"<tr><td>{row.figure}</td>{cells}</tr>")
-    return _table(("figure", "recorded verdicts", "regraded", "change"), rows)
+    return html_table(("figure", "recorded verdicts", "regraded", "change"), rows)
 
 
 def disagreements_table(audit: Audit) -> str:
@@ -222,4 +220,4 @@ def disagreements_table(audit: Audit) -> str:
         f'<p class="help">The first {LISTED} of {len(table):,}; audit.csv has all.</p>' if len(table) > LISTED else ""
     )
     head = ("answer of", "gold", "given", "recorded", "regraded", "why", "texts")
-    return f'<div class="wide">{_table(head, rows)}</div>{more}'
+    return f'<div class="wide">{html_table(head, rows)}</div>{more}'

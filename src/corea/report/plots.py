@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from corea.display import progress
 from corea.evaluation.dataset import Evaluation
 from corea.evaluation.results import Results
 from corea.report import plot_tables
@@ -71,11 +72,12 @@ def plot_all(results: Results, folder: Path) -> list[Path]:
     for name, panels in comparisons(results, shown).items():
         figures[name] = partial(_compared, name, panels)
     paths = []
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), progress("plots", len(figures)) as bar:
         for name, draw in figures.items():
             figure = draw()
             if figure is not None:
                 paths.append(save_figure(figure, folder, name))
+            bar.advance()
     return paths
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from corea.evaluation.dataset import Evaluation
@@ -21,14 +22,15 @@ from corea.report.chain_words import (
     shown_rows,
     thresholds_text,
 )
+from corea.report.former_section import FormerSection, former_summary
 from corea.report.plot_tables import cost_text
 
 WIDTH = 118
 """Width in characters if the output is not a terminal."""
 
 
-def print_summary(results: Results, console: Console | None = None) -> None:
-    """Headline, models, rules (of more than two tiers: chains), and warnings."""
+def print_summary(results: Results, console: Console | None = None, former: FormerSection | None = None) -> None:
+    """Headline, models, rules (of more than two tiers: chains), what has changed since `former`, and warnings."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
@@ -38,6 +40,10 @@ def print_summary(results: Results, console: Console | None = None) -> None:
     if not all(results.chain(name) for name in results.datasets):
         console.print(models_table(results))
         console.print(rules_table(results))
+    if former is not None:
+        console.print(former_summary(former, results.primary))
+        for text in former.words:
+            console.print(f"[dim]{escape(text)}[/]", highlight=False)
     for text in sentences.warnings(results):
         console.print(f"[bold yellow]! {text}[/]", highlight=False)
     for text in results.notes:

@@ -18,9 +18,11 @@ from corea.evaluation.signal_comparison import signals_frame
 from corea.logger import Logger
 from corea.metrics.figures import Figure
 from corea.prices import USD
+from corea.report.former_section import FormerSection
 from corea.report.html_report import write_report
 from corea.report.plot_tables import cost_label, prepare_pareto, thin
 from corea.report.result_files import frontier, write_files
+from corea.runtime import atomic_write
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,16 +36,20 @@ class Outputs:
     report: Path | None
 
 
-def write_outputs(results: Results, cfg: EvaluateConfig) -> Outputs:
-    """Write all files of the evaluation to its folder."""
+def write_outputs(results: Results, cfg: EvaluateConfig, former: FormerSection | None = None) -> Outputs:
+    """Write all files of the evaluation to its folder; `former` is what has changed since a former report."""
     folder = results_folder(cfg)
     files = write_files(results, folder)
+    if former is not None:
+        with atomic_write(folder / "former.csv") as temporary:
+            former.table.to_csv(temporary, index=False)
+        files.append(folder / "former.csv")
     plots: list[Path] = []
     if cfg.plots:
         from corea.report.plots import plot_all  # matplotlib is slow to import
 
         plots = plot_all(results, folder / "plots")
-    report = write_report(results, folder / "report.html") if cfg.report else None
+    report = write_report(results, folder / "report.html", former) if cfg.report else None
     return Outputs(files=files, plots=plots, report=report)
 
 

@@ -21,24 +21,25 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from transformers.utils import logging as transformers_logging
 
 from corea.config import TrainConfig
+from corea.display import progress
 from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
-from corea.rl.rollout.extra_rewards import load_extras
+from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.reward import reward_warnings
 from corea.rl.rollout.sampler import Batch, Sampler
 from corea.rl.rollout.user_parts import check_user_parts
 from corea.rl.run import distributed
 from corea.rl.run.best_checkpoint import BestCheckpoint
 from corea.rl.run.checkpoint import Checkpoints
-from corea.rl.run.display import build_display
 from corea.rl.run.final_model import write_final_model
 from corea.rl.run.interrupt import StopRequest
 from corea.rl.run.phase_timer import PhaseTimer
@@ -64,6 +65,8 @@ class Trainer:
 
     def __init__(self, cfg: TrainConfig, run_dir: Path, logger: Logger):
         check_user_parts(cfg)
+        self.extras = ExtraRewards(cfg.reward, cfg.model.prompt)
+        self.extras.start()
         if cfg.trainer.threads:
             torch.set_num_threads(cfg.trainer.threads)
         torch.manual_seed(cfg.seed)
@@ -85,28 +88,39 @@ class Trainer:
         self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
-        extras = load_extras(cfg.reward, cfg.model.prompt)
-        self.sampler = Sampler(cfg, self.engine, extras, self.timer)
-        self.validation = Validation(cfg, self.engine, extras)
+        self.sampler = Sampler(cfg, self.engine, self.extras, self.timer)
+        self.validation = Validation(cfg, self.engine, self.extras)
         self.best = BestCheckpoint(cfg.trainer.best_by, cfg.trainer.patience)
         self.questions = SplitReport()
         self.skipped_in_a_row = 0
 
     def run(self) -> None:
-        """Train to the last step.
+        """Train to the last step, and release the engine and the processes of the user's functions.
 
         Raises:
             Interrupted: Ctrl-C; a checkpoint was saved. SIGTERM also saves one, and returns.
             UserError: too many steps in a row were not finite; their batches are stored.
         """
-        done = self._restore()
+        try:
+            self._run(self._restore())
+        except Interrupted:
+            self._release()
+            raise
+        self._release()
+
+    def _release(self) -> None:
+        self.extras.close()
+        distributed.barrier()  # engines of several ranks share process groups
+        self.engine.close()
+
+    def _run(self, done: int) -> None:
         steps = self.cfg.trainer.steps
         if self.main:
             self._announce(done)
         received = None
         saved = done
-        with StopRequest() as stop, build_display(steps, done, silent=not self.main) as display:
-            reporter = StepReporter(self.cfg, self.run_dir, self.logger, display, next_step=done + 1)
+        with StopRequest() as stop, progress("step", steps, done, always=True, rate=False) as bar:
+            reporter = StepReporter(self.cfg, self.run_dir, self.logger, bar, next_step=done + 1)
             while done < steps and received is None and not self.best.exhausted:
                 try:
                     metrics, groups = self._train_step(done, stop)
@@ -139,7 +153,7 @@ class Trainer:
         """Sample, update, sync. Nothing changes before the first update, so the step can be abandoned until then."""
         self.timer.reset()
         started = time.perf_counter()
-        with self.policy.gathered():
+        with self._weights_for_sampling():
             batch = self.sampler.sample(index, self._abandon_if_stopped(stop))
         if stop.received_by_any() is not None:
             raise _StepAbandoned
@@ -152,6 +166,10 @@ class Trainer:
         self.questions = batch.report if index == 0 else self.questions + batch.report
         return self._step_metrics(batch, {**update_metrics, "lr": lr}, started), batch.groups
 
+    def _weights_for_sampling(self) -> AbstractContextManager[None]:
+        """All weights on this rank, if the engine samples from the trainer's module; one with a copy needs none."""
+        return self.policy.gathered() if getattr(self.engine, "shares_model", True) else nullcontext()
+
     def _step_metrics(self, batch: Batch, metrics: dict[str, float], started: float) -> dict[str, float]:
         """Metrics of all ranks' rollouts, beside those of the update."""
         table = joined(distributed.gather(columns(batch.first_groups)))
@@ -159,6 +177,8 @@ class Trainer:
         metrics |= {"questions/read": self.questions.read, "questions/dropped": self.questions.dropped}
         if self.cfg.trainer.resample:
             metrics["resampled_groups"] = batch.resampled
+        if self.cfg.reward.extra:
+            metrics["reward_timeouts"] = sum(distributed.gather(self.extras.timeouts))
         elapsed = time.perf_counter() - started
         tokens = float(table["completion_tokens"].sum() + table["prompt_tokens"].sum())
         return metrics | {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
@@ -177,7 +197,7 @@ class Trainer:
         if not self.validation.is_due(done):
             return False
         with self.timer.measure("validation"):
-            with self.policy.gathered():
+            with self._weights_for_sampling():
                 result = self.validation.run()
             improved = self.best.update(done, result.metrics)
             metrics |= {f"validation/{name}": value for name, value in result.metrics.items()}

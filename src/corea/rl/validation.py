@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from corea.config import TrainConfig
 from corea.engines.protocols import TrainingEngine
-from corea.rl.rollout.extra_rewards import Component
+from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.groups import make_groups
 from corea.rl.run import distributed
 from corea.rl.run.validation_metrics import confidences_and_verdicts, validation_metrics
@@ -32,7 +32,7 @@ class ValidationResult:
 class Validation:
     """The validation questions of a run."""
 
-    def __init__(self, cfg: TrainConfig, engine: TrainingEngine, extras: dict[str, Component]):
+    def __init__(self, cfg: TrainConfig, engine: TrainingEngine, extras: ExtraRewards):
         self.cfg = cfg
         self.engine = engine
         self.extras = extras

@@ -1,4 +1,4 @@
-"""Who may ask, and how much: API keys, hashed in memory, and limits per minute of each."""
+"""API keys, hashed in memory, and the limits per minute of each key."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def read_keys(cfg: ServeOptionsConfig) -> frozenset[bytes]:
 
 @dataclass(slots=True)
 class Allowance:
-    """What is left of a limit per minute; it fills up evenly."""
+    """Token bucket of a limit per minute; it refills evenly."""
 
     most: float
     left: float
     seen: float
 
     def fill(self, now: float) -> None:
-        """Add what the time since the last look gives."""
+        """Refill by the time since the last call."""
         self.left = min(self.most, self.left + (now - self.seen) * self.most / MINUTE)
         self.seen = now
 
     def wait_s(self, needed: float) -> float:
-        """Seconds until `needed` is there; of more than the limit, until the limit is."""
+        """Seconds until `needed` is available; if it exceeds the limit, until the bucket is full."""
         return max(0.0, (min(needed, self.most) - self.left) * MINUTE / self.most)
 
 
@@ -81,7 +81,7 @@ class AccessControl:
         self.tokens: dict[bytes, Allowance] = {}
 
     def holder(self, authorization: str | None) -> bytes | None:
-        """Who asks, by the header Authorization: the hash of the key, ANYONE where none is needed; None: nobody."""
+        """Hash of the key in the header Authorization; ANYONE if no key is needed; None if the key is not allowed."""
         if not self.keys:
             return ANYONE
         scheme, _, key = (authorization or "").partition(" ")
@@ -101,7 +101,7 @@ class AccessControl:
         return wait
 
     def settle(self, holder: bytes, estimate: int, used: int) -> None:
-        """Replace the estimated tokens of a request by those that it has used."""
+        """Replace the estimated tokens of a request by the used ones."""
         if self.tokens_per_minute is not None:
             self.tokens[holder].left += estimate - used
 

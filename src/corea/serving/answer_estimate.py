@@ -1,4 +1,4 @@
-"""dry_run=true: what the answers would cost, from the deferral that the operating point expects."""
+"""Cost estimate of dry_run=true, from the deferral rate that the operating point expects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AnswerEstimate:
 
 
 def estimate_answers(routes: Sequence[Route], tiers: Mapping[int, Tier], repriced: bool) -> AnswerEstimate:
-    """The rest of `routes`, which stored answers have been handed to. `repriced` as in `summarise_rows`."""
+    """Estimate of the open `routes`, which already hold the stored answers. `repriced` as in `summarise_rows`."""
     rest = [route for route in routes if not route.done]
     calls, most_calls = dict.fromkeys(sorted(tiers), 0.0), dict.fromkeys(sorted(tiers), 0)
     expected: list[float | None] = []
@@ -60,7 +60,7 @@ def estimate_answers(routes: Sequence[Route], tiers: Mapping[int, Tier], reprice
 
 
 def _shares(route: Route) -> dict[int, float]:
-    """Tier -> probability that it is asked: the next one surely, those after it with the expected deferral rate."""
+    """Tier -> probability that it is asked: 1 for the next one, the expected deferral rate for those after it."""
     deferral = route.point.expected.get("deferral_rate", 1.0)
     ahead = route.point.chain[route.position :]
     after = deferral if route.position == 0 else 1.0
@@ -68,7 +68,7 @@ def _shares(route: Route) -> dict[int, float]:
 
 
 def _recorded_usd(route: Route) -> float | None:
-    """Mean dollars of what is left of the question on the operating point's test questions; None: unknown."""
+    """Mean dollars of the remaining tiers on the operating point's test questions; None: unknown."""
     if route.position == 0 and len(route.point.chain) > 1:
         return route.point.expected.get("cost_usd")
     return route.point.llm_cost_usd

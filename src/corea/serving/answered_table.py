@@ -94,7 +94,7 @@ def add_verdicts(rows: Sequence[dict[str, Any]], questions: Sequence[Question], 
     """Grade the answers to questions with a reference answer, in place."""
     graded = [n for n, question in enumerate(questions) if question.gold]
     parsed = [r.parsed if (r := routes[n].result) is not None else NO_ANSWER for n in graded]
-    for n, verdict in zip(graded, grade_many([questions[n] for n in graded], parsed), strict=True):
+    for n, verdict in zip(graded, grade_many([questions[n] for n in graded], parsed, shown="grading"), strict=True):
         rows[n] |= {"gold": questions[n].gold, "correct": verdict.correct, "outcome": verdict.outcome.value}
 
 

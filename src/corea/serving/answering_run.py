@@ -1,4 +1,4 @@
-"""corea.answer from its configuration to the table: questions, tiers, stored answers, what is left, rows, summary."""
+"""corea.answer, from its configuration to the table: questions, tiers, stored answers, new answers, rows, summary."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from corea.cascade.live_point import LivePoint, PointFile, read_point
 from corea.collecting.answer_store import Store
 from corea.collecting.answering import tier_engine
+from corea.collecting.asking_progress import asking
 from corea.collecting.plan import Tier
-from corea.collecting.progress_line import Progress
 from corea.config.roots import AnswerConfig
 from corea.engines.remote.ledger import Ledger
 from corea.errors import Interrupted, UserError
@@ -33,7 +33,7 @@ TABLE, SUMMARY, LEDGER = "answered.parquet", "summary.json", "spending.jsonl"
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """What is to be answered, and by which tiers."""
+    """Questions and the tiers that answer them."""
 
     file: PointFile
     points: dict[str, LivePoint]
@@ -83,7 +83,7 @@ def _require_price(cfg: AnswerConfig, tiers: Mapping[int, Tier]) -> None:
 
 
 def estimate(cfg: AnswerConfig, task: Task, folder: Path) -> AnswerEstimate:
-    """Estimate of what the stored answers in `folder` leave to ask; nothing is written."""
+    """Estimate for the questions without a stored answer in `folder`; nothing is written."""
     with ExitStack() as stack:
         workers = {}
         for number, tier in task.tiers.items():
@@ -141,7 +141,7 @@ def _ask(
         costs = [route.cost_usd for route in routes if route.answers]
         return None if None in costs else sum(costs)  # type: ignore[arg-type]
 
-    with Progress("cascade", len(routes), done=done, spent=spent) as bar:
+    with asking("cascade", len(routes), done, spent) as bar:
 
         def progress(batch: Sequence[Route]) -> None:
             tokens = sum(list(r.answers.values())[-1].tokens["completion_tokens"] or 0 for r in batch)

@@ -1,4 +1,4 @@
-"""A queue in front of an engine that answers in batches: what waits when a batch ends is the next one.
+"""A queue in front of an engine that answers in batches: the requests that wait when a batch ends form the next one.
 
 ask() ─► waiting ─► batch ─► engine.generate in a thread ─► answers
            │
@@ -10,11 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from corea.types import Completion, Engine, Message, Sampling
+
+PATIENCE = 0.5
+"""Share of the last batch's time for which the next one waits for questions that earlier tiers work on."""
+GLANCE = 0.05
+"""Share of it between two looks."""
 
 
 class QueueFull(Exception):
@@ -39,7 +45,11 @@ class Waiting:
 class BatchQueue:
     """Batches the questions of concurrent requests. All methods belong to one event loop."""
 
-    def __init__(self, engine: Engine, batch_size: int, most_waiting: int):
+    def __init__(self, engine: Engine, batch_size: int, most_waiting: int, more_come: Callable[[], bool] | None = None):
+        """`more_come`: whether questions are on their way here, for which a batch waits (PATIENCE); None: never."""
+        self.more_come = more_come
+        self.turn: asyncio.Lock | None = None
+        """Held while a batch is answered, if other engines are not to work at the same time."""
         self.engine, self.batch_size, self.most_waiting = engine, batch_size, most_waiting
         self.front: deque[Waiting] = deque()
         self.behind: deque[Waiting] = deque()
@@ -50,6 +60,11 @@ class BatchQueue:
         self.batch_s = 1.0
         """Seconds of the last batch."""
         self.busy_since: float | None = None
+
+    @property
+    def others_turn(self) -> bool:
+        """Whether an engine that this one takes turns with works on a batch."""
+        return self.busy_since is None and self.turn is not None and self.turn.locked()
 
     @property
     def depth(self) -> int:
@@ -77,7 +92,7 @@ class BatchQueue:
             raise
 
     async def close(self) -> None:
-        """Answer nothing more, and close the engine unless it is at work."""
+        """Stop answering, and close the engine unless it is working."""
         for line in (self.front, self.behind):
             while line:
                 line.popleft().answer.cancel()
@@ -87,10 +102,26 @@ class BatchQueue:
 
     async def _run(self) -> None:
         try:
-            while batch := self._next():
-                await self._answer(batch)
+            while self.depth:
+                async with self.turn or nullcontext():
+                    if batch := self._next():  # clients may have left meanwhile
+                        await self._answer(batch)
+                await self._gather(len(batch))
         finally:
             self.work = None
+
+    async def _gather(self, answered: int) -> None:
+        """Let the next batch grow after one of several questions, whose clients may ask again.
+
+        Without this, clients that ask one question after another part into two groups, each of which waits while the
+        other one is answered, and batches are half as large as they could be.
+        """
+        if answered < 2 or self.more_come is None:
+            return
+        until = time.monotonic() + PATIENCE * self.batch_s
+        await asyncio.sleep(GLANCE * self.batch_s)
+        while self.depth < self.batch_size and self.more_come() and time.monotonic() < until:
+            await asyncio.sleep(GLANCE * self.batch_s)
 
     def _next(self) -> list[Waiting]:
         """The questions of the next batch; all have the same sampling parameters."""

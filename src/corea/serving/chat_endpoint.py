@@ -45,16 +45,24 @@ class ChatEndpoint:
         self.service, self.access = service, access
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        request_id = uuid.uuid4().hex
+        reply = Reply(send, uuid.uuid4().hex, self.service.file.sha256)
+        try:
+            await self._handle(scope, receive, reply)
+        except Exception:  # a bug: the client gets an error, the server's log the rest
+            if not reply.sent:
+                await reply.whole(500, error_body(500, "internal error", code="internal_error"))
+            raise
+
+    async def _handle(self, scope: Mapping[str, Any], receive: Receive, reply: Reply) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        reply = Reply(send, request_id, self.service.file.sha256)
         try:
             holder = self.access.holder(headers.get("authorization"))
             if holder is None:
                 raise BadRequest("an API key is needed: Authorization: Bearer KEY", code="invalid_api_key", status=401)
-            request = await self._read(headers, receive, request_id)
+            request = await self._read(headers, receive, reply.request_id)
         except BadRequest as refusal:
             body = error_body(refusal.status, refusal.message, code=refusal.code, param=refusal.param)
+            self.service.refused(refusal.status)
             await reply.whole(refusal.status, body)
             return
         except HungUp:
@@ -63,6 +71,7 @@ class ChatEndpoint:
         wait = self.access.enter(holder, estimate)
         if wait > 0:
             body = error_body(429, "the limit per minute of this key is reached", code="rate_limit_exceeded")
+            self.service.refused(429)
             await reply.whole(429, body, [retry_after(wait)])
             return
         journey = self.service.begin(request, headers)
@@ -89,20 +98,26 @@ class ChatEndpoint:
 
     async def _answer(self, journey: Journey, reply: Reply, receive: Receive) -> int:
         """Answer, and stop all calls within the same moment if the client hangs up; returns the status."""
-        work = asyncio.create_task(self._respond(journey, reply))
+        work, hung_up = asyncio.current_task(), False
+        assert work is not None
+
+        def stop(ended: asyncio.Task[None]) -> None:
+            nonlocal hung_up
+            if not ended.cancelled():
+                hung_up = True
+                work.cancel()
+
         listen = asyncio.create_task(hang_up(receive))
+        listen.add_done_callback(stop)
         try:
-            await asyncio.wait((work, listen), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                work.cancel()
-                with suppress(asyncio.CancelledError):
-                    await work
+            return await self._respond(journey, reply)
+        except asyncio.CancelledError:
+            if hung_up and work.uncancel() == 0:
                 return HUNG_UP
-            return work.result()
+            raise  # the server stops
         finally:
+            listen.remove_done_callback(stop)
             listen.cancel()
-            if not work.done():  # this task was cancelled itself
-                work.cancel()
 
     async def _respond(self, journey: Journey, reply: Reply) -> int:
         service, request = self.service, journey.request
@@ -138,14 +153,13 @@ class ChatEndpoint:
         return 200
 
     async def _end_stream(self, journey: Journey, reply: Reply, sink: StreamSink, corea: Mapping[str, Any]) -> None:
-        """Send what is left of the answer: the whole answer, if a threshold decided on it."""
+        """Send the rest of the answer: all of it, if a threshold decided on it."""
+        parts = []
         if not sink.took_answer:
             await reply.begin(provenance_headers(corea))
             for choice in choices(journey):
                 delta = {"role": "assistant", "content": choice["message"]["content"] or ""}
-                await reply.write(chunk(journey, [change(choice["index"], delta)]))
+                parts.append(chunk(journey, [change(choice["index"], delta)]))
         else:
             await sink.flush()
-        for part in last_chunks(journey, corea):
-            await reply.write(part)
-        await reply.end()
+        await reply.write(b"".join([*parts, *last_chunks(journey, corea)]), last=True)

@@ -15,6 +15,10 @@ KINDS = {400: "invalid_request_error", 401: "authentication_error", 404: "not_fo
 ENDINGS = {"length": "length", "error": "stop"}
 """finish_reason of a completion -> that of a choice; others: stop."""
 MOST_OF_A_HEADER = 200
+FIELDS = ("tier", "model", "confidence", "threshold", "reason", "cost_usd", "operating_point", "request_id")
+HEADERS = {name: f"x-corea-{name.replace('_', '-')}".encode() for name in (*FIELDS, "unbound", "fallback")}
+"""Field of the provenance -> its header."""
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def error_body(
@@ -48,16 +52,21 @@ def provenance_headers(corea: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     costs = list(values.pop("cost_usd").values())
     if None not in costs:
         values["cost_usd"] = f"{math.fsum(costs):.9f}"
-    return [header(f"x-corea-{name.replace('_', '-')}", value) for name, value in values.items()]
+    return [(HEADERS[name], header_value(value)) for name, value in values.items()]
 
 
 def header(name: str, value: Any) -> tuple[bytes, bytes]:
     """A header with a value of printable ASCII characters."""
+    return name.encode(), header_value(value)
+
+
+def header_value(value: Any) -> bytes:
+    """The value of a header: printable ASCII characters."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     text = text[:MOST_OF_A_HEADER]
     if not (text.isascii() and text.isprintable()):
         text = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
-    return name.encode(), text.encode()
+    return text.encode()
 
 
 def completion_body(journey: Journey, corea: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +155,12 @@ def last_chunks(journey: Journey, corea: Mapping[str, Any]) -> list[bytes]:
 
 def event(body: Mapping[str, Any]) -> bytes:
     """A server-sent event."""
-    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + json_bytes(body) + b"\n\n"
+
+
+def json_bytes(body: Mapping[str, Any]) -> bytes:
+    """JSON as short as it can be."""
+    return ENCODER.encode(body).encode()
 
 
 DONE = b"data: [DONE]\n\n"

@@ -1,4 +1,4 @@
-"""Requests of OpenAI's chat completions: checked, and turned into a question and what the cascade may do with it."""
+"""Checks requests of OpenAI's chat completions; turns each into a question and says whether a threshold applies."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Catalogue:
 def read_json(body: bytes) -> Any:
     """The JSON value of a body. Raises BadRequest."""
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8", code="invalid_json") from None
     except RecursionError:
@@ -106,6 +106,9 @@ def read_json(body: bytes) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def read_request(
@@ -208,18 +211,22 @@ def _stream(body: Mapping[str, Any]) -> tuple[bool, bool]:
 def _numbers(body: Mapping[str, Any]) -> None:
     for name in ("n", "max_tokens", "max_completion_tokens"):
         value = body.get(name)
+        if value is None:
+            continue
         most = MOST_CHOICES if name == "n" else 10**9
         ok = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-        _require(value is None or ok, f"{name} must be a whole number from 1 to {most}", name)
+        _require(ok, f"{name} must be a whole number from 1 to {most}", name)
     for name, (low, high) in RANGES.items():
         value = body.get(name)
+        if value is None:
+            continue
         ok = isinstance(value, int | float) and not isinstance(value, bool)
         ok = ok and math.isfinite(value) and low <= value <= high
-        _require(value is None or ok, f"{name} must be a number from {low:g} to {high:g}", name)
+        _require(ok, f"{name} must be a number from {low:g} to {high:g}", name)
 
 
 def _conversation(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What makes the messages more than one question."""
+    """Why the messages are more than one question."""
     found = []
     if len(messages) > 1 or messages[0]["role"] != "user":
         found.append("several turns or a system message" if len(messages) > 1 else f"role {messages[0]['role']}")

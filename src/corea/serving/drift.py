@@ -86,7 +86,7 @@ class Drift:
         self.alarm: dict[str, Any] | None = None
         self._start()
         if self._refresh():
-            log.warning("drift: the alarm in %s stands; remove the file to watch anew", self.path)
+            log.warning("drift: the alarm in %s is still set; remove the file to restart the tests", self.path)
 
     def observe(self, record: ServedRecord) -> None:
         """Add a request that the first tier decided."""
@@ -197,7 +197,7 @@ class Drift:
             if self.alarm is not None:
                 self.alarm = None
                 self._start()
-                log.warning("drift: %s was removed; the tests start anew", self.path)
+                log.warning("drift: %s was removed; the tests restart", self.path)
         except (OSError, ValueError):
             self.alarm = self.alarm or {"reason": f"{self.path} cannot be read"}
         return self.alarm is not None

@@ -1,4 +1,4 @@
-"""The HTTP application: chat completions, models, health, and what else is mounted beside them."""
+"""The HTTP application: chat completions, models, health, and further routers."""
 
 from __future__ import annotations
 
@@ -54,22 +54,8 @@ class _Application(FastAPI):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         direct = scope["type"] == "http" and scope["path"] == CHAT and scope["method"] == "POST"
-        if not direct or self.user_middleware:
-            await super().__call__(scope, receive, send)
-            return
-        begun = False
-
-        async def sent(message: Any) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self.endpoint(scope, receive, sent)
-        except Exception as error:
-            if not begun:
-                await (await _internal_error(Request(scope), error))(scope, receive, send)
-            raise
+        answer = super().__call__ if not direct or self.user_middleware else self.endpoint
+        await answer(scope, receive, send)
 
 
 def key_guard(access: AccessControl) -> Callable[[Request], None]:

@@ -1,13 +1,12 @@
-"""What a response is made of in ASGI: the body that is read, headers, events, pings, and the end of a connection."""
+"""Requests and responses in ASGI: reading the body, headers, events, pings, and the end of a connection."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from corea.serving.chat_replies import PING, change, chunk, event, header
+from corea.serving.chat_replies import PING, change, chunk, event, header, json_bytes
 from corea.serving.chat_requests import BadRequest
 from corea.serving.journey import Journey
 from corea.serving.tag_filter import TagFilter
@@ -27,10 +26,12 @@ class Reply:
     """One HTTP response: whole, or a stream that begins when it is needed."""
 
     def __init__(self, send: Send, request_id: str, operating_point: str):
-        self.send = send
+        self.send, self.request_id = send, request_id
         self.base = [header("x-corea-request-id", request_id), header("x-corea-operating-point", operating_point)]
         self.begun = False
         """Status and headers of a stream are sent."""
+        self.sent = False
+        """Status and headers are sent."""
         self.quiet = False
         """Nothing was written since the last ping."""
 
@@ -38,7 +39,8 @@ class Reply:
         self, status: int, body: Mapping[str, Any], headers: list[tuple[bytes, bytes]] | None = None
     ) -> None:
         """Send a JSON response."""
-        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        self.sent = True
+        data = json_bytes(body)
         known = dict(self.base) | dict(headers or ())
         known |= {b"content-type": b"application/json", b"content-length": str(len(data)).encode()}
         if status == 401:
@@ -50,32 +52,27 @@ class Reply:
         """Send status and headers of a stream, unless that was done."""
         if self.begun:
             return
-        self.begun = True
+        self.begun = self.sent = True
         known = dict(self.base) | dict(headers or ())
         known |= {b"content-type": b"text/event-stream; charset=utf-8", b"cache-control": b"no-cache"}
         known[b"x-accel-buffering"] = b"no"
         await self.send({"type": "http.response.start", "status": 200, "headers": list(known.items())})
 
-    async def write(self, data: bytes) -> None:
-        """Send a part of a stream."""
+    async def write(self, data: bytes, last: bool = False) -> None:
+        """Send a part of a stream; `last`: it ends with it."""
         await self.begin()
         self.quiet = False
-        await self.send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        """End a stream."""
-        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self.send({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def fail(self, status: int, body: Mapping[str, Any], headers: list | None = None) -> None:
         """Send an error: with its status, or as the last event of a stream that has begun."""
         if not self.begun:
             await self.whole(status, body, headers)
             return
-        await self.write(event(body))
-        await self.end()
+        await self.write(event(body), last=True)
 
     async def ping_every(self, seconds: float) -> None:
-        """Write a comment after every silence of `seconds`."""
+        """Write a comment after every `seconds` without output."""
         while True:
             self.quiet = True
             await asyncio.sleep(seconds)
@@ -84,7 +81,7 @@ class Reply:
 
 
 class StreamSink:
-    """Passes the last tier's answer on to the client while it comes, without tags."""
+    """Passes the last tier's answer on to the client as it arrives, without tags."""
 
     def __init__(self, journey: Journey, reply: Reply):
         self.journey, self.reply = journey, reply
@@ -115,7 +112,7 @@ class StreamSink:
             await self._write(index, shown)
 
     async def flush(self) -> None:
-        """Send what was held back because it might have begun a tag."""
+        """Send the text that was held back as a possible start of a tag."""
         for index, one in self.filters.items():
             rest = one.end()
             if rest or index not in self.roles:

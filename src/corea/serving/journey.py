@@ -1,4 +1,4 @@
-"""One request on its way through the tiers of a live cascade, and the record of it."""
+"""State of one request in a live cascade, and the record of it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def record_of(
     keep_text: bool,
     shadow: tuple[bool, float] | None = None,
 ) -> ServedRecord:
-    """The record of a request. `shadow`: the draw of a kept question."""
+    """The record of a request. `shadow`: the shadowing decision of a kept question."""
     route, request = journey.route, journey.request
     places = sorted(route.answers)
     tiers = [served_tier(journey, place, keep_text) for place in places]

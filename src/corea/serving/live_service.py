@@ -1,4 +1,4 @@
-"""The live cascade without its endpoint: one request at a time through the tiers, by the decision of `Route`.
+"""The live cascade without its endpoint: sends one request at a time through the tiers; `Route` decides.
 
 journey = service.begin(request)
 await service.answer(journey, sink)
@@ -68,6 +68,8 @@ class CascadeService:
         plain = {number: tier.tier for number, tier in tiers.items()}
         self.catalogue = Catalogue(models=dict(points), tiers=plain, options=options)
         self.observers, self.shadow, self.diverts = list(observers), shadow, diverts
+        self.refused: Callable[[int], None] = lambda status: None
+        """Gets the HTTP status of each request that is refused before any tier is asked, which has no record."""
         self.tracing = Tracing()
         self.under_way = 0
         """Requests that are being answered."""
@@ -118,7 +120,8 @@ class CascadeService:
                 answer = read_answer(tier.tier, route.question, completions)
                 journey.completions[place] = completions
                 route.take(answer)
-                served = served_tier(journey, place, keep_text=False)
+                if span.records:
+                    served = served_tier(journey, place, keep_text=False)
             finally:
                 span.end(served)
 
@@ -179,7 +182,7 @@ class CascadeService:
         )
 
     def _conclude(self, journey: Journey, sink: Sink | None) -> None:
-        """Settle what a failure means: an error, or the answer of an earlier tier where the options say so."""
+        """Turn a failure into an error, or into the answer of an earlier tier if the options allow that."""
         route = journey.route
         if journey.failure is None and route.result is not None and not route.result.failed:
             return
@@ -193,7 +196,7 @@ class CascadeService:
             journey.failure = journey.last_failure or TierFailure(status=502, reason="no answer")
 
     def finish(self, journey: Journey, http_status: int) -> None:
-        """Hand the record of a request to the observers, once its response is sent; perhaps after its shadow."""
+        """Hand the record of a request to the observers after its response, or after its shadow if there is one."""
         draw = self._draw(journey, http_status)
         record = self._record(journey, http_status, draw)
         journey.span.end(record)
@@ -215,7 +218,7 @@ class CascadeService:
         )
 
     def _draw(self, journey: Journey, http_status: int) -> tuple[bool, float] | None:
-        """The draw of a kept question; None: the last tier was asked, or there is no answer."""
+        """Shadowing decision of a kept question; None: the last tier was asked, or there is no answer."""
         route = journey.route
         kept = route.reason is Reason.KEPT and journey.result is not None and len(route.point.chain) > 1
         if self.shadow is None or not kept or http_status != 200:
@@ -223,7 +226,7 @@ class CascadeService:
         return self.shadow.draw(journey.request.request_id)
 
     async def _shadow(self, journey: Journey, record: ServedRecord) -> None:
-        """Ask the last tier a kept question, when nobody waits for it."""
+        """Ask the last tier a kept question in the background."""
         route = journey.route
         tier = self.tiers[route.point.chain[-1]]
         call = self._call(journey, tier.tier, time.monotonic() + self.options.deadline_s)
@@ -253,7 +256,7 @@ class CascadeService:
                 log.error("request %s: its record is lost (%s)", record.request_id, type(error).__name__)
 
     async def ready(self) -> dict[int, str]:
-        """Tier -> why it cannot answer; "" if it can. What is known is kept for serve.ready_s."""
+        """Tier -> why it cannot answer; "" if it can. Results are cached for serve.ready_s."""
         async with self.health_lock:
             if time.monotonic() - self.health_at > self.options.ready_s:
                 numbers = sorted(self.tiers)
@@ -263,7 +266,7 @@ class CascadeService:
         return self.health
 
     async def close(self) -> None:
-        """Cancel the shadows, whose records are kept, and close the tiers and the ledger."""
+        """Cancel the shadows (their records are kept), and close the tiers and the ledger."""
         await asyncio.sleep(0)  # a task that has not begun would leave no record
         for task in list(self.shadows):
             task.cancel()

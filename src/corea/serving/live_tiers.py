@@ -1,5 +1,5 @@
-"""The tiers of an operating point, built as they were collected, and the check that they still are what it was chosen
-for: its thresholds hold for those weights, prompts and sampling only."""
+"""Builds the tiers of an operating point as they were collected, and checks that weights, prompts and sampling are
+those that its thresholds hold for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from corea.cascade.fitted_maps import LENGTH
 from corea.cascade.live_point import LivePoint, PointFile
 from corea.collecting.plan import Tier, fingerprint
+from corea.config.allowed_names import KINDS
 from corea.config.deprecated import current_target
 from corea.config.engine_schema import (
     EngineConfig,
@@ -28,13 +29,8 @@ from corea.errors import UserError
 from corea.tasks.prompts import get_prompt, prompt_hash
 
 ENGINES = (HFEngineConfig, VLLMEngineConfig, OpenAIEngineConfig, VLLMServerEngineConfig, RecordedEngineConfig)
-SERVERS = (OpenAIEngineConfig, VLLMServerEngineConfig)
-LIVE: Mapping[str, tuple[type[EngineConfig], ...]] = {
-    "expected": (HFEngineConfig, *SERVERS, RecordedEngineConfig, OwnEngineConfig),
-    "avg_prob": (HFEngineConfig, VLLMEngineConfig, *SERVERS, RecordedEngineConfig, OwnEngineConfig),
-}
-"""Signal -> engines that give it with an answer; servers if their responses hold log-probabilities. Every engine gives
-the stated confidence and the length."""
+LIVE = {kind.name: kind.live for kind in KINDS if kind.live}
+"""Signal -> names of the engines that give it with an answer. All give the stated confidence and the length."""
 BOUND = {
     "model": "weights",
     "revision": "revision",
@@ -143,7 +139,7 @@ def _recorded_engine(record: Mapping[str, Any]) -> EngineConfig | None:
 
 
 def _path(file: PointFile, record: Mapping[str, Any]) -> str | None:
-    """Where the model is now: beside the file, or as it was named when it was collected."""
+    """Present path of the model: beside the file, or the recorded one."""
     path = record.get("path")
     if (
         not isinstance(path, str)
@@ -166,8 +162,8 @@ def _require_live(file: PointFile, tier: Tier, signal: str) -> None:
         return
     if signal not in LIVE:
         raise UserError(f"{where} cannot be had live: it was fitted on a collected table and is not in the file")
-    if not isinstance(tier.engine, LIVE[signal]):
-        able = ", ".join(schema().name for schema in LIVE[signal])
+    if tier.engine.name not in LIVE[signal]:
+        able = ", ".join(LIVE[signal])
         raise UserError(f"{where} cannot be had live from engine={tier.engine.name}; allowed is {able}")
 
 
@@ -181,7 +177,7 @@ def _require_bound(file: PointFile, tier: Tier, policy: str) -> None:
 
 
 def differences(record: Mapping[str, Any], prompt: Mapping[str, Any], tier: Tier) -> list[str]:
-    """What of a tier differs from what an operating point records of it, in words; empty: it is bound."""
+    """Differences between a tier and its record in an operating point, in words; empty: it is bound."""
     identity = tier.identity()
     now = {**identity, "extra": identity.get("server", {}).get("extra", {})}
     before = {**record, "extra": (record.get("server") or {}).get("extra", {})}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 
 from corea.collecting.confidence_signals import note
 from corea.collecting.plan import Tier
@@ -22,15 +23,25 @@ class QueuedTier:
     takes_fields = False
 
     def __init__(
-        self, tier: Tier, engine: Engine, *, batch_size: int, queue_size: int, fresh_s: float, hung_s: float = math.inf
+        self,
+        tier: Tier,
+        engine: Engine,
+        *,
+        batch_size: int,
+        queue_size: int,
+        fresh_s: float,
+        hung_s: float = math.inf,
+        before: Sequence[QueuedTier] = (),
     ):
         """
         Args:
             fresh_s: seconds for which an answer shows that the engine is alive.
-            hung_s: seconds after which a batch that is not answered shows that it is not.
+            hung_s: seconds without an answer after which the engine counts as hung.
+            before: tiers whose questions may come here next.
         """
         self.tier, self.engine, self.fresh_s, self.hung_s = tier, engine, fresh_s, hung_s
-        self.queue = BatchQueue(engine, batch_size, queue_size)
+        at_work = (lambda: any(one.busy or one.depth for one in before)) if before else None
+        self.queue = BatchQueue(engine, batch_size, queue_size, at_work)
         self.answered_at = float("-inf")
 
     @property
@@ -65,7 +76,11 @@ class QueuedTier:
         busy_since = self.queue.busy_since
         if busy_since is not None and time.monotonic() - busy_since > self.hung_s:
             return f"it has worked on one batch for {time.monotonic() - busy_since:.0f} s"
-        if time.monotonic() - self.answered_at < self.fresh_s or getattr(self.engine, "paid", False):
+        if (
+            self.queue.others_turn
+            or time.monotonic() - self.answered_at < self.fresh_s
+            or getattr(self.engine, "paid", False)
+        ):
             return ""
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):
@@ -88,7 +103,7 @@ class QueuedTier:
         return self.queue.busy_since is not None
 
     async def close(self) -> None:
-        """Close the engine, unless it is at work: then its process ends with it."""
+        """Close the engine; a working one ends with the process."""
         await self.queue.close()
 
     def _refuse_stopped(self) -> None:

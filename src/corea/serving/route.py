@@ -1,6 +1,6 @@
-"""One question on its way through a chain of tiers: which tier to ask next, and which answer stands.
+"""One question in a chain of tiers: which tier to ask next, and which answer stands.
 
-No engine, file or clock is used here, so that a batch and a server take the same way:
+It uses no engine, file or clock, so that a batch and a server decide alike:
 
     route = Route(question, point)
     while route.tier is not None:
@@ -27,7 +27,7 @@ VERBALIZED, VOTE = "verbalized", "vote"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierAnswer:
-    """What one tier made of one question."""
+    """One tier's answer to one question."""
 
     tier: int
     model: str
@@ -48,7 +48,7 @@ class TierAnswer:
 
 
 def read_answer(tier: Tier, question: Question, completions: Sequence[Completion]) -> TierAnswer:
-    """The answer that the samples of a tier give: that of the first one, at the cost of all."""
+    """A tier's answer from its samples: that of the first sample, at the cost of all."""
     parsed = [parsed_answer(tier, question, c) for c in completions]
     first, counts = completions[0], [token_counts(c) for c in completions]
     costs = [answer_cost(tier.price, c) for c in completions]

@@ -1,10 +1,10 @@
-"""corea.serve from its configuration to a service: operating point, tiers, budget."""
+"""Builds the service of corea.serve from its configuration: operating point, tiers, budget."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from corea.prices import cost_usd
 from corea.serving.live_service import CascadeService
 from corea.serving.live_tiers import live_tiers, repriced
 from corea.serving.queued_tier import QueuedTier
+from corea.serving.shared_cores import share_cores
 from corea.serving.tier_calls import LiveTier
 from corea.serving.upstream import UpstreamTier
 
@@ -34,7 +35,7 @@ LEDGER = "spending{}.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServePlan:
-    """What is served, checked."""
+    """The checked parts of a server."""
 
     file: PointFile
     points: dict[str, LivePoint]
@@ -82,6 +83,7 @@ def build_service(
         silence_clients()
     ledger = open_ledger(folder, cfg.budget_usd, cfg.serve.workers, worker)
     tiers = build_tiers(plan.tiers, cfg.serve, client, ledger)
+    share_cores(tiers.values(), cfg.serve.workers)
     return CascadeService(plan.file, plan.points, tiers, cfg.serve, ledger=ledger)
 
 
@@ -95,10 +97,16 @@ def build_tiers(
     tiers: Mapping[int, Tier], options: ServeOptionsConfig, client: ClientSession, ledger: Ledger
 ) -> dict[int, LiveTier]:
     """Tier number -> the tier behind its server or its queue."""
-    return {number: _live_tier(tier, options, client, ledger) for number, tier in tiers.items()}
+    built: dict[int, LiveTier] = {}
+    for number in sorted(tiers):
+        before = [tier for tier in built.values() if isinstance(tier, QueuedTier)]
+        built[number] = _live_tier(tiers[number], options, client, ledger, before)
+    return built
 
 
-def _live_tier(tier: Tier, options: ServeOptionsConfig, client: ClientSession, ledger: Ledger) -> LiveTier:
+def _live_tier(
+    tier: Tier, options: ServeOptionsConfig, client: ClientSession, ledger: Ledger, before: Sequence[QueuedTier]
+) -> LiveTier:
     if isinstance(tier.engine, OpenAIEngineConfig):
         names = {field.name for field in fields(OpenAIEngineConfig)} - {"_target_", "name"}
         settings = {name: getattr(tier.engine, name) for name in names} | {"cache": None}
@@ -119,6 +127,7 @@ def _live_tier(tier: Tier, options: ServeOptionsConfig, client: ClientSession, l
         queue_size=options.queue_size,
         fresh_s=options.ready_s,
         hung_s=options.deadline_s,
+        before=before,
     )
 
 

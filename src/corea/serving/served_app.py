@@ -1,4 +1,4 @@
-"""A service with all that watches it, and its application.
+"""Attaches log, metrics, shadowing and drift to a service, and builds its application.
 
 watching = watch_service(cfg, plan, service)
 app = watched_app(cfg, service, watching, access)
@@ -43,6 +43,7 @@ def watch_service(cfg: ServeConfig, plan: ServePlan, service: CascadeService) ->
         text=cfg.serve.log_text,
     )
     service.observers += watching.observers
+    service.refused = watching.metrics.count
     service.shadow, service.diverts = watching.shadow, watching.diverts
     watching.metrics.before_page = lambda: set_gauges(service, watching.metrics)
     return watching
@@ -77,7 +78,7 @@ def set_gauges(service: CascadeService, metrics: ServedMetrics) -> None:
 
 
 async def pulse(service: CascadeService, metrics: ServedMetrics) -> None:
-    """Keep the gauges of this worker up to date, for pages that another worker writes."""
+    """Keep the gauges of this worker up to date for /metrics of the other workers."""
     while True:
         set_gauges(service, metrics)
         await asyncio.sleep(PULSE_S)

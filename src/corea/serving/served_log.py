@@ -2,7 +2,7 @@
 
 Each request is one line, written with one system call to the tail of its process before `add` returns: a killed server
 loses no request that it has added (a machine that loses power may lose the last seconds). A tail that is long or old
-enough becomes a Parquet part in a background thread. Every process has its own tail and holds a lock on it, so workers
+enough becomes a Parquet part in a process of its own. Every process has its own tail and holds a lock on it, so workers
 do not disturb each other; at its start a server turns the tails of dead processes into parts. A full disk does not stop
 serving: what cannot be written is counted.
 """
@@ -14,6 +14,8 @@ import json
 import logging
 import math
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -21,10 +23,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from corea.answers.served_format import MARKER, PART, POINTS, TAIL, part_table, read_lines
+from corea.answers.served_format import MARKER, PART, POINTS, TAIL
 from corea.errors import UserError
 from corea.runtime import atomic_write
 from corea.serving.served_record import ServedRecord, ServedTier
@@ -54,13 +53,33 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _convert_elsewhere(tail: Path, part: Path, descriptor: int) -> None:
+    """`write_part` in another process, which inherits the lock and which Ctrl-C does not reach. Raises OSError."""
+    command = [sys.executable, "-m", "corea.answers.served_part", str(tail), str(part)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        command,
+        env=environment,
+        pass_fds=(descriptor,),
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode and tail.exists():
+        raise OSError((done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1])
+
+
 class ServedLog:
     """The served log of one process. `add` may be called from any thread."""
 
     def __init__(
         self, folder: str | os.PathLike[str], *, rows: int = 10_000, minutes: float = 60, text: bool = False
     ) -> None:
-        """Open the log and take over what dead processes left.
+        """Open the log and turn the tails of dead processes into parts.
 
         Args:
             rows, minutes: a tail becomes a part after so many requests, or so many minutes.
@@ -72,6 +91,7 @@ class ServedLog:
         self.folder, self.rows, self.seconds, self.text = Path(folder), rows, 60 * minutes, text
         self.lock = Lock()
         self.background = ThreadPoolExecutor(1, thread_name_prefix="served-log")
+        self.closing = False
         self.dropped = 0
         """Requests that could not be written."""
         self.warned = False
@@ -89,7 +109,7 @@ class ServedLog:
         self.background.submit(self._adopt)
 
     def add(self, record: ServedRecord) -> None:
-        """Write one request. Never raises: what is lost is counted in `dropped`, and logged the first time."""
+        """Write one request. Never raises: lost requests are counted in `dropped`; the first loss is logged."""
         line = json.dumps(record_row(record, self.text), ensure_ascii=False, separators=(",", ":"))
         data = line.encode("utf-8", "replace") + b"\n"
         with self.lock:
@@ -125,6 +145,7 @@ class ServedLog:
 
     def close(self) -> None:
         """Turn the tail into a part, and wait for the background thread."""
+        self.closing = True
         with self.lock:
             if self.descriptor is not None:
                 self.background.submit(self._convert, self.tail, self.descriptor)
@@ -132,7 +153,7 @@ class ServedLog:
         self.background.shutdown(wait=True)
 
     def _open(self) -> None:
-        """A new tail, locked before it has its name, so that no other process takes it for one that is left over."""
+        """A new tail, locked before it is renamed, so that no other process takes it for that of a dead one."""
         name = f"{time.time_ns():x}-{os.getpid()}"
         temporary, tail = self.folder / f".new-{name}", self.folder / f"{TAIL}{name}.jsonl"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
@@ -160,17 +181,19 @@ class ServedLog:
 
     def _convert(self, tail: Path, descriptor: int) -> None:
         """Write a complete tail as a part, then remove it. `descriptor` holds its lock and is closed."""
+        name = tail.name.removeprefix(TAIL).removesuffix(".jsonl")
+        part = self.folder / f"{PART}{name}.parquet"
         try:
-            rows = read_lines(tail)
-            if rows:
-                name = tail.name.removeprefix(TAIL).removesuffix(".jsonl")
-                with atomic_write(self.folder / f"{PART}{name}.parquet") as temporary:
-                    pq.write_table(part_table(rows), temporary, compression="zstd")
-            tail.unlink()
+            if self.closing or not sys.executable:
+                from corea.answers.served_part import write_part
+
+                write_part(tail, part)
+            else:
+                _convert_elsewhere(tail, part, descriptor)
         except FileNotFoundError:
             pass  # another process has converted it
-        except (OSError, UserError, pa.ArrowException) as error:  # the tail stays and is read as it is
-            self._warn(str(error))
+        except Exception as error:  # of the disk, of pyarrow or of a process: the tail stays and is read as it is
+            self._warn(str(error) or type(error).__name__)
         finally:
             os.close(descriptor)
 

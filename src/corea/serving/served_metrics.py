@@ -11,8 +11,9 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corea.cascade.decision import Reason
 from corea.serving.served_record import ServedRecord, ServedTier
@@ -50,7 +51,10 @@ def worker_ended(pid: int) -> None:
 
 
 class ServedMetrics:
-    """Metrics of one worker. `observe` may be called from any thread."""
+    """Metrics of one worker; `observe` is thread-safe."""
+
+    series: dict[Any, Any]
+    """Metric and labels -> series, which takes longer to find in the metric."""
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class ServedMetrics:
 
         prometheus.disable_created_metrics()
         self.registry = prometheus.CollectorRegistry()
-        self.drift, self.llm_alone = drift, llm_alone
+        self.drift, self.llm_alone, self.series = drift, llm_alone, {}
         self.before_page: Callable[[], None] = lambda: None
         """Called before the values are read: sets gauges."""
         tiers = list(dict.fromkeys(tiers))
@@ -102,7 +106,7 @@ class ServedMetrics:
             buckets=OVERHEADS,
         )
         self.queue = metric(gauge, "queue_depth", "Requests that wait for a tier.", ("tier",), **sums)
-        self.budget = metric(gauge, "budget_left_usd", "Dollars left of the budget.", **sums)
+        self.budget = partial(metric, gauge, "budget_left_usd", "Dollars left of the budget.", **sums)
         self.saved = metric(
             gauge,
             "saved_usd",
@@ -115,8 +119,7 @@ class ServedMetrics:
 
     def observe(self, record: ServedRecord) -> None:
         """Count one request."""
-        status = f"{record.http_status // 100}xx"
-        self.requests.labels(status if status in STATUSES else "other").inc()
+        self.count(record.http_status)
         if self.drift is not None:
             self.alarm.set(self.drift.alarmed)
         if not record.tiers:
@@ -128,15 +131,22 @@ class ServedMetrics:
             self._tier(tier)
         if record.tier is not None:
             label = self._label(record.tier)
-            self.answers.labels(label).inc()
-            self.reasons.labels(str(record.reason) if record.reason in REASONS else "other").inc()
+            self._of(self.answers, label).inc()
+            self._of(self.reasons, str(record.reason) if record.reason in REASONS else "other").inc()
             asked = record.tiers[:-1] if record.shadow else record.tiers
-            self.overhead.labels(label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
+            self._of(self.overhead, label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
             alone, costs = self.llm_alone(record), [t.cost_usd for t in asked]
             if alone is not None and None not in costs:
                 self.saved.inc(alone - math.fsum(costs))
-        self.fallbacks.inc(record.fallback)
-        self.shadowed.inc(record.shadow)
+        if record.fallback:
+            self.fallbacks.inc()
+        if record.shadow:
+            self.shadowed.inc()
+
+    def count(self, http_status: int) -> None:
+        """Count a request of which nothing but its status is known."""
+        status = f"{http_status // 100}xx"
+        self._of(self.requests, status if status in STATUSES else "other").inc()
 
     def set_queue(self, tier: int, depth: int) -> None:
         """Requests that wait for a tier in this worker; of tiers that share a label, the last one counts."""
@@ -144,7 +154,7 @@ class ServedMetrics:
 
     def set_budget(self, usd: float) -> None:
         """Dollars left of this worker's share of the budget."""
-        self.budget.set(usd)
+        self._once(self.budget).set(usd)
 
     def set_lost(self, requests: int) -> None:
         """Requests that the served log of this worker could not write (ServedLog.dropped)."""
@@ -204,10 +214,24 @@ class ServedMetrics:
 
     def _tier(self, tier: ServedTier) -> None:
         label = self._label(tier.tier)
-        for kind in TOKENS:
-            self.tokens.labels(label, kind).inc(getattr(tier, f"{kind}_tokens") or 0)
-        self.cost.labels(label).inc(tier.cost_usd or 0.0)
-        self.latency.labels(label).observe(tier.latency_s)
+        for kind, number in zip(TOKENS, (tier.prompt_tokens, tier.cached_tokens, tier.completion_tokens), strict=True):
+            self._of(self.tokens, label, kind).inc(number or 0)
+        self._of(self.cost, label).inc(tier.cost_usd or 0.0)
+        self._of(self.latency, label).observe(tier.latency_s)
+
+    def _once(self, make: Callable[[], Any]) -> Any:
+        """A metric that does not show before it is set."""
+        if make not in self.series:
+            self.series[make] = make()
+        return self.series[make]
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """The series of a metric."""
+        key = (metric, *labels)
+        found = self.series.get(key)
+        if found is None:
+            found = self.series[key] = metric.labels(*labels)
+        return found
 
     def _label(self, tier: int) -> str:
         return self.tiers.get(tier, "more")

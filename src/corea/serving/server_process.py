@@ -33,10 +33,12 @@ BACKLOG = 2048
 LAST_S = 2.0
 """Seconds after the deadline in which a drained server ends."""
 RESTART_S = 1.0
-"""Seconds before a worker that ended by itself is started again."""
+"""Seconds before a worker that ended unexpectedly is restarted."""
 FAILED_STARTS = 3
 """Ends of workers in a row, each within START_S, after which the server gives up."""
 START_S = 60.0
+REFUSED, INTERRUPTED = 2, 130
+"""Exit codes of a worker: a user error, Ctrl-C."""
 METRICS = "metrics"
 """Folder of the run folder in which several workers count."""
 
@@ -105,7 +107,7 @@ async def _run(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int,
 async def built_server(
     cfg: ServeConfig, plan: ServePlan, folder: Path, worker: int
 ) -> AsyncIterator[tuple[uvicorn.Server, CascadeService]]:
-    """A server that is not started, with its service and all that watches it, which are closed at the end."""
+    """A server, not started yet, with its service and its watching parts; both are closed at the end."""
     from corea.serving.served_app import pulse, watch_service, watched_app
     from corea.serving.upstream_client import open_client
 
@@ -131,8 +133,12 @@ async def built_server(
 def _uvicorn_server(app: Any, deadline_s: float) -> uvicorn.Server:
     import uvicorn
 
+    from corea.serving.joined_writes import JoiningProtocol
+
     config = uvicorn.Config(
         app,
+        http=JoiningProtocol,
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -157,7 +163,7 @@ async def _end_with_parent(server: Any) -> None:
 
 @contextmanager
 def _no_signals() -> Iterator[None]:
-    """In place of uvicorn's handlers, which would end the process before the service is closed."""
+    """Replaces uvicorn's handlers, which would end the process before the service is closed."""
     yield
 
 
@@ -168,19 +174,31 @@ def _announce(cfg: ServeConfig, sock: socket.socket, plan: ServePlan) -> None:
     print(f"serving on http://{shown}:{port}/v1", flush=True)
 
 
+def _worker_process(cfg: ServeConfig, folder: Path, sock: socket.socket, worker: int, refusals: Any) -> None:
+    """`run_worker` in a process of its own, which hands a user error to its parent."""
+    try:
+        run_worker(cfg, folder, sock, worker)
+    except UserError as error:
+        refusals.put(str(error))
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:  # Ctrl-C while the models are loaded; the parent stops, too
+        sys.exit(INTERRUPTED)
+
+
 def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
-    """Run cfg.serve.workers processes; one that ends by itself is started again.
+    """Run cfg.serve.workers processes; restart one that ends unexpectedly.
 
     Raises:
-        UserError: the workers end at their start.
+        UserError: a worker cannot start, or the workers end at their start.
     """
     share_between_workers(folder / METRICS)
     context = multiprocessing.get_context("spawn")
-    stopping, failed = False, 0
+    stopping, failed, restarted, given_up = False, 0, False, ""
+    refusals = context.SimpleQueue()
     started: dict[int, float] = {}
 
     def start(worker: int) -> Any:
-        process = context.Process(target=run_worker, args=(cfg, folder, sock, worker), daemon=False)
+        process = context.Process(target=_worker_process, args=(cfg, folder, sock, worker, refusals), daemon=False)
         process.start()
         started[worker] = time.monotonic()
         return process
@@ -202,14 +220,16 @@ def _supervise(cfg: ServeConfig, folder: Path, sock: socket.socket) -> None:
             if not process.is_alive() and not stopping:
                 failed = failed + 1 if time.monotonic() - started[worker] < START_S else 0
                 worker_ended(process.pid)
-                if failed >= FAILED_STARTS:
+                refusal = refusals.get() if process.exitcode == REFUSED and not refusals.empty() else ""
+                if failed >= FAILED_STARTS or (refusal and not restarted):
+                    ends = f"serve.workers={cfg.serve.workers}: {failed} workers ended at their start"
+                    given_up = refusal or f"{ends}; see the errors above"
                     stop(signal.SIGTERM, None)
                     break
-                log.error("worker %d ended with code %s; it is started again", worker, process.exitcode)
-                processes[worker] = start(worker)
+                why = refusal or f"it ended with code {process.exitcode}"
+                log.error("worker %d is started again: %s", worker, why)
+                processes[worker], restarted = start(worker), True
     for process in processes:
         process.join()
-    if failed >= FAILED_STARTS:
-        raise UserError(
-            f"serve.workers={cfg.serve.workers}: {failed} workers ended at their start; see the errors above"
-        )
+    if given_up:
+        raise UserError(given_up)

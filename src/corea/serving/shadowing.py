@@ -86,7 +86,7 @@ class Shadow:
 
 
 class Spending:
-    """Dollars of shadowed questions in a file that several workers append to and read.
+    """Dollars of shadowed questions, in a file that all workers append to and read.
 
     A question counts with `call_usd` until its cost is known, also after its worker is killed.
     """
@@ -107,11 +107,11 @@ class Spending:
         return not self.failed and self.total + self.workers * self.call_usd <= self.limit
 
     def reserve(self, request_id: str) -> None:
-        """Count a question with the most that it may cost."""
+        """Count a question with its maximum cost."""
         self._write({"request_id": request_id, "reserved": self.call_usd})
 
     def settle(self, request_id: str, usd: float | None) -> None:
-        """Count a question with what it did cost; None: unknown."""
+        """Count a question with its actual cost; None: unknown."""
         self._write({"request_id": request_id, "usd": self.call_usd if usd is None else usd})
 
     def _write(self, entry: dict[str, float | str]) -> None:
@@ -124,7 +124,7 @@ class Spending:
             self.failed = True
 
     def _read(self) -> None:
-        """Add what the file has grown by; a line that is cut off counts once it is whole, a damaged one never."""
+        """Read the new lines of the file; an incomplete line is read once it is complete, a damaged one is skipped."""
         try:
             if self.path.stat().st_size == self.offset:
                 return

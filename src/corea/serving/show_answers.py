@@ -1,4 +1,4 @@
-"""Prints the summary of the answers, and single answers with who gave them, how sure, at what cost."""
+"""Prints the summary of the answers, and single answers with tier, confidence and cost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def show_answers(rows: Sequence[Mapping[str, Any]], tiers: Mapping[int, Tier]) -
 
 
 def show_summary(summary: Summary, tiers: Mapping[int, Tier]) -> None:
-    """Print who answered, why questions were deferred, cost, saving and, with reference answers, pass@1."""
+    """Print answers by tier, reasons of deferral, cost, saving and, with reference answers, pass@1."""
     n = summary.questions
     for number, tier in sorted(tiers.items()):
         count = summary.answered.get(str(number), 0)

@@ -73,7 +73,7 @@ def status_router(service: CascadeService, watching: Watching, workers: int) -> 
 
 
 class Status:
-    """Figures of a server: of all workers, but for queues and the tests of drift, which are this worker's."""
+    """Figures of all workers; queues and drift tests are those of this worker."""
 
     def __init__(self, service: CascadeService, watching: Watching, workers: int):
         self.service, self.watching, self.workers = service, watching, workers
@@ -92,7 +92,7 @@ class Status:
             return self.known
 
     async def _health(self) -> Mapping[int, str]:
-        """What is known of the tiers; a tier that does not answer does not delay the rest."""
+        """Last known state of the tiers; a tier that does not answer does not delay the page."""
         if self.check is None or self.check.done():
             self.check = asyncio.create_task(self.service.ready())
         await asyncio.wait({self.check}, timeout=CHECK_S)

@@ -1,4 +1,4 @@
-"""One call whose answer is passed on while it comes: server-sent events in, deltas and the whole response out."""
+"""One streamed call: server-sent events in, deltas as they arrive and the whole response out."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StreamedAnswer:
         return "" if said or cut else "".join(self.reasoning.get(0, ()))
 
     def response(self) -> dict[str, Any]:
-        """As the server would have sent it at once."""
+        """The whole response, as without streaming."""
         choices = [
             {
                 "index": index,
@@ -87,7 +87,7 @@ class StreamedAnswer:
 async def stream_exchange(
     calls: ServerCalls, body: dict[str, Any], sink: Sink, headers: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], float]:
-    """One call; raises Failure. After the first byte is with the client, no other attempt is possible.
+    """One call; raises Failure. Once the client has the first byte, no other attempt is possible.
 
     `headers`: further ones.
     """

@@ -9,10 +9,13 @@ White space at both ends is removed.
 
 from __future__ import annotations
 
+import re
+
 HIDDEN = ("think", "confidence")
 OPEN = tuple(f"<{name}>" for name in (*HIDDEN, "answer"))
 CLOSE = tuple(f"</{name}>" for name in (*HIDDEN, "answer"))
 TAGS = (*OPEN, *CLOSE)
+TAG = re.compile("|".join(map(re.escape, TAGS)))
 BEGINNINGS = frozenset(tag[:length] for tag in TAGS for length in range(1, len(tag)))
 
 
@@ -48,13 +51,16 @@ class TagFilter:
                 end = len(text) if start < 0 else start
                 shown.append(text[place:end])
                 place = end
-                if start >= 0:
+                if start >= 0 and (tag := TAG.match(text, start)):  # the usual case, at once
+                    self._pass(tag[0])
+                    place = tag.end()
+                elif start >= 0:
                     self.open.append("<")
                     place += 1
         return self._trimmed("".join(shown))
 
     def end(self) -> str:
-        """What is left when the text is over."""
+        """The remaining visible text at the end."""
         rest, self.open = "".join(self.open), []
         return self._trimmed(rest)
 
@@ -66,7 +72,7 @@ class TagFilter:
         grown = self.open[-1] + text[place]
         if grown in TAGS:
             self.open.pop()
-            self.until = f"</{grown[1:]}" if grown[1:-1] in HIDDEN else ""
+            self._pass(grown)
             return place + 1
         if grown in BEGINNINGS:
             self.open[-1] = grown
@@ -74,6 +80,10 @@ class TagFilter:
         shown += self.open  # the character is visible, so none of them becomes a tag
         self.open.clear()
         return place
+
+    def _pass(self, tag: str) -> None:
+        """Leave out a whole tag, and what follows if its contents are hidden."""
+        self.until = f"</{tag[1:]}" if tag[1:-1] in HIDDEN else ""
 
     def _skip_hidden(self, text: str, place: int) -> int:
         """The place after the closing tag; the end of the text if it has not come yet."""

@@ -1,4 +1,4 @@
-"""What a live cascade and its tiers say to each other: one question to one tier, and why there is no answer."""
+"""Interface between a live cascade and its tiers: one question to one tier, its answer or its failure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from corea.types import Completion, Message, Sampling
 
 
 class Sink(Protocol):
-    """Takes the answer of the last tier while it comes."""
+    """Receives the answer of the last tier as it arrives."""
 
     begun: bool
     """True once a byte of it is on its way to the client: the answer cannot be replaced any more."""
 
     def restart(self) -> None:
-        """Forget the pieces so far, none of which was sent: another attempt begins."""
+        """Drop the pieces so far, none of which was sent, since another attempt begins."""
         ...
 
     async def delta(self, index: int, delta: Mapping[str, Any]) -> None:
@@ -111,7 +111,7 @@ class LiveTier(Protocol):
 
 
 def tier_sampling(tier: Tier) -> Sampling:
-    """How a tier is asked what it is calibrated for."""
+    """Sampling parameters that a tier is calibrated for."""
     return Sampling(
         temperature=tier.temperature,
         max_tokens=tier.max_tokens,

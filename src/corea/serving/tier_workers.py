@@ -1,4 +1,4 @@
-"""The tiers at work at the same time: each answers what the tiers before it have deferred so far.
+"""Runs all tiers at the same time: each answers the questions that the tiers before it have deferred so far.
 
     open routes ─► tier 0 ─► deferred ─► tier 1 ─► deferred ─► tier 2
                      │                     │                     │
@@ -80,7 +80,7 @@ class TierWorker:
         route.take(read_answer(self.tier, route.question, group))
 
     def _stop(self, reason: UserError, left: Sequence[Route]) -> None:
-        """The engine makes no further call: raise, or go on without it where the policy says so."""
+        """The engine makes no further call: raise, or continue without it if the policy allows that."""
         if not isinstance(reason, BudgetReached) or self.policy.on_budget == "stop":
             raise reason
         self.exhausted = True
@@ -93,7 +93,7 @@ class TierWorker:
 
 
 def resume(workers: Mapping[int, TierWorker], routes: Sequence[Route]) -> None:
-    """Take every route as far as the stored answers lead."""
+    """Advance every route by the stored answers."""
     for route in routes:
         while route.tier is not None and workers[route.tier].knows(route):
             workers[route.tier].recall(route)

@@ -1,7 +1,7 @@
 """OpenTelemetry spans of a request and of its calls to tiers, and the W3C trace context that goes with them.
 
-Where the package `opentelemetry` is missing, spans are objects that do nothing, and the trace context of a request is
-passed on as it came. Attributes hold no text of a request.
+If the package `opentelemetry` is missing, or nothing records its spans, spans are objects that do nothing, and the
+trace context of a request is passed on unchanged. Attributes hold no text of a request.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def trace_context(headers: Mapping[str, str]) -> dict[str, str]:
 
 class TierSpan:
     """A call to a tier. This one does nothing but pass the context on."""
+
+    records = False
+    """Whether `end` makes use of the tier's record."""
 
     def __init__(self, context: dict[str, str]) -> None:
         self.headers = context
@@ -65,11 +68,21 @@ class Tracing:
             self.tracer = None
         else:
             self.tracer = trace.get_tracer("corea", tracer_provider=provider)
+            self.current_provider = trace.get_tracer_provider
+            self.idle = (trace.NoOpTracerProvider, trace.ProxyTracerProvider)
+        self.recorded = provider is not None
 
     def request(self, headers: Mapping[str, str]) -> RequestSpan:
         """The span of a request, a child of the one that its headers name."""
         context = trace_context(headers)
-        return RequestSpan(context) if self.tracer is None else _RequestSpan(self.tracer, context)
+        if self.tracer is None or not self._recorded():
+            return RequestSpan(context)
+        return _RequestSpan(self.tracer, context)
+
+    def _recorded(self) -> bool:
+        """Whether there is a provider; that of the process may be set at any time."""
+        self.recorded = self.recorded or not isinstance(self.current_provider(), self.idle)
+        return self.recorded
 
 
 class _Span:
@@ -94,6 +107,8 @@ class _Span:
 
 
 class _TierSpan(TierSpan):
+    records = True
+
     def __init__(self, tracer: Any, parent: Any, number: int) -> None:
         self.inner = _Span(tracer, f"corea.tier {number}", parent, "CLIENT")
         super().__init__(self.inner.headers)

@@ -75,7 +75,7 @@ class UpstreamTier:
         """See LiveTier."""
         streamed = sink if call.sampling.n == 1 or call.fields is not None else None
         samples = 1 if call.fields is not None else call.sampling.n
-        if samples == 1:  # without a task of its own
+        if samples == 1:  # needs no separate task
             found = [await self._sample(call, 0, streamed)]
         else:
             found = await asyncio.gather(*(self._sample(call, sample, streamed) for sample in range(samples)))

@@ -26,6 +26,7 @@ from corea.engines.remote.chat_format import holds_answer
 from corea.engines.remote.error_text import parsed
 from corea.engines.remote.openai_chat import OpenAIEngine
 from corea.engines.remote.paid_calls import Failures, PaidCalls
+from corea.errors import UserError
 
 KEEP_ALIVE_S = 4.0
 """Seconds for which an idle connection is kept: less than servers wait, so that few close while a call is sent."""
@@ -43,7 +44,19 @@ def open_client() -> aiohttp.ClientSession:
 
 
 def _trusted() -> ssl.SSLContext:
-    """The certificate authorities of the machine, and those of certifi where it is installed."""
+    """The certificate authorities that the openai client trusts: of SSL_CERT_FILE or SSL_CERT_DIR where one is set.
+
+    Otherwise those of the machine, and of certifi where it is installed.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    given = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)}
+    for name, value in given.items():
+        try:
+            return ssl.create_default_context(**{"cafile" if name == "SSL_CERT_FILE" else "capath": value})
+        except OSError as error:  # an SSLError is one
+            raise UserError(f"{name}={value}: holds no certificate that can be read ({error.strerror})") from error
     context = ssl.create_default_context()
     with suppress(ImportError):
         import certifi
@@ -98,16 +111,30 @@ class ServerCalls(PaidCalls):
 
 
 def proxy_of(address: str) -> str | None:
-    """The proxy that the environment names for an address; None: there is none."""
+    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for an address; None: there is none.
+
+    Raises:
+        UserError: it is not reached by HTTP.
+    """
     parts = urlsplit(address)
     proxies = getproxies()
-    if not parts.hostname or proxy_bypass(parts.hostname):
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or not parts.hostname:
         return None
-    return proxies.get(parts.scheme) or proxies.get("all")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if proxy_bypass(parts.hostname) or proxy_bypass(f"{host}:{port}"):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    scheme = urlsplit(proxy).scheme
+    if scheme not in ("http", "https"):
+        name = f"{parts.scheme.upper()}_PROXY" if proxies.get(parts.scheme) else "ALL_PROXY"
+        raise UserError(f"{name}: a proxy of the kind {scheme}:// is not supported; allowed are http:// and https://")
+    return proxy
 
 
 async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The lines of a body while it comes, without their ends."""
+    """The lines of a body as it arrives, without line ends."""
     rest = b""
     async for data in response.content.iter_any():
         *lines, rest = (rest + data).split(b"\n")

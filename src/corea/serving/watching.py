@@ -1,4 +1,4 @@
-"""All that watches a server, built from its configuration.
+"""Builds the parts that watch a server: log, metrics, shadowing, drift, feedback.
 
 watching = watch(cfg, point_file, points, workers=2, call_usd=0.01)
 service = CascadeService(..., observers=watching.observers, shadow=watching.shadow, diverts=watching.diverts)
@@ -40,7 +40,7 @@ class Watching:
 
     @property
     def observers(self) -> tuple[Callable[[ServedRecord], None], ...]:
-        """What each record goes to."""
+        """Receivers of each record."""
         parts = [part.observe for part in (self.shadow, self.drift, self.metrics) if part is not None]
         return (*parts, self._log) if self.log is not None else tuple(parts)
 

@@ -9,19 +9,12 @@ from corea.config import SftConfig
 @command("sft")
 def main(cfg: SftConfig) -> None:
     """Train on prompt/completion pairs and write `model/` to the run folder."""
-    from corea.logger import build_logger
-    from corea.run_folder import lock_folder, prepare_run_dir, run_dir
-    from corea.tasks.grading import set_limits
+    from corea.rl.run.launched_run import launched_run
+    from corea.run_folder import launcher_ranks
 
-    set_limits(**vars(cfg.data.grading))
-    folder = run_dir()
-    with lock_folder(folder):
+    with launched_run(cfg, resume="auto") as (folder, logger):
         from corea.sft.cold_start import ColdStart  # imports torch, which takes seconds
 
-        prepare_run_dir(folder, cfg, "auto")
-        logger = build_logger(cfg.logger, folder, cfg)
-        try:
-            ColdStart(cfg, folder, logger).run()
-        finally:
-            logger.close()
-    print(f"model: {folder / 'model'}")
+        ColdStart(cfg, folder, logger).run()
+    if launcher_ranks()[0] == 0:
+        print(f"model: {folder / 'model'}")

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from corea.config import SftConfig
+from corea.display import progress, say, tick
 from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
+from corea.rl.run import distributed
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
 from corea.sft.held_out_scores import test_metrics
@@ -93,7 +96,7 @@ def question_examples(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> 
     """
     stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
     for screening in stream.screenings:
-        print(screening, flush=True)
+        say(screening)
     teacher = TEACHERS[cfg.teacher]
 
     def examples(step: int) -> list[Example]:
@@ -187,6 +190,9 @@ class ColdStart:
 
     def __init__(self, cfg: SftConfig, run_dir: Path, logger: Logger):
         self.cfg, self.run_dir, self.logger = cfg, run_dir, logger
+        transformers_logging.disable_progress_bar()
+        distributed.start_process_group()
+        self.main = distributed.rank() == 0
         if cfg.sft.threads:
             torch.set_num_threads(cfg.sft.threads)
         torch.manual_seed(cfg.seed)
@@ -204,8 +210,10 @@ class ColdStart:
         self.engine = HFEngine.from_model(self.model, self.tokenizer, template=cfg.model.template)
         self.optimizer = build_optimizer(self.model, cfg.sft)
         self.checkpoint = run_dir / "checkpoints" / "sft.pt"
-        self.next_step = self._resume()
-        self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
+        self.first_step = self.next_step = self._resume()
+        distributed.barrier()  # all have read the checkpoint before the first writes one
+        if self.main:
+            self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
         self.metrics: dict[str, float] = {}
 
     def run(self) -> dict[str, float]:
@@ -213,22 +221,23 @@ class ColdStart:
         if self.cfg.sft.eval_first and self.next_step == 0:
             self._evaluate(-1)
         try:
-            train_supervised(
-                self.model,
-                self.optimizer,
-                self.examples,
-                self.cfg.sft,
-                pad=self.tokenizer.pad_token_id,
-                start=self.next_step,
-                log=self._log,
-                after_step=self._after_step,
-            )
+            with progress("step", last_step(self.cfg.sft), self.next_step, always=True):
+                train_supervised(
+                    self.model,
+                    self.optimizer,
+                    self.examples,
+                    self.cfg.sft,
+                    pad=self.tokenizer.pad_token_id,
+                    start=self.next_step,
+                    log=self._log,
+                    after_step=self._after_step,
+                )
         except KeyboardInterrupt:
             self._save()
             raise Interrupted(
                 f"stopped after step {self.next_step - 1}; the same command continues from there"
             ) from None
-        if not self.metrics:
+        if self.next_step == self.first_step:  # all steps were done before
             self._evaluate(last_step(self.cfg.sft) - 1)
         return self.metrics
 
@@ -239,10 +248,12 @@ class ColdStart:
             self._save()
 
     def _evaluate(self, step: int) -> None:
+        if not self.main:
+            return
         self.metrics = test_metrics(self.engine, self.questions, self.cfg)
         self.logger.log(self.metrics, step=max(step, 0))
         shown = ", ".join(f"{k} {v:.3f}" for k, v in self.metrics.items() if SHOWN.fullmatch(k))
-        print(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}", flush=True)
+        say(f"{'before' if step < 0 else f'step {step}'}: {shown}; {self.report}")
         with atomic_write(self.run_dir / "metrics.json") as path:
             path.write_text(json.dumps({"step": step, **self.metrics}, indent=1) + "\n")
         with atomic_folder(self.run_dir / "model") as folder:
@@ -250,12 +261,15 @@ class ColdStart:
             self.tokenizer.save_pretrained(folder)
 
     def _log(self, metrics: dict[str, float]) -> None:
+        if not self.main:
+            return
         self.writer.write(metrics)
         self.logger.log(metrics, step=int(metrics["step"]))
-        if metrics["step"] % 50 == 0:
-            print("step {step}: loss {loss:.4f}, {tokens_per_s:.0f} tokens/s".format(**metrics), flush=True)
+        tick(figures="loss {loss:.4f}  {tokens_per_s:,.0f} tokens/s".format(**metrics))
 
     def _save(self) -> None:
+        if not self.main:
+            return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = {"step": self.next_step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         with atomic_write(self.checkpoint) as path:
@@ -273,5 +287,5 @@ class ColdStart:
             ) from error
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        print(f"continuing at step {state['step']}", flush=True)
+        say(f"continuing at step {state['step']}")
         return state["step"]

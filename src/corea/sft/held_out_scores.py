@@ -31,7 +31,7 @@ def test_metrics(engine: HFEngine, questions: dict[str, list[Question]], cfg: Sf
 
 
 def source_metrics(family: str, rows: list[Question], right: list[bool]) -> dict[str, float]:
-    """ "family/source/pass@1" of each source; {} for a family with one source."""
+    """pass@1 of each source as "family/source/pass@1"; {} for a family with one source."""
     by_source: dict[str, list[bool]] = {}
     for question, correct in zip(rows, right, strict=True):
         by_source.setdefault(question.source, []).append(correct)

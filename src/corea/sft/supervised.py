@@ -1,7 +1,8 @@
 """Supervised training on prompt/completion pairs, for the cold start before RL and the tiny pair from scratch.
 
 The loss is the mean cross-entropy over the completion tokens of the whole batch (one global denominator), so it does
-not depend on the split into micro-batches.
+not depend on the split into micro-batches. Under torchrun or deepspeed each rank computes a part of the batch; the
+gradients are summed, so all ranks keep the same weights.
 
 Legend: B rows, T tokens, V vocabulary.
 """
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from corea.config import SupervisedConfig
+from corea.rl.run import distributed
 from corea.rl.update.schedule import learning_rate
 
 Example = tuple[list[int], list[int]]
@@ -152,10 +154,12 @@ def _update(
     denominator = sum(len(completion) for _, completion in examples)
     total = 0.0
     optimizer.zero_grad()
-    for ids, mask in micro_batches(examples, cfg.token_budget, pad):
+    mine = examples[distributed.rank() :: distributed.world_size()]
+    for ids, mask in micro_batches(mine, cfg.token_budget, pad):
         loss = completion_loss_sum(model, ids.to(device), mask.to(device)) / denominator
         loss.backward()
         total += loss.item()
+    distributed.sum_gradients(model.parameters())
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.optimizer.max_grad_norm)
     optimizer.step()
-    return total, float(norm)
+    return sum(distributed.gather(total)), float(norm)

@@ -6,6 +6,14 @@
   kind between, and not empty; a confidence must also be a readable number in range.
 - A missing or unreadable confidence is None, never 0.
 - `60%` and `60` mean 0.6 only where the prompt asked for a percentage (`percent`); every number is then in 0..100.
+
+A completion that reaches the token limit (finish reason "length"):
+- It is never well formed. Its status is truncated, unless everything expected was written before the limit.
+- Reward (rl/rollout/reward.py): no format reward; the worst calibration term, unless `reward.gate_calib=false`; an
+  answer that was written is graded and counts, unless `reward.gate_correct=true`.
+- Loss (rl/update/rows.py): it counts like any other, unless `trainer.loss.mask_truncated` leaves it out.
+- Cascade (answers/table.py): its confidence is dropped if its status is truncated, so that it is always deferred.
+  Evaluation: pass@1 counts its verdict; calibration figures leave it out, as every answer without a confidence.
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
 """What a user of engine=vllm_server reads where no server, or one that takes no weights, is there."""
 
 import json
+import math
+import os
+import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -10,6 +14,7 @@ from corea.composition import compose
 from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import UserError
+from corea.types import Sampling
 
 
 class NoWeights(BaseHTTPRequestHandler):
@@ -32,6 +37,88 @@ class NoWeights(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def tiny():
     return load_model("package:tiny_slm", dtype="float32")
+
+
+class Rollouts(BaseHTTPRequestHandler):
+    """Takes weights and answers each prompt with the token 5 and the end; `server.broken` is the status of failures."""
+
+    def reply(self, body):
+        data = json.dumps(body).encode()
+        self.send_response(self.server.broken or 200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self):
+        self.reply({"data": [{"id": "tiny", "max_model_len": 128}]})
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/v1/completions":
+            self.server.prompts += 1
+            time.sleep(0.02)
+            logprobs = {"token_logprobs": [-0.5, None]}
+            choices = [
+                {"index": k, "text": "", "token_ids": [5, asked["stop_token_ids"][0]], "logprobs": logprobs,
+                 "finish_reason": "stop"}
+                for k in range(asked["n"])
+            ]  # fmt: skip
+            self.reply({"id": "x", "object": "text_completion", "created": 0, "model": "tiny", "choices": choices})
+            return
+        if self.path == "/collective_rpc" and not self.server.broken:
+            self.server.loaded.append(os.listdir(asked["kwargs"]["weights_path"]))
+        self.reply({"success": True})
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def two_servers():
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Rollouts) for _ in range(2)]
+    for server in servers:
+        server.broken, server.prompts, server.loaded = 0, 0, []
+        Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield servers, [f"http://127.0.0.1:{server.server_address[1]}/v1" for server in servers]
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def test_two_servers_share_the_prompts_and_one_that_fails_loses_none(tiny, tmp_path, caplog):
+    sampling, prompts = Sampling(temperature=1.0, max_tokens=4, n=2), [[{"role": "user", "content": "1 + 2 ="}]] * 12
+    with two_servers() as (servers, urls):
+        options = ["engine=vllm_server", f"engine.base_urls=[{','.join(urls)}]", f"engine.weights={tmp_path}"]
+        cfg = compose("train", *options)
+        engine = build_training_engine(cfg.engine, cfg.model, *tiny)
+        first = engine.generate(prompts, sampling)
+        assert [server.prompts for server in servers] == [6, 6]
+        servers[0].broken = 500
+        second = engine.generate(prompts, sampling)
+        for answers in (first, second):
+            assert [[c.token_ids[0] for c in group] for group in answers] == [[5, 5]] * 12
+            assert answers[0][0].logprobs[0] == -0.5
+            assert math.isnan(answers[0][0].logprobs[1])  # the server gives none: the update leaves the token out
+        lost = f"engine.base_url={urls[0]}: HTTP 500 after 2 tries; it is left out until an update that it loads"
+        assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [lost]
+        seen = servers[0].prompts
+        engine.generate(prompts, sampling)
+        assert servers[0].prompts == seen  # it has old weights
+        servers[0].broken = 0
+        engine.sync(tiny[0].named_parameters())
+        engine.generate(prompts, sampling)
+        assert servers[0].prompts == seen + 6
+        assert [len(server.loaded) for server in servers] == [2, 2]
+        assert all("model.safetensors" in files for server in servers for files in server.loaded)
+        servers[0].broken = servers[1].broken = 400
+        with pytest.raises(UserError, match=rf"^engine.base_url=({urls[0]}|{urls[1]}): HTTP 400: "):
+            engine.generate(prompts, sampling)
+        assert [server.lost for server in engine.pool.servers] == [None, None]  # no server would answer it
+        servers[0].broken = servers[1].broken = 500
+        with pytest.raises(UserError, match=rf"^engine.base_url={urls[0]}: HTTP 500 after 2 tries$"):
+            engine.generate(prompts, sampling)
 
 
 def refused(tiny, url, folder) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+
 import pytest
 
-from corea.config import RewardConfig
-from corea.config.reward_schema import ExtraRewardConfig
 from corea.errors import UserError
-from corea.rl.rollout.extra_rewards import load_extras
+from corea.rl.rollout.trl_function import from_trl
 from corea.types import Completion, Parsed, Question, Rollout, Status
+from corea.user_code import load_file
 
 MODULE = """
 def short(completions, **kwargs):
@@ -50,9 +52,13 @@ def module(tmp_path, monkeypatch):
 
 
 def component(name: str, asked: str = "2 + 2 =", **params: float) -> list[float]:
-    extra = ExtraRewardConfig(_target_=f"for_trl.py:{name}", params=params)
-    (function,) = load_extras(RewardConfig(name="r", extra={"own": extra}), "confidence").values()
-    return list(function(rollouts(asked)))
+    key = "reward.extra.own._target_=for_trl.py:" + name
+    values = from_trl(key, load_file("for_trl.py").__dict__[name], "confidence")(rollouts(asked), **params)
+    return asyncio.run(awaited(values)) if inspect.isawaitable(values) else values
+
+
+async def awaited(values) -> list[float]:
+    return await values
 
 
 def test_it_gets_what_it_asks_for():

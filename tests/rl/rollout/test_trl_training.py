@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from rl_models import trl_config
+
 pytestmark = pytest.mark.slow
 trl = pytest.importorskip("trl")
 
@@ -23,22 +25,7 @@ def trained(tmp_path, reward_funcs, **options):
     model, tokenizer = load_model("package:tiny_slm")
     asked = [f"State the final answer to the following arithmetic problem: {q} =" for q, _ in QUESTIONS]
     columns = {"prompt": [confidence_prompt(q, "plain") for q in asked], "solution": [gold for _, gold in QUESTIONS]}
-    args = trl.GRPOConfig(
-        output_dir=str(tmp_path),
-        num_generations=GROUP,
-        per_device_train_batch_size=8,
-        max_completion_length=24,
-        max_steps=2,
-        logging_steps=1,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        seed=0,
-        **options,
-    )
+    args = trl_config(trl, tmp_path, num_generations=GROUP, max_completion_length=24, logging_steps=1, **options)
     trainer = trl.GRPOTrainer(
         model=model,
         reward_funcs=reward_funcs,

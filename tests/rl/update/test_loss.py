@@ -119,3 +119,20 @@ def test_tokens_of_weight_zero_count_nowhere():
     loss.backward()
     assert (sums["tokens"].item(), sums["gap"].item(), sums["gap_max"].item()) == (1, 0, 0)
     assert new.grad[1].item() == 0
+
+
+def test_a_token_without_a_finite_log_probability_of_the_sampler_is_left_out_and_counted():
+    new = torch.tensor([-1.0, -2.0, -3.0, -0.5], requires_grad=True)
+    loss, sums = policy_loss(
+        new,
+        old_logprobs=None,
+        rollout_logprobs=torch.tensor([-1.0, math.nan, -math.inf, math.nan]),
+        advantages=torch.tensor([2.0, 1.0, 1.0, 1.0]),
+        weights=torch.tensor([0.25, 0.25, 0.25, 0.0]),
+        ref_logprobs=torch.tensor([-1.0, -1.0, -1.0, -1.0]),
+        cfg=LossConfig(kl=0.1, importance_cap=2.0),
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(-0.5)  # -0.25 * 2; the denominator stays that of three tokens
+    assert new.grad.tolist() == pytest.approx([-0.5, 0, 0, 0])
+    assert (sums["tokens"].item(), sums["unknown"].item(), sums["gap"].item()) == (1, 2, 0)

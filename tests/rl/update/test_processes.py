@@ -98,3 +98,11 @@ def test_every_rank_hands_an_engine_the_weights_that_are_saved(results, stage):
         assert all(torch.equal(handed[name], saved[name]) for name in saved)
         assert torch.equal(handed["lm_head.weight"], handed["model.embed_tokens.weight"])  # tied
         assert sum(value.numel() for value in handed.values()) > 3 * 4000
+
+
+def test_the_reference_of_zero_3_is_split_and_gives_the_same_log_probabilities(results):
+    for whole, split in zip(results[1][0], results[1][3], strict=True):
+        assert whole["reference"][1] == 1
+        assert split["reference"][1] == pytest.approx(0.5, abs=0.01)
+        for one, other in zip(whole["reference"][0], split["reference"][0], strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-5)

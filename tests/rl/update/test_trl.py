@@ -7,6 +7,8 @@ update has ratios other than 1. Runs where trl is installed: pip install 'corea[
 import pytest
 import torch
 
+from rl_models import trl_config
+
 trl = pytest.importorskip("trl")
 
 from datasets import Dataset  # noqa: E402
@@ -65,12 +67,12 @@ def recorded(request, tmp_path_factory):
     model, tokenizer = load_model("package:tiny_slm")
     prompts = [f"State the final answer to the following arithmetic problem: {a} + {a + 3} =" for a in range(4)]
     reward.given = []
-    args = trl.GRPOConfig(
-        output_dir=str(tmp_path_factory.mktemp("trl")),
+    args = trl_config(
+        trl,
+        tmp_path_factory.mktemp("trl"),
         loss_type=kind,
         scale_rewards="none" if kind == "dr_grpo" else "group",
         num_generations=GROUP,
-        per_device_train_batch_size=8,
         gradient_accumulation_steps=2,
         num_iterations=2,
         max_completion_length=MAX_TOKENS,
@@ -81,15 +83,7 @@ def recorded(request, tmp_path_factory):
         epsilon_high=0.04,
         learning_rate=2e-4,
         lr_scheduler_type="constant",
-        max_steps=2,
         max_grad_norm=1e9,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        seed=0,
     )
     data = Dataset.from_dict({"prompt": [[{"role": "user", "content": p}] for p in prompts]})
     trainer = Recorder(model=model, reward_funcs=reward, args=args, train_dataset=data, processing_class=tokenizer)

@@ -9,6 +9,7 @@ import torch
 from corea.config.trainer_schema import LoraConfig
 from corea.errors import UserError
 from corea.rl.update.lora import add_adapters
+from corea.rl.update.updater import update_metrics
 from corea.rl.update.weight_sync import require_parity, trained_weights
 from rl_models import random_llama
 
@@ -46,3 +47,10 @@ def test_a_gap_beyond_the_limit_stops_the_run():
     require_parity(figures, 0.06, step=3)
     with pytest.raises(UserError, match=r"step 3: the engine's log-probabilities .* by 0\.0600 on average"):
         require_parity(figures, 0.05, step=3)
+
+
+def test_an_engine_without_any_finite_log_probability_stops_the_run():
+    figures = update_metrics([{"loss": 0.0, "grad_norm": 0.0, "tokens": 0.0, "unknown": 12.0}])
+    assert figures["missing_logprobs"] == 12
+    with pytest.raises(UserError, match="step 3: none of the engine's 12 log-probabilities is a finite number"):
+        require_parity(figures, None, step=3)

@@ -59,8 +59,20 @@ def run(stage, folder):
     found["handed"] = {name: value.clone() for name, value in weight_sync.trained_weights(policy)}
     with policy.gathered():  # the ranks decode different numbers of tokens
         found["sampled"] = sampled(policy.model.eval(), 3 + 4 * rank)
+    if stage in (0, 3):
+        found["reference"] = reference(stage, shares(rows, rank))
     found["after"] = policy.update(micro_batches(shares(rows, rank), 48, pad=0), lr=1e-2)["loss"]
     return found
+
+
+def reference(stage, rows):
+    """(log-probabilities of the reference, share of its weights that this rank holds)"""
+    policy = Policy(random_llama(), TrainerConfig(name="test", zero_stage=stage, loss=LossConfig(kl=0.1)), pad=0)
+    batches = policy.fill_logprobs(micro_batches(rows, 48, pad=0), old=False)
+    parameters = list(policy.reference.parameters())
+    held = sum(getattr(p, "ds_tensor", p).numel() for p in parameters)
+    whole = sum(getattr(p, "ds_numel", p.numel()) for p in parameters)
+    return [b.ref_logprobs.clone() for b in batches], held / whole
 
 
 def model_weights(policy):

@@ -2,7 +2,6 @@
 
 const INKS = ["blue", "orange", "green", "red", "purple", "grey"];
 const DASHES = ["solid", "dash", "dot"];
-let shown = 0;
 
 function look(i) { return { ink: INKS[i % INKS.length], dash: DASHES[Math.floor(i / INKS.length) % DASHES.length] }; }
 
@@ -38,53 +37,26 @@ function drawOverlay(d) {
 function drawCurves() {
   const box = document.getElementById("chart-curves");
   if (!box) return;
-  const columns = isNarrow() ? 1 : Math.min(3, DATA.curves.length), rows = Math.ceil(DATA.curves.length / columns);
   const traces = [], named = new Set();
-  const more = { grid: { rows: rows, columns: columns, pattern: "independent", ygap: 0.45, xgap: 0.18 }, annotations: [] };
-  DATA.curves.forEach((panel, i) => {
-    const n = i ? String(i + 1) : "", axes = { xaxis: "x" + n, yaxis: "y" + n };
-    for (const l of panel.lines) {
+  const grid = panelGrid(DATA.curves.length), more = { grid: grid, annotations: [] };
+  DATA.curves.forEach((metric, i) => {
+    const p = panel(metric.title, i);
+    for (const l of metric.lines) {
       const { ink, dash } = look(l.index), first = l.mean && !named.has(l.name);
       if (first) named.add(l.name);
       traces.push(Object.assign({ name: short(l.name), legendgroup: l.name, showlegend: first, x: l.x, y: l.y,
         mode: l.mean && l.x.length <= 20 ? "lines+markers" : "lines", marker: { size: 5, color: color(ink) },
         line: { color: l.mean ? color(ink) : faded(ink, 0.35), width: l.mean ? 2 : 1, dash: l.mean ? dash : "solid" },
-        hovertemplate: "step %{x}: %{y:.4g}<extra>" + (l.mean ? l.name : l.run) + "</extra>" }, axes));
+        hovertemplate: "step %{x}: %{y:.4g}<extra>" + (l.mean ? l.name : l.run) + "</extra>" }, p.axes));
     }
-    more["xaxis" + n] = { gridcolor: color("grid"), zeroline: false };
-    more["yaxis" + n] = { gridcolor: color("grid"), zeroline: false, automargin: true };
-    more.annotations.push({ text: "<b>" + panel.title + "</b>", showarrow: false, xref: "x" + n + " domain", yref: "y" + n + " domain", x: 0, y: 1.0, xanchor: "left", yanchor: "bottom" });
+    Object.assign(more, p.layout);
+    more.annotations.push(p.title);
   });
   const above = 40 + 22 * Math.ceil(named.size / (isNarrow() ? 1 : 3));
-  box.style.height = rows * 230 + above + "px";
+  box.style.height = grid.rows * 230 + above + "px";
   const full = layout({}, {}, Object.assign(more, { margin: { l: 48, r: 12, t: above, b: 36 } }));
   full.legend = { orientation: "h", yref: "container", y: 1, yanchor: "top", x: 0, font: { size: 12 } };
   Plotly.react(box, traces, full, CONFIG);
 }
 
-function show(index) {
-  shown = index;
-  document.querySelectorAll("[data-dataset]").forEach((e) => { e.hidden = Number(e.dataset.dataset) !== index; });
-  document.querySelectorAll("[data-show]").forEach((b) => b.setAttribute("aria-selected", Number(b.dataset.show) === index));
-  if (window.Plotly) drawOverlay(DATA.datasets[index]);
-}
-
-async function start() {
-  document.querySelectorAll("[data-show]").forEach((b) => b.addEventListener("click", () => show(Number(b.dataset.show))));
-  makeSortable();
-  show(0);
-  try {
-    const script = document.createElement("script");
-    script.textContent = await unpack(document.getElementById("plotly").textContent);
-    document.head.append(script);
-  } catch (error) {
-    document.querySelectorAll(".chart").forEach((e) => { e.textContent = "These charts need a browser of 2023 or later; the same figures are in the folder plots."; });
-    return;
-  }
-  const redraw = () => { show(shown); drawCurves(); };
-  redraw();
-  addSaves();
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  window.matchMedia("(max-width: 599px)").addEventListener("change", redraw);
-  document.body.dataset.ready = "true";
-}
+function start() { startPage((index) => drawOverlay(DATA.datasets[index]), drawCurves); }

@@ -1,4 +1,9 @@
-"""Failures of one call of a server, and the wait before the next attempt. paid_calls.py runs the attempts."""
+"""Failures of one call of a server, and the wait before the next attempt. paid_calls.py runs the attempts.
+
+A status 408, 409, 425, 429 or 5xx is tried again, up to `tries` attempts. The wait is that of Retry-After, plus
+up to a tenth; without the header 0.25 to 0.5 s, doubled with each attempt. If the server asks for more than
+`max_wait_s`, or the budget of an account is used up (code insufficient_quota), the call fails at once.
+"""
 
 from __future__ import annotations
 

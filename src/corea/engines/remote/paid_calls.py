@@ -1,6 +1,8 @@
 """The calls of one server: attempts, each between its reservation and its settlement in the ledger.
 
-`OpenAIEngine.generate` makes them in batches, a live cascade one request at a time.
+`OpenAIEngine.generate` makes them in batches, a live cascade one request at a time. `PaidCalls.persist` tries again
+after a failure such as HTTP 429, for as long as attempts.py allows; a wait that the server asks for holds for every
+call of the client, and each attempt is charged to the budget on its own.
 """
 
 from __future__ import annotations
@@ -63,6 +65,8 @@ class PaidCalls:
         """`client`: with max_retries=0; it is not closed here. None: a subclass makes the calls."""
         self.engine, self.cfg, self.client = engine, engine.cfg, client
         self.settled = asyncio.Condition()
+        self.waiting = 0
+        """Calls that wait for budget."""
         self.not_before = 0.0
         """Time before which no call starts."""
 
@@ -142,17 +146,24 @@ class PaidCalls:
             raise
         finally:
             engine.ledger.settle(ticket, spent, key, lost)
-            async with self.settled:
-                self.settled.notify_all()
+            if self.waiting:
+                async with self.settled:
+                    self.settled.notify_all()
 
     async def _reserve(self, most: float, patient: bool) -> int:
         ledger = self.engine.ledger
-        async with self.settled:
-            while (ticket := ledger.reserve(most)) is None:
-                if not ledger.open or not patient:
-                    raise ledger.reached(most)
-                with suppress(TimeoutError):  # an engine that shares the ledger notifies only its own calls
-                    await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
+        if (ticket := ledger.reserve(most)) is not None:
+            return ticket
+        self.waiting += 1
+        try:
+            async with self.settled:
+                while (ticket := ledger.reserve(most)) is None:
+                    if not ledger.open or not patient:
+                        raise ledger.reached(most)
+                    with suppress(TimeoutError):  # an engine that shares the ledger notifies only its own calls
+                        await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
+        finally:
+            self.waiting -= 1
         return ticket
 
     async def exchange(self, body: dict[str, Any]) -> tuple[dict[str, Any], float]:

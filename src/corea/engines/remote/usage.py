@@ -36,6 +36,8 @@ def _detail(usage: dict[str, Any], group: str, name: str) -> Any:
 
 def _count(value: Any) -> int | None:
     """A count that may be written as text or as a float; None if it is none."""
+    if type(value) is int and 0 <= value <= MOST_TOKENS:
+        return value
     if isinstance(value, str) and len(value) <= len(str(MOST_TOKENS)) and value.isascii() and value.isdigit():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:

@@ -4,7 +4,11 @@ vLLM keeps its own copy of the weights, packed for the device. `sync` replaces i
 prefix cache, which belongs to the old weights. Log-probabilities are those of the distribution that is sampled from:
 temperature only, without top-p, top-k or the model's own sampling defaults.
 
-Tested with vLLM 0.32 on a CPU: one process, vLLM set up before DeepSpeed, both in the same torch.distributed world.
+Under torchrun or deepspeed every process runs vLLM (its "external launcher"). With `tensor_parallel` T, T neighbouring
+ranks hold one copy of the model: they answer the prompts of all T together, and each keeps the answers to its own.
+
+Tested with vLLM 0.32 on a CPU, in one process and in two: vLLM set up before DeepSpeed, both in the same
+torch.distributed world.
 """
 
 from __future__ import annotations
@@ -24,12 +28,16 @@ from corea.config.model_schema import revision_of
 from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids_of, load_error, model_location, pick_device, pick_dtype
 from corea.engines.local.token_sampling import completion_seed, noise_keys
+from corea.engines.vllm.ranks import Share, join_launcher
 from corea.errors import UserError
 from corea.types import Completion, Progress, Prompts, Sampling
 
 
 class VLLMEngine:
     """Engine on vLLM (see corea.types.Engine)."""
+
+    shares_model = False
+    """It keeps its own copy of the weights."""
 
     def __init__(self, model: str, *, revision: str | None = None, dtype: str = "auto", template=None, **options: Any):
         """Load `model` (hub id, local folder or "package:NAME"); `options` are fields of VLLMEngineConfig.
@@ -40,17 +48,20 @@ class VLLMEngine:
         self.cfg = VLLMEngineConfig(**options)
         self.model_name = model
         self.template = template
+        self.share = Share(self.cfg.tensor_parallel)
         device = pick_device(None)
         self.sleeps = self.cfg.sleep and device.type == "cuda"
         revision = revision_of(model, revision)
         set_vllm_environment(self.cfg)
-        self.llm = _load(model, revision, pick_dtype(dtype, device), self.cfg, self.sleeps)
+        join_launcher(self.share)
+        self.llm = _load(model, revision, pick_dtype(dtype, device), self.cfg, self.sleeps, self.share)
         # Otherwise it warns after each update that rotary embeddings, which have no weights, received none.
         logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
         self.tokenizer = self.llm.get_tokenizer()
         self.context = self.llm.llm_engine.model_config.max_model_len
         self.stop_ids = eos_ids_of(model_location(model), revision, self.tokenizer)
-        self.asleep = False
+        self.asleep: set[str] = set()
+        """Parts of vLLM that are not in the GPU's memory."""
         self.max_logprob_gap = self.cfg.max_logprob_gap
         self.owns_world = True
         """True: nothing else in this process uses torch.distributed."""
@@ -58,8 +69,6 @@ class VLLMEngine:
     @classmethod
     def from_model(cls, model, tokenizer, *, path: str, revision: str | None, model_name: str, **options) -> VLLMEngine:
         """Load a second copy of the model at `path`, in the number format of the trained one."""
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise UserError("engine=vllm: trains in one process; start several with engine=hf")
         dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
         engine = cls(path, revision=revision, dtype=dtype, **options)
         engine.model_name = model_name
@@ -78,9 +87,7 @@ class VLLMEngine:
 
     def sync(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Load weights by their Hugging Face names and reset everything computed with the old ones."""
-        if self.asleep:
-            self.llm.wake_up()
-            self.asleep = False
+        self._wake("weights")  # the cache returns with the next prompts
         self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
         if not self.llm.reset_prefix_cache():
             raise RuntimeError("vLLM did not reset its prefix cache")
@@ -91,26 +98,31 @@ class VLLMEngine:
         A completion is a function of (seed, prompt, weights), except for the rounding of sums, which may decide a
         near-tie. A prompt that fills the model's context gets completions with finish_reason "error".
         """
-        encoded = [encode_prompt(self.tokenizer, p, self.model_name, self.template) for p in prompts]
+        own = [encode_prompt(self.tokenizer, p, self.model_name, self.template) for p in prompts]
+        (encoded, keys), mine = self.share.joined(own, noise_keys(own, sampling.seed))
         answers: list[list[Completion]] = [[] for _ in encoded]
         rows = [i for i, ids in enumerate(encoded) for _ in range(sampling.n) if len(ids) < self.context]
         for i, ids in enumerate(encoded):
             if len(ids) >= self.context:
                 answers[i] = [prompt_too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
-        if self.asleep:
-            self.llm.wake_up()
-            self.asleep = False
+        self._wake("weights", "kv_cache")
         started = time.perf_counter()
-        outputs = self._generate([encoded[i] for i in rows], sampling, noise_keys(encoded, sampling.seed), rows)
+        outputs = self._generate([encoded[i] for i in rows], sampling, keys, rows)
         seconds = time.perf_counter() - started
         for i, output in zip(rows, outputs, strict=True):
             answers[i].append(self._completion(encoded[i], output, seconds))
         if self.sleeps:
             self.llm.sleep(level=1)
-            self.asleep = True
+            self.asleep = {"weights", "kv_cache"}
         if progress is not None:
             progress(len(prompts))
-        return answers
+        return answers[mine]
+
+    def _wake(self, *parts: str) -> None:
+        """Bring these parts of vLLM back to the GPU if they are not there."""
+        if missing := [part for part in parts if part in self.asleep]:
+            self.llm.wake_up(tags=missing)
+            self.asleep -= set(missing)
 
     def _generate(self, ids: list[list[int]], sampling: Sampling, keys: list[bytes], rows: list[int]) -> list[Any]:
         from vllm import SamplingParams
@@ -161,12 +173,15 @@ def set_vllm_environment(cfg: VLLMEngineConfig) -> None:
         os.environ.setdefault(name, value)
 
 
-def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineConfig, sleeps: bool) -> Any:
+def _load(
+    model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineConfig, sleeps: bool, share: Share
+) -> Any:
     try:
         from vllm import LLM
     except ImportError as error:
         reason = f"vLLM cannot be imported ({error})"
         raise UserError(f"engine=vllm: {reason}; pip install 'corea[vllm]', or take engine=hf") from error
+    options = share.vllm_options()
     gpu = {"gpu_memory_utilization": cfg.gpu_share, "enable_sleep_mode": sleeps} if torch.cuda.is_available() else {}
     try:
         return LLM(
@@ -179,11 +194,12 @@ def _load(model: str, revision: str | None, dtype: torch.dtype, cfg: VLLMEngineC
             logprobs_mode="processed_logprobs",
             max_model_len=cfg.max_model_len,
             max_num_seqs=cfg.max_rows,
-            enforce_eager=cfg.eager,
+            enforce_eager=not torch.cuda.is_available() if cfg.eager is None else cfg.eager,
             enable_prefix_caching=True,
             disable_log_stats=True,
             seed=0,
             **gpu,
+            **options,
         )
     except (OSError, ValueError) as error:
         raise UserError(f"engine=vllm: {load_error(model, model_location(model), revision, error)}") from error

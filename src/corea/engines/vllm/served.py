@@ -2,7 +2,8 @@
 
 Collecting uses its OpenAI chat completions. In training it samples the rollouts: prompts are sent as tokens to its
 completions endpoint, and after each update it reads the trainer's weights from a shared file, through the endpoints
-that VLLM_SERVER_DEV_MODE=1 opens. Only the path of that file is sent.
+that VLLM_SERVER_DEV_MODE=1 opens. Only the path of that file is sent. Several servers share the prompts by the length
+of their queues; the prompts of one that fails go to the others (server_pool.py).
 
 Tested with vLLM 0.32 on a CPU.
 """
@@ -10,11 +11,10 @@ Tested with vLLM 0.32 on a CPU.
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,31 @@ from corea.config.engine_schema import VLLMServerEngineConfig
 from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids
 from corea.engines.local.token_sampling import completion_seed, noise_keys
-from corea.engines.remote.openai_chat import OpenAIEngine, read_key
+from corea.engines.remote.error_text import error_text
+from corea.engines.remote.openai_chat import OpenAIEngine
+from corea.engines.vllm.server_pool import ServerPool
 from corea.errors import UserError
 from corea.run_folder import run_dir
 from corea.runtime import atomic_write
 from corea.types import Completion, Progress, Prompts, Sampling
 
+REFUSED = (400, 401, 403, 404, 413, 422)
+"""HTTP statuses of a request that no server would answer."""
+
 
 class VLLMServer(OpenAIEngine):
     """Engine on a vLLM server with the model that it was started with (see corea.types.Engine)."""
 
-    def __init__(self, model: str, *, weights: str | None = None, max_logprob_gap: float | None = None, **options: Any):
-        """As OpenAIEngine; `weights` and `max_logprob_gap` are used only in training."""
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_urls: list[str] | None = None,
+        weights: str | None = None,
+        max_logprob_gap: float | None = None,
+        **options: Any,
+    ):
+        """As OpenAIEngine; the other arguments are used only in training."""
         super().__init__(model, **options)
 
     @classmethod
@@ -48,143 +61,158 @@ class VLLMServer(OpenAIEngine):
 
 
 class ServedRollouts:
-    """Samples rollouts on a vLLM server that follows the trained weights (see corea.engines.TrainingEngine).
+    """Samples rollouts on vLLM servers that follow the trained weights (see corea.engines.TrainingEngine).
 
-    Several ranks may share the server: each sends its own prompts; rank 0 sends the weights.
+    Several ranks may share the servers: each sends its own prompts; rank 0 sends the weights.
     """
+
+    shares_model = False
+    """It keeps its own copy of the weights."""
 
     def __init__(self, model, tokenizer, template, model_name: str, cfg: VLLMServerEngineConfig):
         """
         Raises:
-            UserError: no server answers at cfg.base_url, or it does not accept weights.
+            UserError: no server answers, or none accepts weights.
         """
         self.cfg = cfg
-        self.key = read_key(cfg)
+        self.pool = ServerPool(cfg)
         self.tokenizer = tokenizer
         self.template = template
         self.model_name = model_name
         self.max_logprob_gap = cfg.max_logprob_gap
         self.stop_ids = sorted(eos_ids(model, tokenizer))
         self.folder = Path(cfg.weights or run_dir() / "served_weights").expanduser().absolute()
-        served = json.loads(self._call("v1/models"))["data"][0]
-        self.served, self.context = served["id"], served["max_model_len"]
-        self.sync(model.named_parameters(remove_duplicate=False))  # the server may have other weights
+        self.sync(model.named_parameters(remove_duplicate=False))  # the servers may have other weights
 
     def close(self) -> None:
-        """Nothing to do: the server keeps running."""
+        """Nothing to do: the servers keep running."""
 
     def sync(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Load weights by their Hugging Face names on the server and reset everything computed with the old ones."""
-        first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        """Load weights by their Hugging Face names on the servers and reset everything computed with the old ones.
+
+        A server that was lost takes part again if it loads them.
+        """
+        first = distributed_rank() == 0
         state = {}
         for name, value in weights:  # every rank reads them: under ZeRO-3 they are gathered from all
             if first:
                 state[name] = value.detach().to("cpu", copy=True).contiguous()
         if first and state:
-            self._load_on_server(state)
+            self._load_on_servers(state)
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-            torch.distributed.barrier()
+            states = [self.pool.states()]
+            torch.distributed.broadcast_object_list(states)  # also waits for the first rank
+            self.pool.set_states(states[0])
 
-    def _load_on_server(self, state: dict[str, Tensor]) -> None:
+    def _load_on_servers(self, state: dict[str, Tensor]) -> None:
         from safetensors.torch import save_file
 
         file = self.folder / "model.safetensors"
         with atomic_write(file) as temporary:
             save_file(state, temporary)
         try:
-            self._call("collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(self.folder)}})
+            self.pool.load_weights(self.folder)
         finally:
             file.unlink()
-        if not json.loads(self._call("reset_prefix_cache", {}))["success"]:
-            raise UserError(
-                f"engine.base_url={self.cfg.base_url}: the server did not reset its prefix cache; is it idle?"
-            )
-
-    def _call(self, path: str, body: dict[str, Any] | None = None) -> str:
-        """GET, or POST if there is a body, relative to the server's root. Raises UserError."""
-        url = self.cfg.base_url.rstrip("/").removesuffix("/v1") + "/" + path
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
-        where = f"engine.base_url={self.cfg.base_url}"
-        try:
-            with urllib.request.urlopen(request, timeout=self.cfg.timeout_s) as response:
-                return response.read().decode()
-        except urllib.error.HTTPError as error:
-            if path == "collective_rpc" and error.code in (404, 405):
-                raise UserError(f"{where}: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1") from None
-            hint = f"; can it read engine.weights={self.folder}?" if path == "collective_rpc" else ""
-            raise UserError(f"{where}: HTTP {error.code} from {url}{hint}") from None
-        except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise UserError(f"{where}: {url} does not answer ({reason}); start it with `vllm serve`") from None
 
     def generate(self, prompts: Prompts, sampling: Sampling, progress: Progress = None) -> list[list[Completion]]:
-        """Answer each prompt `sampling.n` times, with at most cfg.concurrency prompts at a time.
+        """Answer each prompt `sampling.n` times, with at most cfg.concurrency prompts at a time per server.
 
         A prompt that fills the model's context gets completions with finish_reason "error".
 
         Raises:
-            UserError: the server fails cfg.tries times in a row.
+            UserError: every server has failed, or one refuses a request.
         """
         return asyncio.run(self._generate(prompts, sampling, progress))
 
     async def _generate(self, prompts, sampling: Sampling, progress) -> list[list[Completion]]:
-        from openai import AsyncOpenAI
-
         encoded = [encode_prompt(self.tokenizer, p, self.model_name, self.template) for p in prompts]
         keys = noise_keys(encoded, sampling.seed)
-        places = asyncio.Semaphore(self.cfg.concurrency)
-        async with AsyncOpenAI(
-            api_key=self.key, base_url=self.cfg.base_url, max_retries=self.cfg.tries - 1, timeout=self.cfg.timeout_s
-        ) as client:
+        context = self.pool.context
+        places = asyncio.Semaphore(self.cfg.concurrency * len(self.pool.alive()))
+        async with self._clients() as clients:
 
             async def answer(ids: list[int], key: bytes) -> list[Completion]:
-                if len(ids) >= self.context:
-                    return [prompt_too_long(ids, self.context, self.model_name) for _ in range(sampling.n)]
+                if len(ids) >= context:
+                    return [prompt_too_long(ids, context, self.model_name) for _ in range(sampling.n)]
                 async with places:
-                    found = await self._answer(client, ids, key, sampling)
+                    found = await self._answer(clients, ids, key, sampling)
                 if progress is not None:
                     progress(1)
                 return found
 
             return await asyncio.gather(*(answer(ids, key) for ids, key in zip(encoded, keys, strict=True)))
 
-    async def _answer(self, client, ids: list[int], key: bytes, sampling: Sampling) -> list[Completion]:
+    @asynccontextmanager
+    async def _clients(self) -> AsyncIterator[dict[str, Any]]:
+        """A client for each server. With several servers, one that fails twice hands its prompts to the others."""
+        from openai import AsyncOpenAI
+
+        tries = self.cfg.tries if len(self.pool.alive()) == 1 else min(2, self.cfg.tries)
+        async with AsyncExitStack() as stack:
+            options = {"api_key": self.pool.key, "max_retries": tries - 1, "timeout": self.cfg.timeout_s}
+            yield {
+                server.url: await stack.enter_async_context(AsyncOpenAI(base_url=server.url, **options))
+                for server in self.pool.alive()
+            }
+
+    async def _answer(self, clients, ids: list[int], key: bytes, sampling: Sampling) -> list[Completion]:
+        """The completions of one prompt, from the least busy server. One that fails is lost, and another is asked."""
         import openai
 
-        started = time.perf_counter()
-        try:
-            response = await client.completions.create(
-                model=self.served,
-                prompt=ids,
-                n=sampling.n,
-                temperature=sampling.temperature,
-                max_tokens=min(sampling.max_tokens, self.context - len(ids)),
-                seed=completion_seed(key, 0),  # the server adds 1 for each further copy
-                logprobs=0,  # only of the sampled token
-                top_p=1.0,  # without the model's own sampling defaults
-                extra_body={
-                    "top_k": 0,
-                    "min_p": 0.0,
-                    "repetition_penalty": 1.0,
-                    "stop_token_ids": self.stop_ids,
-                    "return_token_ids": True,
-                },
-            )
-        except openai.OpenAIError as error:
-            status = getattr(error, "status_code", None)
-            reason = f"HTTP {status}" if status else type(error).__name__
-            raise UserError(f"engine.base_url={self.cfg.base_url}: {reason} after {self.cfg.tries} tries") from None
-        seconds = time.perf_counter() - started
+        while True:
+            server = self.pool.least_busy()
+            server.busy += 1
+            started = time.perf_counter()
+            try:
+                response = await self._ask(clients[server.url], server.model, ids, key, sampling)
+            except openai.OpenAIError as error:
+                status = getattr(error, "status_code", None)
+                where = f"engine.base_url={server.url}"
+                if status in REFUSED:
+                    words = error_text(getattr(error, "body", None))
+                    raise UserError(f"{where}: HTTP {status}: {words}") from None
+                reason = f"HTTP {status}" if status else type(error).__name__
+                self.pool.lose(server, f"{where}: {reason} after {clients[server.url].max_retries + 1} tries")
+                continue
+            finally:
+                server.busy -= 1
+            return self._completions(ids, response, time.perf_counter() - started)
+
+    async def _ask(self, client, model: str, ids: list[int], key: bytes, sampling: Sampling):
+        return await client.completions.create(
+            model=model,
+            prompt=ids,
+            n=sampling.n,
+            temperature=sampling.temperature,
+            max_tokens=min(sampling.max_tokens, self.pool.context - len(ids)),
+            seed=completion_seed(key, 0),  # the server adds 1 for each further copy
+            logprobs=0,  # only of the sampled token
+            top_p=1.0,  # without the model's own sampling defaults
+            extra_body={
+                "top_k": 0,
+                "min_p": 0.0,
+                "repetition_penalty": 1.0,
+                "stop_token_ids": self.stop_ids,
+                "return_token_ids": True,
+            },
+        )
+
+    def _completions(self, ids: list[int], response, seconds: float) -> list[Completion]:
         return [
             build_completion(
                 self.tokenizer,
                 ids,
                 list(choice.token_ids),
-                list(choice.logprobs.token_logprobs),
+                [math.nan if p is None else p for p in choice.logprobs.token_logprobs],
                 stopped=choice.finish_reason == "stop",
                 latency_s=seconds,
                 model=self.model_name,
             )
             for choice in sorted(response.choices, key=lambda c: c.index)
         ]
+
+
+def distributed_rank() -> int:
+    """Rank of this process; 0 without a process group."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0

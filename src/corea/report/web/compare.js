@@ -60,7 +60,7 @@ function drawPrices(d) {
     if (at === null || at < 1 || at > 200) continue;
     shapes.push({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: color(ink), dash: "dot", width: 1.4 } });
     const right = Math.log(at) / Math.log(200) > 0.6;
-    annotations.push({ x: Math.log10(at), yref: "paper", y: y, text: words, showarrow: false, xanchor: right ? "right" : "left", font: { size: 12, color: color(ink) } });
+    annotations.push({ x: Math.log10(at), yref: "paper", y: y, text: words, showarrow: false, xanchor: right ? "right" : "left", font: { size: 12, color: color("ink") } });
   }
   Plotly.react(box, traces, layout(
     { type: "log", title: { text: isNarrow() ? "price ratio" : "price ratio: an LLM answer in SLM answers" }, range: [0, Math.log10(200)], tickvals: [1, 2, 5, 10, 20, 50, 100, 200] },

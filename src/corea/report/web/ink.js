@@ -18,7 +18,9 @@ function faded(name, alpha) {
   return "rgba(" + [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",") + "," + alpha + ")";
 }
 
-function isNarrow() { return window.innerWidth < 600; }
+function isNarrow() { return !isPrinting() && window.innerWidth < 600; }
+
+function isPrinting() { return document.documentElement.classList.contains("printing"); }
 
 function layout(x, y, more) {
   const axis = { gridcolor: color("grid"), zeroline: false, linecolor: color("line"), automargin: true };
@@ -64,3 +66,21 @@ async function unpack(base64) {
   return new Response(stream).text();
 }
 
+
+// Axes of one of several small charts, and its title.
+function panel(title, i) {
+  const n = i ? String(i + 1) : "";
+  return {
+    axes: { xaxis: "x" + n, yaxis: "y" + n },
+    layout: {
+      ["xaxis" + n]: { gridcolor: color("grid"), zeroline: false },
+      ["yaxis" + n]: { gridcolor: color("grid"), zeroline: false, automargin: true },
+    },
+    title: { text: "<b>" + title + "</b>", showarrow: false, xref: "x" + n + " domain", yref: "y" + n + " domain", x: 0, y: 1.0, xanchor: "left", yanchor: "bottom" },
+  };
+}
+
+function panelGrid(count) {
+  const columns = isNarrow() ? 1 : Math.min(3, count);
+  return { rows: Math.ceil(count / columns), columns: columns, pattern: "independent", ygap: 0.45, xgap: 0.18 };
+}

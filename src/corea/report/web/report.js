@@ -4,7 +4,6 @@ const RULE_MARKS = {
   llm_accuracy: ["diamond", "red"], max_drop: ["square", "purple"], budget: ["cross", "ink"],
   guarantee: ["x", "green"], fixed: ["triangle-up", "orange"],
 };
-let shown = 0;
 
 function drawPareto(d) {
   const p = d.pareto, traces = [];
@@ -90,54 +89,31 @@ function drawThresholds(d) {
 
 function drawTraining() {
   if (!DATA.training.length) return;
-  const columns = isNarrow() ? 1 : Math.min(3, DATA.training.length);
-  const rows = Math.ceil(DATA.training.length / columns), traces = [];
-  const more = { showlegend: false, grid: { rows: rows, columns: columns, pattern: "independent", ygap: 0.45, xgap: 0.18 }, annotations: [] };
-  DATA.training.forEach((panel, i) => {
-    const n = i ? String(i + 1) : "", axes = { xaxis: "x" + n, yaxis: "y" + n };
+  const grid = panelGrid(DATA.training.length), traces = [], more = { showlegend: false, grid: grid, annotations: [] };
+  DATA.training.forEach((metric, i) => {
+    const p = panel(metric.title, i);
     const both = [["value", faded("blue", 0.35), 1], ["smooth", color("blue"), 2]];
     for (const [key, ink, width] of both) {
-      const name = panel.title + (key === "smooth" ? ", running mean" : "");
-      traces.push(Object.assign({ name: name, x: panel.step, y: panel[key], mode: "lines", line: { color: ink, width: width },
-        hovertemplate: "step %{x}: %{y:.4g}<extra>" + panel.title + "</extra>" }, axes));
+      const name = metric.title + (key === "smooth" ? ", running mean" : "");
+      traces.push(Object.assign({ name: name, x: metric.step, y: metric[key], mode: "lines", line: { color: ink, width: width },
+        hovertemplate: "step %{x}: %{y:.4g}<extra>" + metric.title + "</extra>" }, p.axes));
     }
-    more["xaxis" + n] = { gridcolor: color("grid"), zeroline: false };
-    more["yaxis" + n] = { gridcolor: color("grid"), zeroline: false, automargin: true };
-    more.annotations.push({ text: "<b>" + panel.title + "</b>", showarrow: false, xref: "x" + n + " domain", yref: "y" + n + " domain", x: 0, y: 1.0, xanchor: "left", yanchor: "bottom" });
+    Object.assign(more, p.layout);
+    more.annotations.push(p.title);
   });
   const box = document.getElementById("chart-training");
-  box.style.height = rows * 230 + "px";
+  box.style.height = grid.rows * 230 + "px";
   const full = layout({}, {}, Object.assign(more, { margin: { l: 48, r: 12, t: 30, b: 36 } }));
   Plotly.react(box, traces, full, CONFIG);
 }
 
-function show(index) {
-  shown = index;
-  document.querySelectorAll("[data-dataset]").forEach((e) => { e.hidden = Number(e.dataset.dataset) !== index; });
-  document.querySelectorAll("[data-show]").forEach((b) => b.setAttribute("aria-selected", Number(b.dataset.show) === index));
+function drawAll(index) {
   const d = DATA.datasets[index];
-  if (window.Plotly) { drawPareto(d); drawReliability(d); drawHistogram(d); drawThresholds(d); drawComparisons(d); }
-  setupSlider(d);
+  drawPareto(d); drawReliability(d); drawHistogram(d); drawThresholds(d); drawComparisons(d);
 }
 
-async function start() {
-  document.querySelectorAll("[data-show]").forEach((b) => b.addEventListener("click", () => show(Number(b.dataset.show))));
+function start() {
   document.getElementById("slider").addEventListener("input", () => moveSlider(DATA.datasets[shown]));
-  makeSortable();
-  show(0);
-  try {
-    const script = document.createElement("script");
-    script.textContent = await unpack(document.getElementById("plotly").textContent);
-    document.head.append(script);
-  } catch (error) {
-    document.querySelectorAll(".chart").forEach((e) => { e.textContent = "These charts need a browser of 2023 or later; the same figures are in the folder plots."; });
-    return;
-  }
-  const redraw = () => { show(shown); drawTraining(); };
-  redraw();
-  addSaves();
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  window.matchMedia("(max-width: 599px)").addEventListener("change", redraw);
-  document.body.dataset.ready = "true";
+  startPage(drawAll, drawTraining, (index) => setupSlider(DATA.datasets[index]));
 }
 

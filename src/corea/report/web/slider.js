@@ -73,7 +73,8 @@ function listHands(d, now, start) {
   for (const k of moved.slice(0, LISTED)) {
     const row = document.createElement("tr");
     for (const text of [q.id[k], String(q.confidence[k]), VERDICTS[q.outcome[k]]]) {
-      const cell = document.createElement("td");
+      const cell = document.createElement(row.cells.length ? "td" : "th");
+      if (!row.cells.length) cell.scope = "row";
       cell.textContent = text;
       row.append(cell);
     }

@@ -41,6 +41,7 @@ function button(text, title, act) {
   made.className = "save";
   made.textContent = text;
   made.title = title;
+  made.setAttribute("aria-label", text + ": " + title);
   made.addEventListener("click", act);
   return made;
 }
@@ -49,14 +50,14 @@ function addSaves() {
   document.querySelectorAll(".chart").forEach((chart) => {
     const bar = document.createElement("div"), name = chart.id.replace("chart-", "");
     bar.className = "saves";
-    bar.append(button("SVG", "Save this figure as SVG", async () => save(name + ".svg", await chartSvg(chart), "image/svg+xml")));
-    bar.append(button("CSV", "Save the numbers of this figure as CSV", () => save(name + ".csv", chartCsv(chart), "text/csv")));
+    bar.append(button("SVG", "save the figure " + name, async () => save(name + ".svg", await chartSvg(chart), "image/svg+xml")));
+    bar.append(button("CSV", "save the numbers of the figure " + name, () => save(name + ".csv", chartCsv(chart), "text/csv")));
     chart.after(bar);
   });
   document.querySelectorAll(".scroll table").forEach((table, i) => {
     const bar = document.createElement("div");
     bar.className = "saves";
-    bar.append(button("CSV", "Save this table as CSV", () => save("table-" + (i + 1) + ".csv", tableCsv(table), "text/csv")));
+    bar.append(button("CSV", "save table " + (i + 1), () => save("table-" + (i + 1) + ".csv", tableCsv(table), "text/csv")));
     table.parentElement.after(bar);
   });
 }
@@ -85,10 +86,12 @@ function sortTable(table, column, head) {
 function makeSortable() {
   document.querySelectorAll(".scroll table").forEach((table) => {
     table.querySelectorAll("thead th").forEach((head, column) => {
-      head.tabIndex = 0;
-      const act = () => sortTable(table, column, head);
-      head.addEventListener("click", act);
-      head.addEventListener("keydown", (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); act(); } });
+      const made = document.createElement("button");
+      made.type = "button";
+      made.className = "sort";
+      made.append(...head.childNodes);
+      head.append(made);
+      head.addEventListener("click", () => sortTable(table, column, head));
     });
   });
 }

@@ -12,47 +12,62 @@ with
     def brevity(rollouts, limit):
         return [float(r.completion.completion_tokens <= limit) for r in rollouts]
 
-A function that takes `completions` is a reward function of TRL and is called as TRL does (trl_function.py).
+A function that takes `completions` is a reward function of TRL and is called as TRL does (trl_function.py). Every
+function runs in a separate process (reward_process.py). It may be asynchronous: then the calls for all questions run
+concurrently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from corea.config import RewardConfig
 from corea.rl.rollout.advantage import finite_numbers
-from corea.rl.rollout.trl_function import from_trl, is_trl_function
+from corea.rl.rollout.reward_process import RewardProcess
 from corea.types import Rollout
-from corea.user_code import load_function
-
-Component = Callable[[Sequence[Rollout]], Sequence[float]]
 
 
-def load_extras(cfg: RewardConfig, prompt: str = "plain") -> dict[str, Component]:
-    """The user's functions by name, with their parameters bound. TRL's functions get the messages of `prompt`.
+class ExtraRewards:
+    """The user's reward components of a run. TRL's functions get the messages of `prompt`."""
 
-    Raises:
-        UserError: a `_target_` cannot be loaded or called.
-    """
-    return {
-        name: _bind(f"reward.extra.{name}._target_", extra._target_, extra.params, prompt)
-        for name, extra in cfg.extra.items()
-    }
+    def __init__(self, cfg: RewardConfig, prompt: str = "plain"):
+        self.processes = {name: RewardProcess(name, extra, prompt) for name, extra in cfg.extra.items()}
 
+    @property
+    def timeouts(self) -> int:
+        """Questions without a result in time, so far."""
+        return sum(process.timeouts for process in self.processes.values())
 
-def _bind(key: str, target: str, params: dict, prompt: str) -> Component:
-    function = load_function(key, target)
-    if is_trl_function(function):
-        function = from_trl(f"{key}={target}", function, prompt)
+    def start(self) -> None:
+        """Start the processes, so that a wrong name fails before the model is loaded.
 
-    def component(rollouts: Sequence[Rollout]) -> list[float]:
-        return finite_numbers(key, target, function(list(rollouts), **params), len(rollouts))
+        Raises:
+            UserError: a `_target_` cannot be loaded or called.
+        """
+        for process in self.processes.values():
+            process.start()
 
-    return component
+    def add(self, groups: Sequence[Sequence[Rollout]]) -> None:
+        """Add the components to `rewards` of the rollouts of each question; all functions work at the same time.
 
+        A question without a result in time gets 0 for all its rollouts, which gives it no advantage by this component.
 
-def add_extras(rollouts: Sequence[Rollout], extras: dict[str, Component]) -> None:
-    """Add the user's components to `rewards` of the rollouts of one question."""
-    for name, component in extras.items():
-        for rollout, value in zip(rollouts, component(rollouts), strict=True):
-            rollout.rewards[name] = value
+        Raises:
+            UserError: a function fails, or does not return one finite number per rollout.
+        """
+        if not self.processes or not groups:
+            return
+        with ThreadPoolExecutor(len(self.processes)) as threads:
+            found = list(threads.map(lambda process: process.values(groups), self.processes.values()))
+        for (name, process), results in zip(self.processes.items(), found, strict=True):
+            for rollouts, values in zip(groups, results, strict=True):
+                numbers = [0.0] * len(rollouts) if values is None else values
+                checked = finite_numbers(f"reward.extra.{name}._target_", process.cfg._target_, numbers, len(rollouts))
+                for rollout, value in zip(rollouts, checked, strict=True):
+                    rollout.rewards[name] = value
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self.processes.values():
+            process.close()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from corea.config import TrainConfig
 from corea.rl.rollout.advantage import advantages
 from corea.rl.rollout.credit import assign_segment_advantages
-from corea.rl.rollout.extra_rewards import Component, add_extras
+from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.reward import group_rewards, total_reward
 from corea.tasks.grading import grade_many
 from corea.tasks.parsing import parse_completion
@@ -20,7 +20,7 @@ def make_groups(
     questions: Sequence[Question],
     completions: Sequence[Sequence[Completion]],
     cfg: TrainConfig,
-    extras: dict[str, Component] | None = None,
+    extras: ExtraRewards | None = None,
 ) -> list[Group]:
     """Parse, grade and reward the completions of each question.
 
@@ -30,7 +30,10 @@ def make_groups(
         extras: the user's own reward components.
     """
     graded = parse_and_grade(questions, completions, cfg)
-    return [make_group(q, c, cfg, extras, g) for q, c, g in zip(questions, completions, graded, strict=True)]
+    rollouts = [rewarded(q, c, g, cfg) for q, c, g in zip(questions, completions, graded, strict=True)]
+    if extras is not None:
+        extras.add(rollouts)
+    return [finish_group(q, r, cfg) for q, r in zip(questions, rollouts, strict=True)]
 
 
 def parse_and_grade(
@@ -52,19 +55,27 @@ def make_group(
     question: Question,
     completions: Sequence[Completion],
     cfg: TrainConfig,
-    extras: dict[str, Component] | None = None,
-    graded: Sequence[tuple[Parsed, Verdict]] | None = None,
+    extras: ExtraRewards | None = None,
 ) -> Group:
-    """Reward the [G] completions of one question; without `graded`, they are parsed and graded first."""
-    graded = graded or parse_and_grade([question], [completions], cfg)[0]
+    """As `make_groups`, for the [G] completions of one question."""
+    return make_groups([question], [completions], cfg, extras)[0]
+
+
+def rewarded(
+    question: Question, completions: Sequence[Completion], graded: Sequence[tuple[Parsed, Verdict]], cfg: TrainConfig
+) -> list[Rollout]:
+    """[G] rollouts of one question with corea's own reward components."""
     parsed = [p for p, _ in graded]
     correct = [float(bool(v.correct)) for _, v in graded]
     components = group_rewards(parsed, correct, cfg.reward)
-    rollouts = [
+    return [
         Rollout(question=question, completion=c, parsed=p, outcome=v.outcome, correct=right, rewards=r)
         for c, (p, v), right, r in zip(completions, graded, correct, components, strict=True)
     ]
-    add_extras(rollouts, extras or {})
+
+
+def finish_group(question: Question, rollouts: list[Rollout], cfg: TrainConfig) -> Group:
+    """The group of [G] rollouts whose components are complete, with total rewards and advantages."""
     for rollout in rollouts:
         rollout.reward = total_reward(rollout.rewards, cfg.reward)
     for rollout, advantage in zip(

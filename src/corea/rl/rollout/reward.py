@@ -5,6 +5,9 @@ target, L1). Here the distance is also defined for missing confidences and malfo
 value, so that leaving out the confidence is never an advantage. Pure functions; imports no torch. The user's own
 components: extra_rewards.py.
 
+A weight such as `reward.calib=0.5` on the command line is a field of RewardConfig (config/reward_schema.py), which the
+trainer holds as `cfg.reward`; `total_reward` below applies it.
+
 Legend: G completions of one question.
 """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from corea.config import TrainConfig
 from corea.engines.protocols import TrainingEngine
-from corea.rl.rollout.extra_rewards import Component
+from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.groups import make_groups
 from corea.rl.rollout.step_questions import StepQuestions
 from corea.rl.run import distributed
@@ -35,7 +35,7 @@ class Batch:
 class Sampler:
     """Samples the batch of a step, a function of (configuration, seed, step, weights)."""
 
-    def __init__(self, cfg: TrainConfig, engine: TrainingEngine, extras: dict[str, Component], timer: PhaseTimer):
+    def __init__(self, cfg: TrainConfig, engine: TrainingEngine, extras: ExtraRewards, timer: PhaseTimer):
         self.cfg = cfg
         self.engine = engine
         self.extras = extras
@@ -67,7 +67,7 @@ class Sampler:
         with self.timer.measure("rollout"):
             prompts = [build_messages(self.cfg.model.prompt, q) for q in mine]
             sampling = rollout_sampling(self.cfg, step, distributed.rank(), attempt)
-            completions = self.engine.generate(prompts, sampling, progress) if prompts else []
+            completions = self.engine.generate(prompts, sampling, progress)  # without prompts too: ranks may share it
         with self.timer.measure("grade"):
             groups = make_groups(mine, completions, self.cfg, self.extras)
         return groups, report

@@ -6,7 +6,6 @@ data set, each a list with one entry per completion; None means that the functio
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,8 +28,9 @@ def is_trl_function(function: Callable[..., Any]) -> bool:
         return False
 
 
-def from_trl(key: str, function: Callable[..., Any], prompt: str) -> Callable[..., list[float]]:
+def from_trl(key: str, function: Callable[..., Any], prompt: str) -> Callable[..., Any]:
     """A component f(rollouts, **params) that calls a TRL function; None counts as 0, as in TRL's sum.
+    An asynchronous function gives a component whose result must be awaited.
 
     Args:
         key: configuration key that names the function, for messages.
@@ -48,9 +48,7 @@ def from_trl(key: str, function: Callable[..., Any], prompt: str) -> Callable[..
             allowed = ", ".join(sorted(given))
             raise UserError(f"{key}: asks for {lacking[0]}, which is neither in params nor one of {allowed}")
         values = function(**{name: value for name, value in given.items() if whole or name in parameters})
-        if inspect.isawaitable(values):
-            values = asyncio.run(_awaited(values))
-        return [0.0 if value is None else value for value in values]
+        return _awaited(values) if inspect.isawaitable(values) else _zeros_for_none(values)
 
     return component
 
@@ -58,8 +56,12 @@ def from_trl(key: str, function: Callable[..., Any], prompt: str) -> Callable[..
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
-async def _awaited(values: Any) -> Any:
-    return await values
+async def _awaited(values: Any) -> list[float]:
+    return _zeros_for_none(await values)
+
+
+def _zeros_for_none(values: Any) -> list[float]:
+    return [0.0 if value is None else value for value in values]
 
 
 def _columns(rollouts: Sequence[Rollout], prompt: str) -> dict[str, Any]:

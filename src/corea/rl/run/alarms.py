@@ -169,11 +169,25 @@ class NoConfidence(Alarm):
         )
 
 
+class MissingLogprobs(Alarm):
+    """The engine gives tokens without a finite log-probability; the update leaves them out."""
+
+    metric = "missing_logprobs"
+    limit = 0.0
+
+    def message(self, mean: float, metrics: Mapping[str, float]) -> str:
+        return (
+            f"{mean:.1f} tokens per step of {WINDOW} steps have no finite log-probability from the engine and are left "
+            "out of the update; check its number format (model.dtype=float32)"
+        )
+
+
 class Alarms:
     """All alarms of a run."""
 
     def __init__(self) -> None:
-        self.alarms = [NarrowBand(), OneValue(), Extremes(), LowEntropy(), Truncated(), NoConfidence()]
+        kinds = (NarrowBand, OneValue, Extremes, LowEntropy, Truncated, NoConfidence, MissingLogprobs)
+        self.alarms = [kind() for kind in kinds]
 
     def check(self, metrics: Mapping[str, float]) -> list[str]:
         """Warnings after a step with these metrics."""

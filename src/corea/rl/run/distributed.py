@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from corea.errors import Interrupted, UserError
 
@@ -35,6 +38,16 @@ def set_environment() -> None:
         raise UserError(f"WORLD_SIZE is set, but {', '.join(missing)} is not: start several processes with torchrun")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
+def start_process_group() -> None:
+    """Join the processes of the launcher without DeepSpeed; a single process has none."""
+    set_environment()
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # transformers imports DeepSpeed when it saves a model
+    if int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
+        patience = timedelta(hours=2)  # the first rank evaluates while the others wait
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=patience)
 
 
 def import_deepspeed():
@@ -95,9 +108,11 @@ def shutdown_together() -> Iterator[None]:
 def _destroy_process_group() -> None:
     barrier()
     if dist.is_initialized():
-        import deepspeed
-
-        deepspeed.comm.destroy_process_group()
+        deepspeed = sys.modules.get("deepspeed")
+        if deepspeed is not None and deepspeed.comm.is_initialized():
+            deepspeed.comm.destroy_process_group()
+        else:
+            dist.destroy_process_group()
     for key in _set_here:  # commands that this process starts later are no ranks of this run
         os.environ.pop(key, None)
     _set_here.clear()
@@ -107,6 +122,20 @@ def barrier() -> None:
     """Wait for all processes."""
     if world_size() > 1:
         dist.barrier()
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its sum over all ranks; a missing one counts as 0."""
+    if world_size() == 1:
+        return
+    trained = [p for p in parameters if p.requires_grad]
+    for p in trained:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    flat = torch.cat([p.grad.flatten() for p in trained])
+    dist.all_reduce(flat)
+    for p, total in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
+        p.grad.copy_(total.view_as(p))
 
 
 def gather(value: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from corea.display import RESULT
 from corea.rl.run.best_checkpoint import BestCheckpoint
 from corea.rl.run.checkpoint import find_damage
 from corea.runtime import atomic_folder, atomic_write
@@ -37,7 +38,7 @@ def write_final_model(run_dir: Path, done: int, best: BestCheckpoint, save_model
             save_model(temporary)
     record_model(run_dir / "provenance.json", record)
     chosen = f", best {best.by} {best.value:.4f}" if "best_by" in record else ""
-    log.info("model: %s (step %d of %d%s)", run_dir / "model", record["step"], done, chosen)
+    log.info("model: %s (step %d of %d%s)", run_dir / "model", record["step"], done, chosen, extra=RESULT)
 
 
 def record_model(path: Path, record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Reports a finished step: metrics.jsonl, the logger, the progress display, warnings, samples.parquet."""
+"""Reports a finished step: metrics.jsonl, the logger, the progress bar, warnings, samples.parquet."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from corea.config import TrainConfig
+from corea.display import Bar
 from corea.logger import Logger
 from corea.rl.run import distributed
 from corea.rl.run.alarms import Alarms
 from corea.rl.run.best_checkpoint import BestCheckpoint
-from corea.rl.run.display import LiveDisplay, PlainDisplay
 from corea.rl.run.samples_file import samples_frame, write_broken, write_samples
 from corea.rl.run.validation_files import write_validation
 from corea.runtime import MetricsWriter, atomic_write
 from corea.types import Group
 
 log = logging.getLogger(__name__)
+
+
+def main_figures(metrics: Mapping[str, float]) -> str:
+    """The figures that matter during training, in one line."""
+    return (
+        f"reward {metrics['reward']:.3f}  pass@1 {metrics['pass@1']:.3f}  ECE {metrics['ece']:.3f}  "
+        f"AUROC {metrics['auroc']:.3f}  confidence {metrics['confidence/mean']:.2f}±{metrics['confidence/std']:.2f}  "
+        f"{metrics['seconds/step']:.2f} s/step"
+    )
 
 
 class StepReporter:
@@ -29,7 +38,7 @@ class StepReporter:
         cfg: TrainConfig,
         run_dir: Path,
         logger: Logger,
-        display: PlainDisplay | LiveDisplay,
+        bar: Bar,
         *,
         next_step: int,
     ):
@@ -37,7 +46,7 @@ class StepReporter:
         self.cfg = cfg
         self.run_dir = run_dir
         self.logger = logger
-        self.display = display
+        self.bar = bar
         self.main = distributed.rank() == 0
         self.writer = MetricsWriter(run_dir / "metrics.jsonl", resume_step=next_step) if self.main else None
         self.alarms = Alarms()
@@ -59,7 +68,7 @@ class StepReporter:
         line |= {f"seconds/{phase}": value for phase, value in seconds.items()}
         self.writer.write(line)
         self.logger.log({k: v for k, v in line.items() if k != "step"}, step=step)
-        self.display.update(step, metrics)
+        self.bar.update(step, main_figures(metrics))
         if metrics["empty_updates"]:
             log.warning(
                 "step %d: %d updates were skipped: no completion is in the loss", step, metrics["empty_updates"]

@@ -11,16 +11,20 @@ import numpy as np
 import pandas as pd
 
 from corea.metrics.calibration import bin_edges, equal_width, measure
-from corea.types import Group
+from corea.types import Group, Status
 
 SHOWN_SHARES = 20
 """Number of confidence values whose share is logged: the most frequent ones."""
 
 
 def confidences_and_verdicts(groups: Sequence[Group]) -> tuple[np.ndarray, np.ndarray]:
-    """(confidence [N], NaN where missing; correct [N] bool) of all rollouts."""
+    """(confidence [N], NaN where missing or the answer was cut off, as in a cascade; correct [N] bool) of all
+    rollouts."""
     rollouts = [r for g in groups for r in g.rollouts]
-    confidence = [np.nan if r.parsed.confidence is None else r.parsed.confidence for r in rollouts]
+    confidence = [
+        np.nan if r.parsed.confidence is None or r.parsed.status is Status.TRUNCATED else r.parsed.confidence
+        for r in rollouts
+    ]
     return np.array(confidence, np.float64), np.array([r.correct == 1.0 for r in rollouts])
 
 

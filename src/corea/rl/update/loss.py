@@ -87,26 +87,32 @@ def policy_loss(
         logprobs: [N] under the policy being updated, with gradient.
         old_logprobs: [N] under the trainer's policy before the first update on this batch; None: `logprobs` itself (one
             update per batch), so the ratio is 1.
-        rollout_logprobs: [N] under the engine that sampled the tokens.
+        rollout_logprobs: [N] under the engine that sampled the tokens. A token without a finite one is left out and
+            counted; the denominator of the loss stays.
         advantages: [N] of each token.
         weights: [N] from `aggregation_weights`; 0 leaves a token out.
         ref_logprobs: [N] under the reference model; required if cfg.kl > 0.
 
     Returns:
         (loss, sums): a scalar whose sum over micro-batches is the loss of the batch; sums over tokens of nonzero
-        weight: tokens, clipped, kl, gap (|trainer - engine| log-probability), capped; and the maximum gap_max.
+        weight: tokens, clipped, kl, gap (|trainer - engine| log-probability), capped, unknown (left out for lack of a
+        finite rollout log-probability); and the maximum gap_max.
     """
+    known = torch.isfinite(rollout_logprobs)
+    unknown = ((weights != 0) & ~known).float().sum()
+    weights = weights * known
     before = logprobs.detach() if old_logprobs is None else old_logprobs
     ratio = torch.exp(logprobs - before)
     bounded = ratio.clamp(1 - cfg.eps_low, 1 + cfg.eps_high)
     token_loss = -torch.minimum(ratio * advantages, bounded * advantages)
-    gap = before - rollout_logprobs
+    gap = torch.where(known, before - rollout_logprobs, 0.0)
     counted = (weights != 0).float()
     sums = {
         "tokens": counted.sum(),
         "clipped": (counted * ((ratio - bounded) * advantages > 0)).sum(),
         "gap": (counted * gap.abs()).sum(),
         "gap_max": (counted * gap.abs()).max() if len(gap) else gap.new_zeros(()),
+        "unknown": unknown,
     }
     if cfg.importance_cap is not None:
         importance = torch.exp(gap)

@@ -81,11 +81,13 @@ class Updater:
 
 def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
     """Sums over tokens, of all updates of a step and all ranks -> averages per token; loss is NaN without an update."""
-    tokens = max(1.0, sum(r.get("tokens", 0.0) for r in results))
+    counted = sum(r.get("tokens", 0.0) for r in results)
+    tokens = max(1.0, counted)
     total: dict[str, Any] = {}
     for result in results:
         for name, value in result.items():
             total[name] = max(total.get(name, 0.0), value) if name == "gap_max" else total.get(name, 0.0) + value
+    unknown = total.get("unknown", 0.0)
     return {
         "loss": total["loss"] / len(results) if results else math.nan,
         "grad_norm": total["grad_norm"] / len(results) if results else math.nan,
@@ -94,6 +96,7 @@ def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
         "clip_share": total.get("clipped", 0.0) / tokens,
         "importance_capped_share": total.get("capped", 0.0) / tokens,
         "kl": total.get("kl", 0.0) / tokens,
-        "logprob_gap/mean": total.get("gap", 0.0) / tokens,
+        "missing_logprobs": unknown,
+        "logprob_gap/mean": math.nan if unknown and not counted else total.get("gap", 0.0) / tokens,
         "logprob_gap/max": total.get("gap_max", 0.0),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
@@ -48,9 +49,15 @@ def require_parity(metrics: Mapping[str, float], limit: float | None, *, step: i
     """Stop the run if the engine samples from a different distribution than the trainer computes.
 
     Raises:
-        UserError: the mean |difference| of log-probabilities exceeds `limit` (None: no limit).
+        UserError: the mean |difference| of log-probabilities exceeds `limit` (None: no limit), or the engine gave no
+            finite log-probability at all.
     """
     gap = metrics["logprob_gap/mean"]
+    if math.isnan(gap):
+        raise UserError(
+            f"step {step}: none of the engine's {metrics['missing_logprobs']:.0f} log-probabilities is a finite "
+            "number; check the engine's number format (model.dtype=float32) or take engine=hf"
+        )
     if limit is not None and gap > limit:
         raise UserError(
             f"step {step}: the engine's log-probabilities differ from the trainer's by {gap:.4f} on average (maximum "

@@ -1,5 +1,12 @@
 """Mathematical equality. Forms that the readers of this package can read are judged in this process, within bounds.
 
+    text -> reading/normal.py: normal form -> reading/forms.py: number with unit, expression, list, relation, words
+         -> equality/comparing.py: one rule for each kind of gold
+
+Equal text is right at once. Two numbers are compared as exact fractions. The answer may omit the unit; a unit of the
+same dimension is converted; another one is wrong. equality/numbers.py states the rules for rounding, percent and units
+in full. Two expressions with variables are equal if they agree at fixed points (equality/values.py).
+
 math-verify (https://github.com/huggingface/Math-Verify) judges the rest: golds with sums and integrals, and, with
 data.grading.unevaluated=right, answers with sums and integrals. It may take any amount of time and memory, so it
 only runs in a worker, which has limits. Its own time limit is an alarm signal, which only the main thread can set.

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from corea.errors import UserError
@@ -141,8 +141,8 @@ class Pool:
         self.secrets = False
         """Whether workers see keys and tokens of the environment, which the user's functions may need."""
 
-    def run(self, jobs: Sequence[Job]) -> dict[int, Verdict]:
-        """Verdicts by the index of the job.
+    def run(self, jobs: Sequence[Job], counted: Callable[[int], None] = lambda done: None) -> dict[int, Verdict]:
+        """Verdicts by the index of the job; `counted` is called with the number of those that are there.
 
         Raises:
             UserError: the user's function cannot be imported.
@@ -153,7 +153,7 @@ class Pool:
                 self._end_all()
                 self.secrets = secrets
             try:
-                return self._run(deque(jobs))
+                return self._run(deque(jobs), counted)
             except BaseException:
                 self._end_all()
                 raise
@@ -168,7 +168,7 @@ class Pool:
             worker.end()
         self.workers = []
 
-    def _run(self, waiting: deque[Job]) -> dict[int, Verdict]:
+    def _run(self, waiting: deque[Job], counted: Callable[[int], None]) -> dict[int, Verdict]:
         verdicts: dict[int, Verdict] = {}
         with selectors.DefaultSelector() as selector:
             for worker in self.workers:
@@ -179,6 +179,7 @@ class Pool:
                 for key, _ in selector.select(max(0.0, pause)):
                     self._hear(key.data, waiting, verdicts, selector)
                 self._late(waiting, verdicts, selector)
+                counted(len(verdicts))
         return verdicts
 
     def _hand_out(self, waiting: deque[Job], selector: selectors.BaseSelector) -> None:

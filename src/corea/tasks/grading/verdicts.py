@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from corea.display import progress
 from corea.errors import UserError
 from corea.tasks.grading.graders import GRADERS, MAX_ANSWER, gym_task
 from corea.tasks.grading.mathematics import quick_math
@@ -30,13 +31,17 @@ def grade(question: Question, parsed: Parsed) -> bool | None:
 
 
 def grade_many(
-    questions: Sequence[Question | str], parsed: Sequence[Parsed | str | None], grader: str = "math"
+    questions: Sequence[Question | str],
+    parsed: Sequence[Parsed | str | None],
+    grader: str = "math",
+    shown: str | None = None,
 ) -> list[Verdict]:
     """Judge many answers; those that need a worker run in parallel.
 
     Args:
         questions: one per answer; a plain string is a gold answer for `grader`.
         parsed: parsed completions, or plain answers (None: no answer).
+        shown: label of a progress bar; None: no bar.
 
     Returns:
         Verdicts in the order of the answers.
@@ -58,7 +63,11 @@ def grade_many(
             places.setdefault(key, []).append(len(verdicts))
         verdicts.append(known)
     if jobs:
-        found = shared_pool().run(jobs)
+        if shown is None:
+            found = shared_pool().run(jobs)
+        else:
+            with progress(shown, len(jobs)) as bar:
+                found = shared_pool().run(jobs, bar.update)
         for number, indices in enumerate(places.values()):
             for index in indices:
                 verdicts[index] = found[number]

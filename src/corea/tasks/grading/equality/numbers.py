@@ -1,4 +1,15 @@
-"""Whether an answer equals a gold that is a number: value, unit, percent, rounding."""
+"""Whether an answer equals a gold that is a number: value, unit, percent, rounding.
+
+- Value: equal as exact fractions. A decimal of six significant digits or more may also be the other value, rounded or
+  cut to its places; a whole number is never rounded.
+- Unit: an answer without one takes the gold's. A unit of the same dimension is converted (1 m is 100 cm); a unit of
+  another dimension is wrong, and so is any unit for a gold with another label. If the gold has no unit, the unit that
+  the question asks for (reading/asked.py) is required of an answer that states one.
+- Percent: 28 counts for a gold of 28%, and 28% for a gold of 28 if the question asks for percent.
+- An expression counts if its value equals the gold's and it is evaluated as `data.grading.unevaluated` asks.
+
+reading/units.py says which words are units; reading/quantities.py splits a number from the text after it.
+"""
 
 from __future__ import annotations
 
