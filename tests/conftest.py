@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ from warm_python import WarmPython
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1
 """torch's default."""
 REPO = Path(__file__).parents[1]
+gc.set_threshold(100_000, 50, 100)  # collections walk the many objects of torch and transformers: a tenth of the time
 
 
 @pytest.fixture(autouse=True)

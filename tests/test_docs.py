@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hydra.types import RunMode
 
-from corea.composition import composed, composer, sweep_jobs, typed, with_trainer
+from corea.composition import composed, composer, sweep_jobs, typed, with_task_path, with_trainer
 from corea.config.messages import TRAINING_EXTRAS
 
 CHECKOUT = Path(__file__).parents[1]
@@ -87,7 +87,7 @@ def test_a_command_of_the_documentation_composes(line):
             pytest.skip("run by tests/test_optuna.py")
         if config_dir == ".":  # the reader's own folder, which the page describes
             pytest.skip("tested with the page's own file below")
-    overrides = with_trainer(name, overrides)
+    overrides = with_trainer(name, with_task_path(overrides))
     with composer(verb, str(CHECKOUT / config_dir) if config_dir else None) as hydra:
         if "-m" in arguments:
             jobs = sweep_jobs(hydra, composed(hydra, name, overrides, RunMode.MULTIRUN))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -46,6 +47,42 @@ def test_every_source_and_configuration_file_is_in_the_wheel(wheel):
     assert conf - names == set()
     assert code - names == set()
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@pytest.mark.slow
+def test_the_wheel_of_another_copy_at_another_time_is_the_same_to_the_bit(wheel, tmp_path):
+    subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(tmp_path / "copy")], check=True)
+    for path in (tmp_path / "copy").rglob("*.py"):
+        path.chmod(0o600)
+        os.utime(path, (1, 1))
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=tmp_path / "copy", check=True, capture_output=True)
+    (again,) = tmp_path.glob("*.whl")
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=CHECKOUT, check=True, capture_output=True).stdout
+    if status:
+        pytest.skip("files here differ from the commit")
+    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(wheel.read_bytes()).digest()
+
+
+def test_no_upper_bound_keeps_the_newest_vllm_trl_torch_or_transformers_out():
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *(n for names in project["optional-dependencies"].values() for n in names)]
+    named = {re.match(r"[\w.-]+", line)[0]: line for line in needed}
+    for name in ("torch", "transformers", "vllm", "trl", "numpy", "pandas", "openai"):
+        assert not re.search("[<~!]|==", named[name]), named[name]
+
+
+def test_types_reach_those_who_install_it(wheel):
+    assert "corea/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_lowest_versions_are_those_that_pyproject_allows():
+    lines = [x for x in (CHECKOUT / "constraints-lowest.txt").read_text().splitlines() if "==" in x]
+    pinned = dict(line.split("==") for line in lines)
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    for line in project["dependencies"] + project["optional-dependencies"]["serve"]:
+        name, lowest = re.match(r"([\w.-]+)>=([\d.]+)", line).groups()
+        assert pinned[name.lower()].startswith(lowest), line
 
 
 def test_the_tiny_models_are_in_the_wheel_and_small(wheel):

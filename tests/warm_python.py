@@ -167,6 +167,7 @@ def serve(path: str) -> dict:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # the collector of a child does not copy what was imported
+    gc.set_threshold(100_000, 50, 100)  # as in conftest.py
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()

@@ -20,7 +20,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.utils import env_override
 
-from corea.composition import VERSION_BASE, composer, conf_dir, typed, with_trainer
+from corea.composition import VERSION_BASE, composer, conf_dir, typed, with_task_path, with_trainer
 from corea.config.deprecated import current_overrides
 from corea.display import shown_as
 from corea.errors import UserError
@@ -40,7 +40,7 @@ def command(verb: str, hooks: SweepHooks = NO_HOOKS) -> Callable[[Callable[[Conf
         def main(cfg: Config | None = None) -> Any:
             if cfg is None:
                 return run_command_line(verb, function, hooks)
-            with shown_as(cfg.display):  # type: ignore[attr-defined]
+            with shown_as(getattr(cfg, "display", "auto")):
                 return function(cfg)
 
         return main
@@ -65,7 +65,7 @@ def exit_without_teardown() -> None:
 
     Threads of libraries may still wait for the other ranks; the launcher reports their abort as a failure of the run.
     """
-    threading._shutdown()  # this call and the next close the pools of workers, as the interpreter does
+    vars(threading)["_shutdown"]()  # this call and the next close the pools of workers, as the interpreter does
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -101,12 +101,12 @@ def _arguments(verb: str) -> tuple[Namespace, str]:
     def fail(message: str) -> None:
         raise UserError(f"{message}; --hydra-help lists the flags")
 
-    parser.error = fail  # type: ignore[method-assign, assignment]
+    parser.error = fail
     args = parser.parse_intermixed_args()
     flags = list(sys.argv[1:])
     for override in args.overrides:
         flags.remove(override)
-    overrides = current_overrides(args.overrides)
+    overrides = with_task_path(current_overrides(args.overrides))
     added = with_trainer(args.config_name or verb, overrides)[len(overrides) :]
     args.overrides = [*overrides, *added]
     sys.argv[1:] = [*args.overrides, *flags]  # Hydra accepts overrides on one side of its flags only

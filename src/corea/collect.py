@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hydra.core.hydra_config import HydraConfig
-
 from corea.app import command
+from corea.composition import overrides_of
 from corea.config import CollectConfig, ReplayEngineConfig
 
 
@@ -20,9 +19,10 @@ def main(cfg: CollectConfig) -> None:
     from corea.run_folder import lock_folder, prepare_run_dir, run_dir
     from corea.tasks.grading import set_limits
 
-    cfg = with_run_defaults(cfg, HydraConfig.get().overrides.task if HydraConfig.initialized() else [])
+    cfg = with_run_defaults(cfg, overrides_of(cfg))
     set_limits(**vars(cfg.data.grading))
-    tiers = [] if isinstance(cfg.engine, ReplayEngineConfig) else tiers_of(cfg)
+    replayed = cfg.engine if isinstance(cfg.engine, ReplayEngineConfig) else None
+    tiers = [] if replayed is not None else tiers_of(cfg)
     folder = run_dir()
     if tiers and any(llm.dry_run for llm in (cfg.llm, *cfg.larger.values())):
         show_estimate(cfg, tiers, folder)
@@ -30,7 +30,7 @@ def main(cfg: CollectConfig) -> None:
     with lock_folder(folder):
         prepare_run_dir(folder, cfg, name="collect.yaml", harmless=None)  # an answer is stored by what it depends on
         with open_logger(cfg.logger, folder, cfg, job="collect") as logger:
-            rows = collect_answers(cfg, tiers, folder) if tiers else replay_answers(cfg.engine, folder)
+            rows = replay_answers(replayed, folder) if replayed is not None else collect_answers(cfg, tiers, folder)
             summary = summarise(rows)
             log_summary(summary, logger)
     show(summary)

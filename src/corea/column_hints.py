@@ -29,7 +29,7 @@ def nearest(column: str, found: Sequence[str]) -> str | None:
             return plain[other]
     parts = [name for name in found if column in name.casefold() or name.casefold() in column.split("_")]
     close = difflib.get_close_matches(column, list(found), n=1, cutoff=0.6)
-    return (close or parts or [None])[0]
+    return next(iter(close or parts), None)
 
 
 def mapping_hint(lacking: Iterable[str], found: Sequence[str], key: str = "columns") -> str:

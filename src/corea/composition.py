@@ -29,6 +29,8 @@ from corea.config.typed import build
 from corea.errors import UserError
 
 VERSION_BASE = "1.3"
+OVERRIDES = "_composed_with"
+"""Attribute of a configuration that `compose` made: its overrides."""
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -45,7 +47,28 @@ def compose(verb: str, *overrides: str) -> Any:
     Raises UserError, or Hydra's own errors for what cannot be composed.
     """
     with composer(verb) as hydra:
-        return typed(hydra, verb, with_trainer(verb, current_overrides(overrides)))
+        given = with_trainer(verb, with_task_path(current_overrides(overrides)))
+        cfg = typed(hydra, verb, given)
+    setattr(cfg, OVERRIDES, tuple(given))
+    return cfg
+
+
+def overrides_of(cfg: Any) -> tuple[str, ...]:
+    """The overrides that a configuration was composed with: by the command line that runs, or by `compose`."""
+    given: tuple[str, ...] | None = getattr(cfg, OVERRIDES, None)
+    if given is None and HydraConfig.initialized():
+        given = tuple(HydraConfig.get().overrides.task)
+    return given or ()
+
+
+def with_task_path(overrides: list[str]) -> list[str]:
+    """The overrides with data=lm_eval:TASK as data=lm_eval data.path=lm_eval:TASK."""
+    found: list[str] = []
+    for item in overrides:
+        key, _, value = item.partition("=")
+        named = key == "data" and value.startswith("lm_eval:")
+        found += ["data=lm_eval", f"data.path={value}"] if named else [item]
+    return found
 
 
 def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
@@ -145,7 +168,9 @@ def composer(verb: str, config_dir: str | None = None, config_path: str | None =
 
 def task_overrides(cfg: DictConfig) -> tuple[str, ...]:
     """The overrides of a job as they were written; of Hydra's own keys, none."""
-    return tuple(OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False))
+    written = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    assert isinstance(written, list), "a list of overrides"
+    return tuple(str(item) for item in written)
 
 
 def is_basic(cfg: DictConfig) -> bool:

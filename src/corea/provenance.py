@@ -40,7 +40,7 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
 
 def package_versions() -> dict[str, str]:
     """Installed versions of corea's dependencies."""
-    names = {re.match(r"[\w.-]+", line)[0].lower() for line in metadata.requires("corea") or []}
+    names = {m[0].lower() for line in metadata.requires("corea") or [] if (m := re.match(r"[\w.-]+", line))}
     found = {}
     for name in sorted(names):
         try:

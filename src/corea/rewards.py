@@ -68,8 +68,15 @@ def total_reward(
     Raises:
         ValueError: a value that is not allowed.
     """
-    weights = {"correct": correct, "format": format, "calib": calib}
-    cfg = RewardConfig(name="trl", **weights, distance=distance, target=target, gate_calib=gate_calib)
+    cfg = RewardConfig(
+        name="trl",
+        correct=correct,
+        format=format,
+        calib=calib,
+        distance=distance,
+        target=target,
+        gate_calib=gate_calib,
+    )
     scorer = _Scorer(cfg, gold, grader, percent, prefix, group_size)
 
     def corea_reward(prompts: Sequence, completions: Sequence, log_metric: Any = None, **columns: Any) -> list[float]:

@@ -80,7 +80,8 @@ def run_dir(shared: bool = False) -> Path:
         return folder
     if not HydraConfig.initialized() or OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir"):
         raise RuntimeError("no run folder: start the verb on the command line, or inside use_run_dir(folder)")
-    if shared and "${now:" in str(OmegaConf.to_container(HydraConfig.instance().cfg, resolve=False)["hydra"][_mode()]):
+    hydra = HydraConfig.instance().cfg
+    if shared and hydra is not None and "${now:" in str(OmegaConf.to_container(hydra.hydra[_mode()], resolve=False)):
         raise UserError(
             f"hydra.{_mode()}.dir: its default contains the time, which each process reads for itself; give a folder"
         )
@@ -217,7 +218,7 @@ def _with_new_keys(stored: Any, config: Any) -> Any:
 
 def _default(field: Field) -> Any:
     value = field.default if field.default_factory is MISSING else field.default_factory()
-    return asdict(value) if is_dataclass(value) else value
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _short(values: dict[str, Any], key: str) -> str:

@@ -161,7 +161,8 @@ def read_rows(path: str | Path, columns: Collection[str] = ()) -> list[dict[str,
         return list(json_rows(path, utf8(path, read_bytes(path)), lines=kind != ".json"))
     loaded = _load(path, lambda name: not columns or name in columns)
     blank = "" if kind in (".csv", ".tsv") else None  # an empty cell of a CSV file is an empty text
-    listed = [[blank if v is None else v for v in values.to_pylist()] for values in loaded.columns.values()]
+    columns_of = (v if isinstance(v, list) else v.to_pylist() for v in loaded.columns.values())
+    listed = [[blank if v is None else v for v in values] for values in columns_of]
     return [dict(zip(loaded.columns, row, strict=True)) for row in zip(*listed, strict=True)]
 
 

@@ -45,7 +45,8 @@ def folder_table(path: Path, wanted: Wanted) -> tuple[pa.Table, list[str], dict[
     if not files:
         what = f"a file ending in {', '.join(KINDS)}, or a folder of Dataset.save_to_disk or of the hub"
         raise refuse(path, f"is a folder without *.arrow or *-of-*.parquet; allowed is {what}")
-    tables, found = [], {}
+    tables: list[pa.Table] = []
+    found: dict[str, None] = {}
     for file, split in files:
         table, names, _ = _arrow_stream(file, wanted) if file.suffix == ".arrow" else parquet_table(file, wanted)
         if len({s for _, s in files}) > 1 and "split" not in table.column_names and wanted("split"):

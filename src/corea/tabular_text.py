@@ -54,7 +54,7 @@ def utf8(path: Path, data: bytes) -> bytes:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return data.decode("utf-16").encode()
-        except UnicodeError as error:
+        except UnicodeDecodeError as error:
             raise refuse(path, f"not readable UTF-16 text ({error.reason}); save the file as UTF-8") from error
     if b"\0" in data[:HEAD]:
         raise refuse(path, "not UTF-8 text (it holds NUL bytes, as UTF-16 does); save the file as UTF-8")

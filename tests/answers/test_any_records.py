@@ -170,3 +170,14 @@ def test_the_users_columns_win_over_what_is_guessed(tmp_path: Path):
     assert column(found.tables[0], "correct") == [False, False]
     assert "correct from strict" in found.line
     assert read_guessed(str(path), None, {"correct": "stricter"}, "columns") is None
+
+
+def test_scores_of_0_and_100_are_verdicts(tmp_path: Path):
+    (table,) = read(tmp_path / "a.json", [{**row, "is_correct": 100 * row["is_correct"]} for row in PLAIN])
+    assert column(table, "correct") == [True, False]
+
+
+def test_scores_of_1_and_100_are_no_verdicts(tmp_path: Path):
+    rows = [{"id": str(n), "response": "x", "score": score} for n, score in enumerate((0, 1, 100))]
+    (table,) = read(tmp_path / "a.json", rows)
+    assert "correct" not in table.columns.data

@@ -26,6 +26,7 @@ ONE_MODEL = {
     "inspect_eval": ("Inspect log", "org/tiny", ("q0", "q1", "q2")),
     "helm": ("HELM run", "org/tiny", ("id0", "id1", "id2")),
     "deepeval": ("DeepEval test run", "run", ("case_0", "case_1", "case_2")),
+    "evalplus": ("EvalPlus results", "tiny", ("HumanEval/0", "HumanEval/1", "HumanEval/2")),
     "openai_evals": ("openai/evals log", "tiny", ("sums.0", "sums.1", "sums.2")),
     "verl": ("verl dump", "10", ("0", "1", "2")),
 }
@@ -51,7 +52,7 @@ def test_each_format_gives_its_ids_verdicts_and_model(tmp_path: Path, maker: str
     assert column(table, "correct") == [True, False, True]
 
 
-@pytest.mark.parametrize("maker", [m for m in ONE_MODEL if m not in ("lm_eval_choices", "verl")])
+@pytest.mark.parametrize("maker", [m for m in ONE_MODEL if m not in ("lm_eval_choices", "verl", "evalplus")])
 def test_texts_questions_and_reference_answers_are_taken(tmp_path: Path, maker: str):
     (table,) = read(getattr(files, maker)(tmp_path))
     assert column(table, "text") == list(files.TEXTS)
@@ -203,6 +204,12 @@ def test_a_metric_of_deepeval_may_be_picked(tmp_path: Path):
     assert column(read(path, "Tone")[0], "correct") == [True, True, True]
     with pytest.raises(UserError, match="pick=Mood: no such metric; allowed is success, Exact, Tone"):
         read(path, "Mood")
+
+
+def test_the_tests_of_the_data_set_alone_may_be_picked_in_evalplus(tmp_path: Path):
+    (table,) = read(files.evalplus(tmp_path), "base_status")
+    assert column(table, "correct") == [True, True, True]
+    assert column(table, "text") == list(files.TEXTS)
 
 
 def test_inputs_that_all_occur_twice_in_a_verl_dump_are_samples(tmp_path: Path):

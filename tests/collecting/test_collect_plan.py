@@ -8,7 +8,7 @@ from collect_helpers import config
 from omegaconf import OmegaConf
 
 from corea.collecting.plan import fingerprint, question_key, tiers_of, with_run_defaults
-from corea.composition import compose
+from corea.composition import compose, overrides_of
 from corea.errors import UserError
 from corea.run_folder import prepare_run_dir
 from corea.types import Question
@@ -34,6 +34,14 @@ def test_the_command_line_wins(tmp_path):
     assert list(cfg.data.families) == ["other_math", "non_math"]
     assert (cfg.model.name, cfg.model.price.input) == ("qwen0.5b", 1)
     assert planned(tmp_path, "model=smollm2").model.name == "smollm2"
+
+
+def test_overrides_win_from_python_as_on_the_command_line(tmp_path):
+    prepare_run_dir(tmp_path, compose("train", "model=qwen0.5b", "data.families.in_domain.test=3", "logger=none"))
+    cfg = compose("collect", f"run={tmp_path}", "data=ood", "model.max_tokens=5", "logger=none")
+    cfg = with_run_defaults(cfg, overrides_of(cfg))
+    assert list(cfg.data.families) == ["other_math", "non_math"]
+    assert (cfg.model.name, cfg.model.max_tokens) == ("qwen0.5b", 5)
 
 
 def test_the_tiers_of_a_run(run):

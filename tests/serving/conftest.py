@@ -6,6 +6,7 @@ from pathlib import Path
 
 import live_helpers as live
 import pytest
+from serve_helpers import StreamServer, echo_tier, running, server_tier
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +36,13 @@ def pair_point(tmp_path_factory) -> Path:
     return live.write_point(
         folder, live.tiny_pair(), {"sums": {"signal": "verbalized", "thresholds": [0.5], "expected": expected}}
     )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A running server: a tier that echoes, then a server that is asked where the first is unsure."""
+    with (
+        StreamServer() as upstream,
+        running(tmp_path_factory.mktemp("serve"), [echo_tier(0), server_tier(1, upstream.url)]) as one,
+    ):
+        yield one

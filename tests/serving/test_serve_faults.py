@@ -230,7 +230,9 @@ def test_a_full_queue_and_a_spent_budget_are_429(upstream, tmp_path):
     tiers = [echo_tier(0), server_tier(1, upstream.url)]
     with running(tmp_path, tiers, "serve.queue_size=1", "serve.batch_size=1", "budget_usd=0") as server:
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda i: raw(server, f"{i} sure slow 0.3 ", False), range(4)))
+            first = pool.submit(raw, server, "0 sure slow 0.9 ", False)
+            time.sleep(0.2)  # it has left the queue: one of the others waits, two find it full
+            found = [*pool.map(lambda i: raw(server, f"{i} sure slow 0.3 ", False), range(1, 4)), first.result()]
         full = [(body, headers) for status, body, headers in found if status == 429]
         assert len(full) == 2
         assert all(json.loads(body)["error"]["code"] == "queue_full" for body, _ in full)

@@ -19,6 +19,8 @@ from corea.engines.remote.openai_chat import OpenAIEngine
 from corea.errors import UserError
 from corea.serving.upstream_client import ServerCalls, open_client, proxy_of
 
+pytestmark = pytest.mark.slow  # servers that really run, with TLS and proxies
+
 ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "7"}, "finish_reason": "stop"}]}
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 

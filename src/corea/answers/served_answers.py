@@ -141,7 +141,7 @@ def _answers(
     """Rows of SLM and LLM of each request, and for how many there is feedback."""
     rows, known = [], 0
     for request in requests:
-        verdicts = dict(feedback.get(request["request_id"], {}))
+        verdicts: dict[int | None, bool | None] = {**feedback.get(request["request_id"], {})}
         verdicts.setdefault(request["tier"], verdicts.get(None))
         small, large = request["tiers"][0], request["tiers"][-1]
         given = verdicts.get(small["tier"]), verdicts.get(large["tier"])

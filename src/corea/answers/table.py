@@ -3,7 +3,7 @@
 Rules that the format does not state:
 - the key is (dataset, question_id, tier, sample), so a question in two splits is a duplicate;
 - `correct` may be null if there was nothing to grade (status error, truncated, unparsed_answer) and then counts as
-  wrong; null beside any other status, or in a table without status, is an error;
+  wrong; with any other status, or without a column status, null is an error;
 - questions whose gold the grader could not read (outcome unreadable_gold) are left out and counted in a note;
 - a missing confidence is null; NaN is an error, since it is the result of a failed computation;
 - confidences are rounded to 12 decimals, since many readers and writers change the last digit;

@@ -117,7 +117,7 @@ def next_step(confidence: float | None, point: LiveChain, position: int) -> Step
     """The step after the answer at `position`, which states `confidence` (None or NaN: missing).
 
     A tier that states no confidence itself is routed by an earlier one (chains.py): the confidence of the
-    earlier tier is compared with both thresholds, and the answer of the tier that this selects stands.
+    earlier tier is compared with the thresholds of both tiers, and the tier so selected gives the answer.
     """
     value = np.nan if confidence is None else confidence
     for place in range(position, len(point.chain)):

@@ -211,7 +211,7 @@ def from_json(document: Mapping[str, Any]) -> FittedMap:
     kind = document.get("kind")
     if kind not in KINDS:
         raise ValueError(f"fitted map: kind={kind!r}: allowed is {', '.join(KINDS)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in document.items()}
     try:
         return KINDS[kind](**values)
     except TypeError as error:

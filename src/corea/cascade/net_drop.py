@@ -7,8 +7,8 @@ chance of rejection over all (p, q) with p - q = delta, is at most alpha: an unc
 the statistic of Chan and Zhang, Biometrics 1999). It depends on (n, delta, alpha) alone, so that testing thousands of
 thresholds and resamples costs one formula each.
 
-Where no question is won, a binomial test of the lost ones must reject as well; without this, one outcome (nothing lost,
-nothing won) would force a larger critical value on all others. Beyond EXACT questions the inner sum of the size runs
+If no question is won, a binomial test of the lost ones must reject as well. Otherwise the single outcome "nothing lost,
+nothing won" would raise the critical value of all others. Beyond EXACT questions the inner sum of the size runs
 over NODES points.
 """
 
@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import betainc, xlogy
-from scipy.stats import beta, binom, norm
+from scipy.special import betainc, betainccinv, ndtri, xlogy
+
+from corea.metrics.distributions import binomial_cdf, binomial_pmf, binomial_ppf
 
 Array = np.ndarray
 EXACT, NODES = 5_000, 161
@@ -29,7 +30,7 @@ NUISANCE = 160
 """Values of q that are tried."""
 
 
-def signed_root(lost: Array, won: Array, questions: Array | int, delta: float) -> Array:
+def signed_root(lost: Array | float, won: Array | float, questions: Array | int, delta: float) -> Array:
     """Signed root of the likelihood ratio of p - q = delta: negative where fewer are lost. Shapes broadcast.
 
     Counts may be fractions (planning).
@@ -56,7 +57,7 @@ def critical(questions: int, delta: float, alpha: float) -> float:
     if not 0 < delta < 1 or questions < 1:
         return float("inf")
     plan = _plan(questions, delta, alpha)
-    low, high = float(norm.isf(alpha)) - 0.4, float(norm.isf(alpha)) + 3.0
+    low, high = -float(ndtri(alpha)) - 0.4, -float(ndtri(alpha)) + 3.0
     if _size(plan, high) > alpha:
         return float("inf")
     for _ in range(12):
@@ -93,12 +94,12 @@ class _Plan:
 def _plan(questions: int, delta: float, alpha: float, nuisance: Array | None = None) -> _Plan:
     if nuisance is None:
         nuisance = np.concatenate([[0.0], np.geomspace(0.05 / questions, (1 - delta) / 2, NUISANCE)])
-    first, last = (binom.ppf(end, questions, nuisance).astype(np.int64) for end in (TAIL, 1 - TAIL))
+    first, last = (binomial_ppf(end, questions, nuisance).astype(np.int64) for end in (TAIL, 1 - TAIL))
     first = np.maximum(first, 0)
     every = [_spread(a, b, questions > EXACT) for a, b in zip(first, last, strict=True)]
     terms = np.array([len(e) for e in every])
     won, q = np.concatenate(every), np.repeat(nuisance, terms)
-    mass = binom.pmf(won, questions, q)
+    mass = binomial_pmf(won, questions, q)
     start = np.cumsum(terms) - terms
     mass /= np.repeat(np.add.reduceat(mass, start), terms)
     distinct, index = np.unique(won, return_inverse=True)
@@ -123,8 +124,8 @@ def _spread(first: int, last: int, thin: bool) -> Array:
 @lru_cache(maxsize=4096)
 def _most_lost_alone(questions: int, delta: float, alpha: float) -> int:
     """The most lost questions with which a binomial test rejects; -1: none."""
-    most = int(binom.ppf(alpha, questions, delta))
-    return most if binom.cdf(most, questions, delta) <= alpha else most - 1
+    most = int(binomial_ppf(alpha, questions, delta))
+    return most if binomial_cdf(most, questions, delta) <= alpha else most - 1
 
 
 def _size(plan: _Plan, cut: float) -> float:
@@ -147,7 +148,7 @@ def _most_lost(plan: _Plan, cut: float) -> Array:
     return np.where(won == 0, np.minimum(low, plan.least_lost), low)
 
 
-def rejects(lost: Array, won: Array, questions: int, delta: float, alpha: float) -> Array:
+def rejects(lost: Array | int, won: Array | int, questions: int, delta: float, alpha: float) -> Array:
     """True where the drop is below delta with error at most alpha. `lost`, `won` of any shape."""
     questions, delta, alpha = int(questions), float(delta), float(alpha)
     cut = critical(questions, delta, alpha)
@@ -158,7 +159,7 @@ def rejects(lost: Array, won: Array, questions: int, delta: float, alpha: float)
 def drop_bound(lost: int, won: int, questions: int, confidence: float) -> float:
     """Upper bound of the drop that holds with `confidence`: the least drop that the test excludes, to 1 %."""
     alpha = 1 - confidence
-    cut, bound = float(norm.isf(alpha)), 1.0
+    cut, bound = -float(ndtri(alpha)), 1.0
     for _ in range(3):  # the critical value hardly depends on the drop
         low, high = max((lost - won) / questions, 0.0), 1.0
         for _ in range(40):
@@ -167,7 +168,7 @@ def drop_bound(lost: int, won: int, questions: int, confidence: float) -> float:
         bound = high
         cut = min(critical(questions, round(bound, 6), alpha), 10.0)
     if won == 0 and lost < questions:  # the binomial test must reject as well
-        bound = max(bound, float(beta.isf(alpha, lost + 1, questions - lost)) * (1 + 1e-9))
+        bound = max(bound, float(betainccinv(lost + 1, questions - lost, alpha)) * (1 + 1e-9))
     while bound < 1 and not rejects(lost, won, questions, bound, alpha):
         bound *= 1.01
     return min(bound, 1.0)

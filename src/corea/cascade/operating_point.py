@@ -63,7 +63,7 @@ def distribution(confidence: np.ndarray) -> dict[str, Any]:
     }
 
 
-def categories(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def categories(confidence: np.ndarray | float, edges: np.ndarray) -> np.ndarray:
     """[N] bin of each confidence: 0 below the first of `edges` [E], E from the last one on, E + 1 if it is missing."""
     confidence = np.asarray(confidence, np.float64)
     return np.where(np.isnan(confidence), len(edges) + 1, np.searchsorted(edges, confidence, side="right"))

@@ -67,7 +67,7 @@ def kept(count: Array) -> Kept:
         lost=lost,
         won=won,
         right=won + both,
-        questions=int(count.reshape(-1, *count.shape[-2:])[0].sum()),
+        questions=int(count.reshape(-1, *count.shape[-2:])[:1].sum()),
     )
 
 
@@ -125,7 +125,7 @@ def p_value(sums: Kept, of: str, target: float) -> Array:
     return _binomial(sums.kept - sums.right, sums.kept, 1 - target)
 
 
-def _binomial(hits: Array, tries: Array, limit: float) -> Array:
+def _binomial(hits: Array | float, tries: Array | float, limit: float) -> Array:
     """P(X <= hits) of a binomial X; hits may be a fraction (planning)."""
     hits, tries = np.asarray(hits, np.float64), np.asarray(tries, np.float64)
     inside = betainc(np.maximum(tries - hits, 1e-300), hits + 1, 1 - limit)

@@ -126,7 +126,9 @@ def _best(allowed: Array, first: Array, second: Array) -> Array:
 
 def _parameters(rule: str, cfg: CascadeConfig) -> dict[str, float]:
     if rule == "max_drop":
-        return {"delta": cfg.delta} | ({"confidence": cfg.confidence} if promise_of(rule, cfg) else {})
+        if cfg.confidence is None or not promise_of(rule, cfg):
+            return {"delta": cfg.delta}
+        return {"delta": cfg.delta, "confidence": cfg.confidence}
     if rule == "budget":
         return {"budget_usd": cfg.budget_usd} if cfg.budget_usd is not None else {"budget": cfg.budget}
     if rule == "guarantee":

@@ -44,7 +44,6 @@ def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, gri
     thresholds = thresholds_of(levels, grid)
     here = curve(levels.observed).at(depth_of(levels, thresholds))
     on_frontier = pareto(here.cost, here.accuracy)
-    coarse_lines = [curve(tally) for tally in (coarse.observed, drawn) if tally is not None]
     table = pd.DataFrame(
         {
             "threshold": thresholds,
@@ -54,7 +53,7 @@ def sweep(levels: Levels, coarse: Levels, drawn: Tally | None, level: float, gri
             "selective_accuracy": here.selective_accuracy,
         }
     )
-    bands = _bands(*coarse_lines, level, table) if drawn is not None else {}
+    bands = _bands(curve(coarse.observed), curve(drawn), level, table) if drawn is not None else {}
     for name in ("accuracy", "cost", "deferral"):
         table[f"{name}_lo"], table[f"{name}_hi"] = bands.get(name, (np.nan, np.nan))
     return table.assign(on_frontier=on_frontier)

@@ -155,7 +155,7 @@ def predicted(kind: str, material: np.ndarray, right: np.ndarray, known: np.ndar
     return values
 
 
-def _model(kind: str, seed: int):
+def _model(kind: str, seed: int) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold

@@ -215,7 +215,9 @@ def _completions(table: Columns, model: str, scale: float) -> list[Completion]:
             Completion(
                 text=text[n] or "",
                 finish_reason=reason[n] or "stop",
-                **{key: int(tokens[key][n] or 0) for key in TOKENS},
+                prompt_tokens=int(tokens["prompt_tokens"][n] or 0),
+                cached_tokens=int(tokens["cached_tokens"][n] or 0),
+                completion_tokens=int(tokens["completion_tokens"][n] or 0),
                 latency_s=latency[n] or 0.0,
                 model=model,
                 error=failure[n] or "",

@@ -148,7 +148,7 @@ def independent(former: Figure, now: Figure) -> Span:
 
 def _settings_rows(former: ComparedRun, now: ComparedRun, dataset: str) -> list[tuple[FormerRow, dict[str, Any]]]:
     """The signal, the rule and the chain of both sides, where they are not the same."""
-    rows = []
+    rows: list[tuple[FormerRow, dict[str, Any]]] = []
     sides = [_settings(run.document or {}, dataset) for run in (former, now)]
     for key in sides[1]:
         if sides[0].get(key) != sides[1][key]:

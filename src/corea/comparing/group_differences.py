@@ -126,7 +126,7 @@ def _row(
         return None
     difference = float(np.mean(values[0]) - np.mean(values[1]))
     drawn = [[draws[run.path] for run in side if run.path in draws] for side in sides]
-    questions = over_questions(metric, *drawn, level, matched) if all(drawn) else Span()
+    questions = over_questions(metric, drawn[0], drawn[1], level, matched) if all(drawn) else Span()
     seeds = over_seeds(values[0], values[1], level, matched)
     spans = {"questions": questions, "seeds": seeds, "both": over_both(difference, questions, seeds)}
     ends = {

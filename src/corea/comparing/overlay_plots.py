@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -52,7 +52,9 @@ def _groups(table: pd.DataFrame, labels: list[str]) -> Iterator[tuple[pd.DataFra
         yield table[table["group"] == label], label, *look_of(number)
 
 
-def _panels(table: pd.DataFrame, by: str, plot: Plot, labels: list[str], size: tuple[float, float], **grid) -> Figure:
+def _panels(
+    table: pd.DataFrame, by: str, plot: Plot, labels: list[str], size: tuple[float, float], **grid: Any
+) -> Figure:
     """One panel for each value of the column `by`, with one legend."""
     parts = list(table.groupby(by, sort=False))
     figure, axes = panel_grid(len(parts), size, **grid)
@@ -88,6 +90,6 @@ def plot_curves(table: pd.DataFrame, ax: Axes, labels: list[str]) -> None:
             for _, line in runs:
                 ax.plot(line["step"], line["value"], color=color, lw=0.7, alpha=0.35)
         mean = own[own["run"] == MEAN]
-        dots = {"marker": "o", "ms": 3} if len(mean) <= 20 else {}
+        dots: dict[str, Any] = {"marker": "o", "ms": 3} if len(mean) <= 20 else {}
         ax.plot(mean["step"], mean["value"], color=color, ls=dash, lw=1.7, label=label, **dots)
     ax.set_xlabel("step")

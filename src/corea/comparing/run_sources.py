@@ -10,10 +10,10 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from corea.config.cascade_schema import CascadeConfig
@@ -205,7 +205,7 @@ def _evaluation(folder: Path, config: dict[str, Any] | None) -> EvaluateConfig |
         schema = OmegaConf.structured(EvaluateConfig)
     kept = {key: value for key, value in config.items() if key != "logger"}
     no_logger = {"logger": {"_target_": "corea.logger.NoLogger", "name": "none"}}
-    cfg: EvaluateConfig = build(OmegaConf.merge(schema, kept, no_logger))
+    cfg: EvaluateConfig = build(cast(DictConfig, OmegaConf.merge(schema, kept, no_logger)))
     places = [Path(cfg.answers), folder / Path(cfg.answers).name]
     answers = next((place for place in places if place.exists()), None)
     if answers is None:

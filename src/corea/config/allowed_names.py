@@ -9,7 +9,8 @@ from corea.config.checks import Allowed
 LIGHT = ("exact", "numeric", "choice")
 """Graders that always run in the main process: linear in the answer, and nothing is evaluated."""
 GRADERS = (*LIGHT, "math", "reasoning_gym")
-_SAMPLED_HERE = ("hf", "openai", "vllm_server", "recorded", "own")
+_WITH_TOKENS = ("hf", "openai", "vllm_server", "recorded", "own")
+"""Engines whose answers can hold token probabilities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +31,8 @@ class Signal:
 
 KINDS = (
     Signal(name="verbalized", live=None),
-    Signal(name="expected", live=_SAMPLED_HERE),
-    Signal(name="avg_prob", live=(*_SAMPLED_HERE, "vllm")),
+    Signal(name="expected", live=_WITH_TOKENS),
+    Signal(name="avg_prob", live=(*_WITH_TOKENS, "vllm")),
     Signal(name="vote", live=None, sampled=True),
     Signal(name="probe", fitted=True),
     Signal(name="router", stacked=False, fitted=True),

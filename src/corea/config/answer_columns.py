@@ -33,7 +33,7 @@ class AnswerColumn:
 
 COLUMNS = (
     AnswerColumn("dataset", "text", "data family or set; a table without it is one dataset"),
-    AnswerColumn("split", "text", "calibration or test", optional=True),
+    AnswerColumn("split", "text", "calibration, test, or fit (only fits signals)", optional=True),
     AnswerColumn("question_id", "text", "unique within its dataset", required=True, recorded="question_id"),
     AnswerColumn("tier", "integer", "0 is the small model, 1 and above are larger ones", required=True),
     AnswerColumn("model", "text", "name of the model that answered"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import os
@@ -84,6 +85,10 @@ def _warn(old: str) -> None:
         log.warning("%s is deprecated: use %s; the next release does not accept the old name", old, KEYS[old])
 
 
+_parsed: dict[tuple[str, str, int, int], ConfigResult] = {}
+"""YAML files that this process has read, by provider, path, time of change and size."""
+
+
 class FileConfigSource(file_config_source.FileConfigSource):
     """Hydra's source of YAML files, with old names replaced.
 
@@ -92,7 +97,18 @@ class FileConfigSource(file_config_source.FileConfigSource):
     """
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """See ConfigSource."""
+        """See ConfigSource. A file is parsed once per process, until it changes: a sweep composes it for every job."""
+        file = os.path.join(self.path, self._normalize_file_name(config_path))
+        try:
+            found = os.stat(file)
+        except OSError:
+            return self._renamed(config_path)
+        key = (self.provider, file, found.st_mtime_ns, found.st_size)
+        if key not in _parsed:
+            _parsed[key] = self._renamed(config_path)
+        return copy.deepcopy(_parsed[key])  # Hydra changes what it gets
+
+    def _renamed(self, config_path: str) -> ConfigResult:
         result = super().load_config(config_path)
         package = result.header.get("package")
         folder = os.path.dirname(config_path).replace("/", ".") if package in (None, "_group_") else package

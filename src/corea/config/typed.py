@@ -43,7 +43,7 @@ def _built(node: Any, path: str) -> Any:
         return [_built(item, f"{path}.{index}") for index, item in enumerate(node)]
     if not isinstance(node, DictConfig):
         return node
-    values = {key: _built(node[key], f"{path}.{key}" if path else str(key)) for key in node}
+    values: dict[Any, Any] = {key: _built(node[key], f"{path}.{key!s}" if path else str(key)) for key in node}
     schema = OmegaConf.get_type(node)
     if not is_dataclass(schema):
         return values

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corea.config.engine_schema import (
     AutoEngineConfig,
@@ -23,6 +23,9 @@ from corea.engines.remote.ledger import Ledger
 from corea.errors import UserError
 from corea.types import Engine
 from corea.user_code import load_function
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +74,9 @@ def build_engine(
     return target(model=model, revision=revision, dtype=dtype, template=template, **options)
 
 
-def build_training_engine(cfg: EngineConfig, model_cfg: ModelConfig, model, tokenizer) -> TrainingEngine:
+def build_training_engine(
+    cfg: EngineConfig, model_cfg: ModelConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> TrainingEngine:
     """The configured engine on the module `model`, which is trained in this process.
 
     Raises:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corea.engines.loading import template_prefix
 from corea.types import Completion
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 def build_completion(
-    tokenizer, prompt: list[int], ids: list[int], logprobs: list[float], *, stopped: bool, **more: Any
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: list[int],
+    ids: list[int],
+    logprobs: list[float],
+    *,
+    stopped: bool,
+    **more: Any,
 ) -> Completion:
     """Completion of the sampled tokens.
 

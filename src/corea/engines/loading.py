@@ -7,13 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from corea.config.model_schema import revision_of
 from corea.errors import UserError
 from corea.types import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PACKAGE = "package:"
 THOUGHTS = re.compile(r"<think>\s*(?:</think>\s*)?$")
@@ -61,7 +64,7 @@ def model_location(path: str) -> str:
     return path
 
 
-def load_tokenizer(path: str):
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model. Raises UserError if it cannot be loaded."""
     from transformers import AutoTokenizer
 
@@ -71,7 +74,9 @@ def load_tokenizer(path: str):
         raise UserError(f"tokenizer={path}: cannot be loaded: {str(error).strip().splitlines()[0]}") from error
 
 
-def load_model(path: str, *, revision: str | None = None, dtype: str = "auto", device: str | None = None):
+def load_model(
+    path: str, *, revision: str | None = None, dtype: str = "auto", device: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """(model in eval mode, tokenizer).
 
     Raises:
@@ -135,12 +140,12 @@ def _from_pretrained(where: str, revision: str | None, dtype: torch.dtype) -> tu
     return tokenizer, model, set(report["missing_keys"])
 
 
-def eos_ids(model, tokenizer) -> frozenset[int]:
+def eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Tokens that end a completion: the tokenizer's and those of the generation config."""
     return _eos_set(model.generation_config, tokenizer)
 
 
-def eos_ids_of(where: str, revision: str | None, tokenizer) -> frozenset[int]:
+def eos_ids_of(where: str, revision: str | None, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """As `eos_ids`, for a model that is not loaded in this process."""
     from transformers import GenerationConfig
 
@@ -151,13 +156,13 @@ def eos_ids_of(where: str, revision: str | None, tokenizer) -> frozenset[int]:
     return _eos_set(config, tokenizer)
 
 
-def _eos_set(config, tokenizer) -> frozenset[int]:
+def _eos_set(config: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     configured = getattr(config, "eos_token_id", None)
     several = configured if isinstance(configured, (list, tuple)) else [configured]
     return frozenset(int(i) for i in (*several, tokenizer.eos_token_id) if i is not None)
 
 
-def require_attention(model, name: str) -> None:
+def require_attention(model: PreTrainedModel, name: str) -> None:
     """Check that every layer is attention. The state of recurrent layers cannot be copied and compacted like a
     key/value cache.
 
@@ -172,7 +177,10 @@ def require_attention(model, name: str) -> None:
 
 
 def encode_prompt(
-    tokenizer, messages: Sequence[Message], name: str, template: Mapping[str, Any] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    name: str,
+    template: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Token ids of a conversation by the tokenizer's chat template, ending where the assistant's turn starts.
 
@@ -204,7 +212,7 @@ def encode_prompt(
         return render([merged, *messages[2:]])
 
 
-def template_prefix(tokenizer, prompt: Sequence[int]) -> str:
+def template_prefix(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> str:
     """Start of the answer that the chat template puts at the end of the prompt.
 
     It is "<think>" for a model that always thinks, or an empty pair of tags if thinking is switched off. It is part of

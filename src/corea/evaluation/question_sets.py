@@ -63,7 +63,8 @@ def question_sets(answers: Answers, before: Answers | None, cfg: CascadeConfig) 
         old = with_splits(pair(answers, cfg.signal, cfg.large, slm=before), cfg, answers, [])
     if np.isnan(raw.confidence).all() and cfg.signal == "verbalized":
         notes.append(no_confidence(answers.path))
-    now, maps = raw, {}
+    now = raw
+    maps: dict[str, FittedMap] = {}
     if cfg.recalibrate != "none":
         now, maps = _recalibrated(raw, cfg, answers.path)
         old = _recalibrated(old, cfg, answers.path)[0] if old is not None else None

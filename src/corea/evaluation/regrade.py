@@ -62,11 +62,10 @@ def regrade(frame: pd.DataFrame, path: str, grader: str) -> Regraded:
     graded = grade_many([g for g, _ in pairs], [a for _, a in pairs], grader, shown="grading")
     found = dict(zip(pairs, graded, strict=True))
     rows = [found[g, a] if a is not None or t else None for g, a, t in zip(golds, given, texts, strict=True)]
-    judged = [v is not None and v.outcome in JUDGED for v in rows]
     answers = np.full(len(frame), None, object)
     answers[:] = given
     return Regraded(
-        verdicts=np.array([float(bool(v.correct)) if ok else np.nan for v, ok in zip(rows, judged, strict=True)]),
+        verdicts=np.array([float(bool(v.correct)) if v is not None and v.outcome in JUDGED else np.nan for v in rows]),
         answers=answers,
         outcomes=np.array(["" if v is None else v.outcome.value for v in rows], object),
         notes=np.array(["" if v is None else v.note for v in rows], object),

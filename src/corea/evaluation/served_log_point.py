@@ -73,7 +73,8 @@ def _lines(name: str, evaluation: Evaluation, results: Results, served: dict) ->
     chain, point = results.chain(name), evaluation.point(results.cfg.rule)
     choice = point.choice if chain is None else chain.choice
     figures = point.figures if chain is None else chain.figures
-    new = chain.thresholds if chain is not None else [] if choice.threshold is None else [choice.threshold]
+    threshold = point.choice.threshold
+    new = chain.thresholds if chain is not None else [] if threshold is None else [threshold]
     if not new or not figures:
         return [running, f"{name}: proposed: none, the rule {choice.rule} finds no threshold: {choice.note}"]
     values = [figures[key].value for key in ("deferral_rate", "accuracy", "cost")]
@@ -83,7 +84,8 @@ def _lines(name: str, evaluation: Evaluation, results: Results, served: dict) ->
         f"pass@1 {100 * (values[1] - accuracy):+.1f} points",
     ]
     changes += [f"cost {100 * (values[2] / cost - 1):+.1f} %"] if cost > 0 else []
-    proposed = f"{name}: proposed, {_point_words(results.cfg.signal, new)}: {_figures(*values, evaluation.unit)}"
+    shown = _figures(values[0], values[1], values[2], evaluation.unit)
+    proposed = f"{name}: proposed, {_point_words(results.cfg.signal, new)}: {shown}"
     return [running, f"{proposed}; {', '.join(changes)}"]
 
 

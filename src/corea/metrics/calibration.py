@@ -16,6 +16,7 @@ ECE bins, by name (`edges`):
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def bin_edges(bins: int, edges: str = "lower") -> Array:
 
 def equal_width(value: Array, bins: int, edges: str = "lower") -> Array:
     """[K] bin of each confidence, 0 to bins - 1."""
-    side = "left" if edges == "upper" else "right"
+    side: Literal["left", "right"] = "left" if edges == "upper" else "right"
     return np.clip(np.searchsorted(bin_edges(bins, edges), value, side=side) - 1, 0, bins - 1)
 
 

@@ -50,7 +50,7 @@ class Curve:
 
     def or_llm_alone(self, mask: np.ndarray) -> Curve:
         """The LLM alone, without the SLM, where `mask` [R] holds; for a curve at one depth of each resample."""
-        alone = {
+        alone: dict[str, float | np.ndarray] = {
             "deferral_rate": 1.0,
             "accuracy": self.llm_accuracy,
             "cost": self.llm_cost,

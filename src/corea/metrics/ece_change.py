@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from math import factorial
 
 import numpy as np
-from scipy.stats import foldnorm
 
 from corea.metrics.ece_interval import (
     KERNELS,
@@ -68,6 +67,8 @@ def ece_change_interval(
     estimate, error, reason = _change(confidence, correct, bin_of, bins)
     if reason:
         return None, reason
+    from scipy.stats import foldnorm  # takes half a second to import
+
     half = float(foldnorm.ppf(level, BIAS)) * error
     return Interval(estimate=estimate, low=max(estimate - half, -1.0), high=min(estimate + half, 1.0)), ""
 
@@ -77,6 +78,8 @@ def ece_change_p_value(
 ) -> float:
     """1 - the highest level whose interval excludes 0; NaN where there is no interval. As ece_change_interval."""
     estimate, error, reason = _change(confidence, correct, bin_of, bins)
+    from scipy.stats import foldnorm
+
     return float("nan") if reason else float(foldnorm.sf(abs(estimate) / error, BIAS))
 
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from corea.metrics.ece_kernel import Kernel, kernel
 
@@ -45,10 +45,10 @@ HALVINGS = 32
 class Interval:
     """Interval of the true value. Arrays [...], or floats for one data set."""
 
-    estimate: Array
+    estimate: Array | float
     """The theta under which T equals its mean, at least 0; of a change: T_1 - T_2."""
-    low: Array
-    high: Array
+    low: Array | float
+    high: Array | float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -230,10 +230,10 @@ def _unified(level: float) -> tuple[Array, Array, Array]:
     for _ in range(60):
         cut = (low + high) / 2  # of -2 log ratio
         lower = _lower_end(m, cut)
-        enough = norm.cdf(np.sqrt(cut)) - norm.cdf(lower) >= level
+        enough = ndtr(np.sqrt(cut)) - ndtr(lower) >= level
         low, high = np.where(enough, low, cut), np.where(enough, cut, high)
     below, above = _lower_end(m, high), np.sqrt(high)
-    below[0], above[0] = -1e9, norm.ppf(level)
+    below[0], above[0] = -1e9, ndtri(level)
     return m, below, above
 
 

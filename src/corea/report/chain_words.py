@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -67,11 +68,11 @@ def shown_chains(tiers: TierResults, most: int = MOST) -> list[str]:
     return sorted([*first, *(c for c in ranked if c not in first)][:most])
 
 
-def change_figures(row: pd.Series | object) -> tuple[Figure, Figure]:
+def change_figures(row: Any) -> tuple[Figure, Figure]:
     """accuracy_change and cost_change of a row of the table of chains."""
     return (
-        Figure(value=row.accuracy_change, low=row.accuracy_change_lo, high=row.accuracy_change_hi, n=0),  # type: ignore[union-attr]
-        Figure(value=row.cost_change, low=row.cost_change_lo, high=row.cost_change_hi, n=0),  # type: ignore[union-attr]
+        Figure(value=row.accuracy_change, low=row.accuracy_change_lo, high=row.accuracy_change_hi, n=0),
+        Figure(value=row.cost_change, low=row.cost_change_lo, high=row.cost_change_hi, n=0),
     )
 
 

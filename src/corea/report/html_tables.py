@@ -102,8 +102,12 @@ def signals_table(rows: list[SignalRow], e: Evaluation) -> str:
     cost = "cost, % of the LLM" if e.unit == USD else "LLM calls, %"
     head = ("signal", "threshold", "pass@1", cost, "to the LLM, %", "ECE", "AUROC", "area gain", "APGR")
     base = e.large["cost"].value
-    shown = (("accuracy", 1.0, 3), ("cost", 100 / base if base > 0 else math.nan, 1), ("deferral_rate", 100.0, 1))
-    shown += tuple((key, 1.0, 3) for key in ("ece", "auroc", "area_gain", "apgr"))
+    shown: list[tuple[str, float, int]] = [
+        ("accuracy", 1.0, 3),
+        ("cost", 100 / base if base > 0 else math.nan, 1),
+        ("deferral_rate", 100.0, 1),
+    ]
+    shown += [(key, 1.0, 3) for key in ("ece", "auroc", "area_gain", "apgr")]
     body = []
     for number, row in enumerate(rows):
         threshold = "none" if row.choice.threshold is None else f"{row.choice.threshold:.3g}"

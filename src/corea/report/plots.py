@@ -24,15 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # palette of Okabe and Ito, distinguishable with common colour blindness
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#7A7A7A",
-    "#222222",
-)
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, GREY, BLACK = "#CC79A7", "#7A7A7A", "#222222"
 RULES = {
     "llm_accuracy": ("D", VERMILION, "rule llm_accuracy"),
     "max_drop": ("s", PURPLE, "rule max_drop"),
@@ -83,11 +76,16 @@ def plot_all(results: Results, folder: Path) -> list[Path]:
 
 def save_figure(figure: Figure, folder: Path, name: str) -> Path:
     """Write NAME.png and NAME.svg; returns the former."""
-    for kind in ("svg", "png"):
-        with atomic_write(folder / f"{name}.{kind}") as temporary:
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)
-        figure.set_layout_engine("none")  # the second file keeps the layout of the first
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    # Not by savefig, which draws each file twice.
+    with atomic_write(folder / f"{name}.svg") as temporary:
+        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+    figure.set_layout_engine("none")  # the second file keeps the layout of the first
+    figure.set_dpi(160)
+    with atomic_write(folder / f"{name}.png") as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)
     return folder / f"{name}.png"
 
 
@@ -159,7 +157,7 @@ def plot_pareto(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> None:
         lw=0,
         label="interval of the cascade",
     )
-    dots = {"marker": "o", "ms": 3.5} if len(line) <= 60 else {}
+    dots: dict[str, Any] = {"marker": "o", "ms": 3.5} if len(line) <= 60 else {}
     ax.plot(line["cost_percent"], line["accuracy"], color=BLUE, lw=2, label="cascade", **dots)
     for name, label, marker in (("slm", "SLM alone", "v"), ("llm", "LLM alone", "*")):
         ax.plot(
@@ -172,8 +170,7 @@ def plot_pareto(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> None:
             label=label,
         )
     for rule, (marker, color, label) in RULES.items():
-        own = series[rule][series[rule]["chosen_on"] == evaluation.name] if rule in series else ()
-        if len(own):
+        if rule in series and len(own := series[rule][series[rule]["chosen_on"] == evaluation.name]):
             ax.plot(own["cost_percent"], own["accuracy"], marker, color=color, ms=8, mec="white", label=label)
     ax.axvline(100, color=GREY, lw=0.8, zorder=0)
     ax.set_xlim(left=-3)
@@ -266,9 +263,10 @@ def plot_thresholds(table: pd.DataFrame, ax: Axes, evaluation: Evaluation) -> No
     ax.axhline(evaluation.large["accuracy"].value, color=BLACK, ls=":", lw=1.2, label="LLM alone, accuracy")
     for point in evaluation.points:
         marker, color, label = RULES.get(point.choice.rule, ("o", GREY, point.choice.rule))
-        if point.figures and point.chosen_on == evaluation.name:
+        threshold = point.choice.threshold
+        if threshold is not None and point.figures and point.chosen_on == evaluation.name:
             ax.plot(
-                point.choice.threshold,
+                threshold,
                 point.figures["accuracy"].value,
                 marker,
                 color=color,

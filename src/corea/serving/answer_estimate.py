@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from corea.collecting.estimate import BYTES_A_TOKEN, SHARE_OF_MOST
 from corea.collecting.plan import Tier
-from corea.prices import cost_usd
+from corea.prices import cost_usd, total
 from corea.serving.route import Route
 from corea.tasks.prompts import build_messages
 
@@ -45,16 +45,17 @@ def estimate_answers(routes: Sequence[Route], tiers: Mapping[int, Tier], reprice
             most_calls[tier] += 1
         thumb = [_call_usd(tiers[tier], route, SHARE_OF_MOST) for tier in shares]
         worst = [_call_usd(tiers[tier], route, 1.0) for tier in shares]
-        weighted = None if None in thumb else sum(s * c for s, c in zip(shares.values(), thumb, strict=True))
+        parts = [None if c is None else share * c for share, c in zip(shares.values(), thumb, strict=True)]
+        weighted = total(parts)
         expected.append(_recorded_usd(route) if recorded else weighted)
-        most.append(None if None in worst else sum(worst))
+        most.append(total(worst))
     return AnswerEstimate(
         questions=len(routes),
         kept=len(routes) - len(rest),
         calls=calls,
         most_calls=most_calls,
-        expected_usd=None if None in expected else sum(expected),
-        most_usd=None if None in most else sum(most),
+        expected_usd=total(expected),
+        most_usd=total(most),
         recorded=recorded,
     )
 
@@ -77,7 +78,7 @@ def _recorded_usd(route: Route) -> float | None:
 def _call_usd(tier: Tier, route: Route, share: float) -> float | None:
     """Dollars of one answer of `share` of the token limit."""
     size = sum(len(m["content"].encode()) for m in build_messages(tier.prompt, route.question))
-    one = cost_usd(tier.price, size / BYTES_A_TOKEN, 0, share * tier.max_tokens)  # type: ignore[arg-type]
+    one = cost_usd(tier.price, size / BYTES_A_TOKEN, 0, share * tier.max_tokens)
     return None if one is None else one * tier.samples
 
 

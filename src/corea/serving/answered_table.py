@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from corea.cascade.live_point import LivePoint, PointFile
 from corea.collecting.plan import Tier
+from corea.prices import total
 from corea.runtime import atomic_write
 from corea.serving.route import Route, TierAnswer
 from corea.tasks.grading import grade_many
@@ -139,8 +140,9 @@ class Summary:
     @property
     def saved_usd(self) -> float | None:
         """Against the last tier alone; negative where the cascade costs more."""
-        known = self.cost_usd is not None and self.llm_alone_usd is not None
-        return self.llm_alone_usd - self.cost_usd if known else None  # type: ignore[operator]
+        if self.cost_usd is None or self.llm_alone_usd is None:
+            return None
+        return self.llm_alone_usd - self.cost_usd
 
     def to_json(self) -> dict[str, Any]:
         """All figures."""
@@ -155,13 +157,13 @@ def summarise_rows(
     alone, basis = _llm_alone(rows, points, repriced)
     verdicts = [row["correct"] for row in rows if row.get("correct") is not None]
     expected = [points[row["dataset"]].expected.get("deferral_rate") for row in rows if row["dataset"] in points]
-    whole = len(expected) == len(rows) and None not in expected
+    deferral = total(expected) if len(expected) == len(rows) else None
     return Summary(
         questions=len(rows),
         answered={str(k): n for k, n in sorted(Counter(r["tier"] for r in rows if r["tier"] is not None).items())},
         reasons=dict(Counter(row["reason"] for row in rows)),
         deferred_share=sum(_deferred(row) for row in rows) / len(rows),
-        expected_deferral=sum(expected) / len(rows) if whole else None,
+        expected_deferral=None if deferral is None else deferral / len(rows),
         cost_usd=None if None in costs else float(sum(costs)),
         llm_alone_usd=alone,
         llm_alone_basis=basis,
@@ -187,7 +189,8 @@ def _llm_alone(
     else from the questions that it answered here.
     """
     primary = next(iter(points.values()))
-    asked, others = [], []
+    asked: list[float] = []
+    others: list[float | None] = []
     for row in rows:
         point = points.get(row["dataset"], primary)
         cost = row.get(f"tier{point.chain[-1]}_cost_usd")
@@ -197,9 +200,9 @@ def _llm_alone(
             asked.append(cost)
     if not others:
         return float(sum(asked)), "its own answers"
-    if None not in others:
+    if (rest := total(others)) is not None:
         basis = "its mean cost on the operating point's test questions"
-        return float(sum(asked) + sum(others)), f"for the {len(others)} questions that it did not answer, {basis}"
+        return float(sum(asked) + rest), f"for the {len(others)} questions that it did not answer, {basis}"
     if not asked:
         return None, "unknown"
     mean = sum(asked) / len(asked)

@@ -17,7 +17,7 @@ from corea.collecting.plan import Tier
 from corea.config.roots import AnswerConfig
 from corea.engines.remote.ledger import Ledger
 from corea.errors import Interrupted, UserError
-from corea.prices import cost_usd
+from corea.prices import cost_usd, total
 from corea.runtime import atomic_write
 from corea.serving.answer_estimate import AnswerEstimate, estimate_answers
 from corea.serving.answered_table import Summary, add_verdicts, answered_rows, summarise_rows, write_table
@@ -138,8 +138,7 @@ def _ask(
     done = sum(route.done for route in routes)
 
     def spent() -> float | None:
-        costs = [route.cost_usd for route in routes if route.answers]
-        return None if None in costs else sum(costs)  # type: ignore[arg-type]
+        return total([route.cost_usd for route in routes if route.answers])
 
     with asking("cascade", len(routes), done, spent) as bar:
 

@@ -102,7 +102,8 @@ def choices(journey: Journey) -> list[dict[str, Any]]:
 
 def _passed_on(index: int, choice: Mapping[str, Any], tags: bool) -> dict[str, Any]:
     """A choice of a server that answered the client's own request."""
-    message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
+    given = choice.get("message")
+    message: dict[str, Any] = given if isinstance(given, dict) else {}
     content = message.get("content")
     shown = {k: message[k] for k in ("tool_calls", "function_call") if message.get(k)}
     text = visible_text(content, tags) if isinstance(content, str) and content else content

@@ -218,11 +218,9 @@ def _numbers(body: Mapping[str, Any]) -> None:
         _require(ok, f"{name} must be a whole number from 1 to {most}", name)
     for name, (low, high) in RANGES.items():
         value = body.get(name)
-        if value is None:
-            continue
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
-        ok = ok and math.isfinite(value) and low <= value <= high
-        _require(ok, f"{name} must be a number from {low:g} to {high:g}", name)
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        ok = math.isfinite(number) and low <= number <= high
+        _require(value is None or ok, f"{name} must be a number from {low:g} to {high:g}", name)
 
 
 def _conversation(messages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -14,9 +14,10 @@ from corea.serving.access import AccessControl
 from corea.serving.chat_endpoint import ChatEndpoint
 from corea.serving.chat_replies import error_body
 from corea.serving.live_service import CascadeService
+from corea.serving.text_completions import TextEndpoint
 
 OWNER = "corea"
-CHAT = "/v1/chat/completions"
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 CODES = {401: "invalid_api_key", 404: "not_found", 405: "method_not_allowed", 422: "invalid_value"}
 
 
@@ -35,6 +36,7 @@ def build_app(
     endpoint = ChatEndpoint(service, access)
     app = _Application(endpoint, title="corea", docs_url=None, redoc_url=None, openapi_url=None)
     app.router.add_route(CHAT, endpoint, methods=["POST"])
+    app.router.add_route(TEXT, TextEndpoint(endpoint), methods=["POST"])
     app.include_router(_models(service), dependencies=[Depends(key_guard(access))])
     app.include_router(_health(service, health))
     for router in extras:

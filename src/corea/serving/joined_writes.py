@@ -52,9 +52,9 @@ class JoinedWrites:
         return getattr(self.transport, name)
 
 
-class JoiningProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+class JoiningProtocol(AutoHTTPProtocol):
     """uvicorn's protocol over such a transport."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """See asyncio.Protocol."""
-        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
+        super().connection_made(JoinedWrites(transport))

@@ -76,15 +76,13 @@ def _tier(file: PointFile, number: int, change: LiveTierConfig, signals: tuple[s
     record = file.models.get(str(number), {})
     prompt = change.prompt or file.prompts.get(str(number), {}).get("name")
     engine = change.engine or _recorded_engine(record)
-    given = {
-        "model": change.model or _path(file, record),
-        "engine": engine,
-        "prompt": prompt,
-        "temperature": record.get("temperature") if change.temperature is None else change.temperature,
-        "max_tokens": change.max_tokens or record.get("max_tokens"),
-    }
-    lacking = [name for name, value in given.items() if value is None]
-    if lacking:
+    model = change.model or _path(file, record)
+    temperature = record.get("temperature") if change.temperature is None else change.temperature
+    max_tokens = change.max_tokens or record.get("max_tokens")
+    if model is None or engine is None or prompt is None or temperature is None or max_tokens is None:
+        given = {"model": model, "engine": engine, "prompt": prompt}
+        given |= {"temperature": temperature, "max_tokens": max_tokens}
+        lacking = [name for name, value in given.items() if value is None]
         keys = ", ".join(f"tiers.{number}.{name}" for name in lacking)
         raise UserError(
             f"{file.path}: tier {number} does not say how it was asked: give {keys} (and {policy}.unbound=true)"
@@ -93,16 +91,16 @@ def _tier(file: PointFile, number: int, change: LiveTierConfig, signals: tuple[s
     return Tier(
         tier=number,
         label=f"tier{number}",
-        name=change.model or str(record.get("name") or given["model"]),
-        path=given["model"],
+        name=change.model or str(record.get("name") or model),
+        path=model,
         engine=resolve_engine(engine),
         revision=change.revision or (None if change.model else record.get("revision")),
         dtype=change.dtype or record.get("dtype", "auto"),
         prompt=prompt,
         template=dict(record.get("template") or {}),
-        temperature=given["temperature"],
+        temperature=temperature,
         max_prompt_tokens=None,
-        max_tokens=given["max_tokens"],
+        max_tokens=max_tokens,
         samples=samples,
         seed=record.get("seed", 0),
         price=_price(file, number, change),

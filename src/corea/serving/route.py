@@ -20,6 +20,7 @@ from corea.cascade.live_point import LivePoint
 from corea.collecting.answer_rows import answer_cost, parsed_answer, token_counts
 from corea.collecting.confidence_signals import vote_shares
 from corea.collecting.plan import Tier
+from corea.prices import total
 from corea.types import Completion, Parsed, Question, Status
 
 VERBALIZED, VOTE = "verbalized", "vote"
@@ -62,14 +63,15 @@ def read_answer(tier: Tier, question: Question, completions: Sequence[Completion
         text=first.text,
         parsed=parsed[0],
         raw=raw,
-        tokens={name: _total([c[name] for c in counts]) for name in counts[0]},
-        cost_usd=_total(costs),
+        tokens={name: _count([c[name] for c in counts]) for name in counts[0]},
+        cost_usd=total(costs),
         error=first.error,
     )
 
 
-def _total(values: Sequence[float | None]):
-    return None if any(v is None for v in values) else sum(values)  # type: ignore[arg-type]
+def _count(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 class Route:
@@ -111,12 +113,12 @@ class Route:
     @property
     def cost_usd(self) -> float | None:
         """Dollars of all tiers that answered; None: unknown. A failure of unknown cost is free, as in the sweep."""
-        return _total([a.cost_usd for a in self.answers.values() if not (a.failed and a.cost_usd is None)])
+        return total([a.cost_usd for a in self.answers.values() if not (a.failed and a.cost_usd is None)])
 
     def tokens(self, name: str) -> int | None:
         """Tokens of all tiers that answered, by the name of the count; None: unknown. Failures may not count any."""
         counts = [(a.tokens[name], a.failed) for a in self.answers.values()]
-        return _total([count for count, failed in counts if not (failed and count is None)])
+        return _count([count for count, failed in counts if not (failed and count is None)])
 
     def take(self, answer: TierAnswer) -> None:
         """Add the answer of the tier that was asked, and decide."""

@@ -65,7 +65,7 @@ def most_call_usd(tier: Tier, options: ServeOptionsConfig) -> float:
     """Most dollars that the longest question costs at a tier, failed attempts included; 0 if prices are unknown."""
     longest = most_prompt_tokens([{"role": "user", "content": "x" * options.max_prompt_chars}])
     one = cost_usd(tier.price, tier.max_prompt_tokens or longest, 0, tier.max_tokens) or 0.0
-    return one * tier.samples * (options.tries or getattr(tier.engine, "tries", 1))
+    return one * tier.samples * (options.tries or getattr(tier.engine, "tries", None) or 1)
 
 
 def set_gauges(service: CascadeService, metrics: ServedMetrics) -> None:

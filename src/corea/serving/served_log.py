@@ -95,6 +95,8 @@ class ServedLog:
         self.dropped = 0
         """Requests that could not be written."""
         self.warned = False
+        self.descriptor: int | None = None
+        """Of the tail; None: the log is closed."""
         self.torn = False
         """True: the tail ends in a line that is cut off."""
         self.written = 0
@@ -164,7 +166,7 @@ class ServedLog:
             os.close(descriptor)
             raise
         self.tail, self.torn = tail, False
-        self.descriptor: int | None = descriptor
+        self.descriptor = descriptor
         self.opened, self.written = time.monotonic(), 0
 
     def _rotate(self) -> None:

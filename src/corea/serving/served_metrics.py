@@ -19,6 +19,7 @@ from corea.cascade.decision import Reason
 from corea.serving.served_record import ServedRecord, ServedTier
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
     from prometheus_client import CollectorRegistry
 
     from corea.serving.drift import Drift
@@ -78,11 +79,11 @@ class ServedMetrics:
         named = tiers if len(tiers) <= MOST_TIERS else tiers[: MOST_TIERS - 1]
         self.tiers = {tier: str(tier) if tier in named else "more" for tier in tiers}
 
-        def metric(kind: type, name: str, text: str, labels: tuple[str, ...] = (), **more):
+        def metric(kind: type, name: str, text: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
             return kind(f"corea_{name}", text, labels, registry=self.registry, **more)
 
         counter, gauge, histogram = prometheus.Counter, prometheus.Gauge, prometheus.Histogram
-        sums, most = ({"multiprocess_mode": f"live{mode}"} for mode in ("sum", "max"))
+        sums, most = (dict[str, Any](multiprocess_mode=f"live{mode}") for mode in ("sum", "max"))
         self.requests = metric(counter, "requests", "Requests by class of HTTP status.", ("status",))
         self.answers = metric(counter, "answers", "Answers returned, by the tier that gave them.", ("tier",))
         self.reasons = metric(counter, "reasons", "Answers returned, by reason.", ("reason",))
@@ -135,8 +136,8 @@ class ServedMetrics:
             self._of(self.reasons, str(record.reason) if record.reason in REASONS else "other").inc()
             asked = record.tiers[:-1] if record.shadow else record.tiers
             self._of(self.overhead, label).observe(max(0.0, record.total_s - sum(t.latency_s for t in asked)))
-            alone, costs = self.llm_alone(record), [t.cost_usd for t in asked]
-            if alone is not None and None not in costs:
+            alone, costs = self.llm_alone(record), [t.cost_usd for t in asked if t.cost_usd is not None]
+            if alone is not None and len(costs) == len(asked):
                 self.saved.inc(alone - math.fsum(costs))
         if record.fallback:
             self.fallbacks.inc()
@@ -189,7 +190,7 @@ class ServedMetrics:
         multiprocess.MultiProcessCollector(registry)
         return registry
 
-    def router(self):
+    def router(self) -> APIRouter:
         """The route /metrics, without a check of who may use it: the server adds that."""
         from fastapi import APIRouter
         from fastapi.responses import Response

@@ -147,7 +147,7 @@ def _uvicorn_server(app: Any, deadline_s: float) -> uvicorn.Server:
         timeout_graceful_shutdown=int(deadline_s + LAST_S) + 1,
     )
     server = uvicorn.Server(config)
-    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    server.capture_signals = _no_signals
     return server
 
 

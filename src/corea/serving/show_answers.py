@@ -51,8 +51,8 @@ def show_summary(summary: Summary, tiers: Mapping[int, Tier]) -> None:
     reasons = ", ".join(f"{count} {name}" for name, count in summary.reasons.items() if name != Reason.KEPT)
     print(f"deferred: {100 * summary.deferred_share:.1f} %{f' ({reasons})' if reasons else ''}{expected}")
     print(_cost_line(summary))
-    if summary.graded:
-        print(f"pass@1: {summary.correct / summary.graded:.3f} ({summary.correct} of {summary.graded})")  # type: ignore[operator]
+    if summary.graded and summary.correct is not None:
+        print(f"pass@1: {summary.correct / summary.graded:.3f} ({summary.correct} of {summary.graded})")
     if summary.failed:
         print(f"{summary.failed} questions have no answer; the same command asks them again")
     if summary.fallbacks:

@@ -42,8 +42,9 @@ class StreamedAnswer:
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
-            index = choice.get("index") if isinstance(choice.get("index"), int) else 0
-            delta = choice.get("delta") if isinstance(choice.get("delta"), dict) else {}
+            number, said = choice.get("index"), choice.get("delta")
+            index = number if isinstance(number, int) else 0
+            delta: dict[str, Any] = said if isinstance(said, dict) else {}
             shown: dict[str, Any] = {k: delta[k] for k in PASSED_ON if delta.get(k)}
             self.others.setdefault(index, {}).update(shown)
             content = delta.get("content")

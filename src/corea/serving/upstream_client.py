@@ -54,7 +54,8 @@ def _trusted() -> ssl.SSLContext:
     given = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)}
     for name, value in given.items():
         try:
-            return ssl.create_default_context(**{"cafile" if name == "SSL_CERT_FILE" else "capath": value})
+            is_file = name == "SSL_CERT_FILE"
+            return ssl.create_default_context(cafile=value if is_file else None, capath=None if is_file else value)
         except OSError as error:  # an SSLError is one
             raise UserError(f"{name}={value}: holds no certificate that can be read ({error.strerror})") from error
     context = ssl.create_default_context()

@@ -6,7 +6,12 @@ token each; digits and letters stay single, so that arithmetic and spelling are 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from corea.sft.tiny_tokenizer import TAGS, make_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -174,7 +179,7 @@ SYMBOLS = [" + ", " - ", " * ", " =", " = ", ", ", ", ?", " and ", "( ", " )"]
 PHRASES = [*ARITHMETIC, *GEOMETRY, *TIME, *CALENDAR, *WORDS, *REWRITING, *FAMILY, *SYMBOLS]
 
 
-def build_tokenizer():
+def build_tokenizer() -> PreTrainedTokenizerBase:
     """PreTrainedTokenizerFast with 256 bytes, the phrases, the names, the tags and the 21 confidences."""
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
     from reasoning_gym.graphs.family_relationships import FamilyRelationshipsConfig

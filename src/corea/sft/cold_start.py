@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -35,6 +35,9 @@ from corea.tasks.mixes import TrainingStream
 from corea.tasks.prompts import build_messages
 from corea.tasks.splits import SplitReport
 from corea.types import Question
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Teacher = Callable[[dict[str, Any], random.Random], str]
 """(entry with "answer" and "metadata", random generator of the question) -> completion."""
@@ -66,7 +69,13 @@ SHOWN = re.compile("[^/]+/(pass@1|format_share)")
 class Encoder:
     """Encodes messages and completions as token ids."""
 
-    def __init__(self, tokenizer, prompt: str, max_prompt_tokens: int, template: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: str,
+        max_prompt_tokens: int,
+        template: dict[str, Any] | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.template = template
@@ -95,8 +104,8 @@ def question_examples(cfg: SftConfig, encoder: Encoder, report: SplitReport) -> 
         UserError: the teacher has no completion for a source.
     """
     stream = TrainingStream(cfg.data, split="pretrain", seed=cfg.seed, size=cfg.sft.batch_size)
-    for screening in stream.screenings:
-        say(screening)
+    for screening in stream.screenings if distributed.rank() == 0 else ():
+        say(str(screening))
     teacher = TEACHERS[cfg.teacher]
 
     def examples(step: int) -> list[Example]:
@@ -160,7 +169,7 @@ def pair_examples(cfg: SftConfig, encoder: Encoder) -> Callable[[int], list[Exam
     return lambda step: [example(step * size + k) for k in range(size)]
 
 
-def scratch_model(cfg: SftConfig):
+def scratch_model(cfg: SftConfig) -> PreTrainedModel:
     """A Llama decoder with random weights, and the tiny tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 

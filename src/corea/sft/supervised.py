@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,9 @@ from torch import Tensor
 from corea.config import SupervisedConfig
 from corea.rl.run import distributed
 from corea.rl.update.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Example = tuple[list[int], list[int]]
 """(prompt ids, completion ids with the end-of-sequence token)."""
@@ -46,7 +49,7 @@ def micro_batches(examples: list[Example], token_budget: int, pad: int) -> Itera
         start += count
 
 
-def completion_loss_sum(model, ids: Tensor, mask: Tensor) -> Tensor:
+def completion_loss_sum(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
     """Sum of the cross-entropy of completion tokens; logits are computed only at completion positions."""
     hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state  # [B, T, H]
     target = mask[:, 1:]  # [B, T-1]
@@ -54,7 +57,7 @@ def completion_loss_sum(model, ids: Tensor, mask: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), ids[:, 1:][target], reduction="sum")
 
 
-def build_optimizer(model, cfg: SupervisedConfig) -> torch.optim.Optimizer | MuonAndAdamW:
+def build_optimizer(model: PreTrainedModel, cfg: SupervisedConfig) -> torch.optim.Optimizer | MuonAndAdamW:
     """AdamW without weight decay on vectors (norms, biases); with cfg.muon_lr, Muon for the matrices of the layers."""
     by_muon: set[int] = set()
     if cfg.muon_lr is not None:
@@ -116,7 +119,7 @@ def last_step(cfg: SupervisedConfig) -> int:
 
 
 def train_supervised(
-    model,
+    model: PreTrainedModel,
     optimizer: torch.optim.Optimizer | MuonAndAdamW,
     examples_of: Callable[[int], list[Example]],
     cfg: SupervisedConfig,
@@ -147,7 +150,11 @@ def train_supervised(
 
 
 def _update(
-    model, optimizer: torch.optim.Optimizer | MuonAndAdamW, examples: list[Example], cfg: SupervisedConfig, pad: int
+    model: PreTrainedModel,
+    optimizer: torch.optim.Optimizer | MuonAndAdamW,
+    examples: list[Example],
+    cfg: SupervisedConfig,
+    pad: int,
 ) -> tuple[float, float]:
     """One optimizer step: (mean loss of the completion tokens, gradient norm before clipping)."""
     device = next(model.parameters()).device

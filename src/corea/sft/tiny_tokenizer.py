@@ -6,7 +6,12 @@ Every byte has a token, so no text is lost; numbers are read digit by digit and 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from corea.sft.traces import CONFIDENCE_GRID
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SPECIAL = ["<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"]
 CHAT_TEMPLATE = (
@@ -43,7 +48,7 @@ PHRASES = [
 ]
 
 
-def build_tokenizer():
+def build_tokenizer() -> PreTrainedTokenizerBase:
     """PreTrainedTokenizerFast with 256 bytes, the phrases, the animals, the tags and the 21 confidences."""
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
@@ -51,7 +56,7 @@ def build_tokenizer():
     return make_tokenizer([*TAGS, *PHRASES, *animals], [])
 
 
-def make_tokenizer(phrases: list[str], whole_words: list[str]):
+def make_tokenizer(phrases: list[str], whole_words: list[str]) -> PreTrainedTokenizerBase:
     """PreTrainedTokenizerFast with 256 bytes, `phrases` wherever they stand, `whole_words` that are not part of a
     longer word, and the 21 confidences."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers

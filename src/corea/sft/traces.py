@@ -42,7 +42,7 @@ def _legs(meta: dict[str, Any]) -> str:
     """'5*14=70;2*6=12,82': legs of each animal, then the running total."""
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
-    total, steps = 0, []
+    total, steps = 0, list[str]()
     for animal, count in meta["animals"].items():
         legs = count * ANIMALS[animal]
         total += legs

@@ -90,7 +90,8 @@ def hub_rows(
 
 def hub_error(error: Exception, hub: str, revision: str | None, split: str, name: str) -> str:
     """One line: what is wrong, and how to get the data set."""
-    chain, seen = [], error
+    chain: list[str] = []
+    seen: BaseException | None = error
     while seen is not None:
         chain.append(f"{type(seen).__name__}: {seen}")
         seen = seen.__cause__ or seen.__context__

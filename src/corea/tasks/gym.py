@@ -22,7 +22,7 @@ from corea.types import Question
 
 
 @lru_cache(maxsize=256)
-def _dataset(task: str, params: str, seed: int):
+def _dataset(task: str, params: str, seed: int) -> Any:
     """The task with its parameters, given as JSON because lists cannot be keys of the cache."""
     import reasoning_gym
 

@@ -16,6 +16,7 @@ from corea.config.data_schema import SPLITS, SourceConfig
 from corea.errors import UserError
 from corea.tasks.data_files import hub_rows, local_rows, own_rows
 from corea.tasks.grading.names import is_own
+from corea.tasks.lm_eval_task import PREFIX, lm_eval_rows
 from corea.tasks.question_text import data_set_partition, fraction
 from corea.tasks.questions import to_questions, top_columns
 from corea.tasks.seeds import base_seed
@@ -102,6 +103,8 @@ class DataSet:
             assert source.hub is not None
             rows = hub_rows(source.hub, own, source.subset, source.revision, columns, source.name)
             return f"{source.hub} ({own})", rows
+        if source.path.startswith(PREFIX):
+            return source.path, lm_eval_rows(source.path)
         if is_own(source.path):
             return source.path, own_rows(source.path, own, source.name)
         return source.path, local_rows(source.path, own, source.subset, columns)

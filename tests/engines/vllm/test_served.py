@@ -21,7 +21,9 @@ class NoWeights(BaseHTTPRequestHandler):
     """Lists its model and knows nothing else, as vLLM without VLLM_SERVER_DEV_MODE."""
 
     def do_GET(self):
-        body = json.dumps({"data": [{"id": "tiny", "max_model_len": 128}]}).encode()
+        self.send(json.dumps({"data": [{"id": "tiny", "max_model_len": 128}]}).encode())
+
+    def send(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -132,6 +134,14 @@ def test_no_server(tiny, tmp_path):
     line = refused(tiny, "http://127.0.0.1:9", tmp_path)
     assert line.startswith("engine.base_url=http://127.0.0.1:9/v1: http://127.0.0.1:9/v1/models does not answer (")
     assert line.endswith("; start it with `vllm serve`")
+
+
+@pytest.mark.parametrize("listed", [b"[]", b"<html>", b'{"data": [{"id": "gpt"}]}'])
+def test_another_kind_of_server(tiny, tmp_path, monkeypatch, listed):
+    monkeypatch.setattr(Rollouts, "reply", lambda self, _: NoWeights.send(self, listed))
+    with two_servers() as (_, urls):
+        line = refused(tiny, urls[0].removesuffix("/v1"), tmp_path)
+    assert line == f"engine.base_url={urls[0]}: is no vLLM server: its /v1/models has no max_model_len"
 
 
 def test_a_server_that_takes_no_weights(tiny, tmp_path):

@@ -223,7 +223,7 @@ def _row(record: Record, taken: dict[str, str]) -> Record:
     def value(column: str) -> Any:
         return record.get(taken[column]) if column in taken else None
 
-    row = {column: plain_text(value(column)) for column in ("text", "answer", "gold") if column in taken}
+    row: Record = {column: plain_text(value(column)) for column in ("text", "answer", "gold") if column in taken}
     row |= {column: number(value(column)) for column in guesses.NUMBERS if column in taken}
     if "latency_s" in taken and plain(taken["latency_s"]).endswith("ms") and row["latency_s"] is not None:
         row["latency_s"] /= 1000

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from corea.answers.importers.record_parts import LEAVES, mean_probability, number, plain_text, verdict
+from corea.answers.importers.record_parts import LEAVES, mean_probability, number, one_scale, plain_text, verdict
 from corea.answers.importers.record_search import GROUP, KEY, Record, is_chat
 
 
@@ -106,7 +106,7 @@ def guess(
 
 def are_verdicts(values: list[Any]) -> bool:
     """All right or wrong."""
-    return bool(values) and all(verdict(v) is not None for v in values)
+    return bool(values) and one_scale(values) and all(verdict(v) is not None for v in values)
 
 
 def are_texts(values: list[Any]) -> bool:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from corea.answers.importers import (
     deepeval_run,
+    evalplus_results,
     helm_run,
     inspect_log,
     lm_eval_samples,
@@ -34,6 +35,7 @@ IMPORTERS: tuple[Importer, ...] = (
     openai_batch,
     promptfoo_results,
     deepeval_run,
+    evalplus_results,
     openai_evals,
     verl_dump,
     vllm_bench,

@@ -39,7 +39,7 @@ def read(source: Source, pick: str | None) -> Imported:
     partial = {name for name in names if "P" in values[name]}
     for name in partial:
         values[name] = ["I" if value == "P" else value for value in values[name]]
-    scorer = verdict_name(source.path, values, (), pick, "scorer") if names else None
+    scorer = verdict_name(source.path, values, (), pick, "scorer") if names else ""
     rows = [
         _row(s, scores.get(scorer), given)
         for s, scores, given in zip(samples, scored, values.get(scorer, [None] * len(samples)), strict=True)
@@ -49,7 +49,7 @@ def read(source: Source, pick: str | None) -> Imported:
     others = [name for name in names if name != scorer]
     notes += [f"other scorers: {', '.join(others)} (pick=NAME)"] if others else []
     taken = {"question_id": "id", "sample": "epoch", "text": "output", "gold": "target", "answer": "scores.answer"}
-    taken["correct"] = f"scores.{scorer}"
+    taken["correct"] = f"scores.{scorer or None}"
     if any(r["confidence"] is not None for r in rows):
         taken["confidence"] = "mean token probability (logprobs)"
     rows = [{**r, "model": plain_text(model) or source.path.stem, "dataset": plain_text(task)} for r in rows]
@@ -71,7 +71,7 @@ def _value(score: Any) -> Any:
 
 def _row(sample: dict[str, Any], score: Any, value: Any) -> dict[str, Any]:
     output = sample.get("output") or {}
-    usage = output.get("usage") or next(iter((sample.get("model_usage") or {}).values()), {})
+    usage: dict[str, Any] = output.get("usage") or next(iter((sample.get("model_usage") or {}).values()), {})
     failed = plain_text(first(sample, "error.message")) or plain_text(output.get("error"))
     return {
         "question_id": str(sample["id"]),

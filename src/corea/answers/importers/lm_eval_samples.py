@@ -115,7 +115,7 @@ def _row(record: dict[str, Any], metric: str, choices: bool) -> dict[str, Any]:
         }
     options = [str(part(a, "1") or "").strip() for a in arguments] or [str(i) for i in range(len(likelihoods))]
     best = max(range(len(likelihoods)), key=lambda i: likelihoods[i])
-    gold = row["gold"] or ""
+    gold = plain_text(record.get("target")) or ""
     return {
         **row,
         "text": part(options, str(best)) or str(best),

@@ -86,8 +86,9 @@ def _ordered(found: Imported, positions: dict[str, list[int]]) -> list[str]:
         return list(positions)
     for column, what in (("cost_usd", "mean cost"), ("correct", "share of right answers")):
         values = {model: [found.rows[n].get(column) for n in rows] for model, rows in positions.items()}
-        if all(v is not None for given in values.values() for v in given):
-            means = {model: sum(map(float, given)) / len(given) for model, given in values.items()}
+        known = {model: [float(v) for v in given if v is not None] for model, given in values.items()}
+        if all(len(known[model]) == len(given) for model, given in values.items()):
+            means = {model: sum(given) / len(given) for model, given in known.items()}
             if len({*means.values()}) > 1:
                 ordered = sorted(positions, key=lambda model: means[model])
                 found.notes.insert(0, f"tiers by {what}: {' < '.join(ordered)}")

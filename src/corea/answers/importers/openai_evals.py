@@ -22,7 +22,7 @@ def detect(source: Source) -> bool:
 def read(source: Source, pick: str | None) -> Imported:
     """`pick` names the verdict as TYPE.KEY, e.g. metrics.score. The last sampling event of a sample is its text."""
     records = read_rows(source.path)
-    spec = next((r["spec"] for r in records if isinstance(r.get("spec"), dict)), {})
+    spec: dict[str, Any] = next((r["spec"] for r in records if isinstance(r.get("spec"), dict)), {})
     samples: dict[str, dict[str, Any]] = {}
     for record in records:
         if record.get("sample_id") is not None and isinstance(record.get("data"), dict):
@@ -30,8 +30,8 @@ def read(source: Source, pick: str | None) -> Imported:
     if not samples:
         raise refuse(source.path, f"{TOOL} without samples")
     judged = [s for s in samples.values() if s.keys() - {"sampling"}]
-    names = dict.fromkeys(f"{t}.{k}" for s in judged for t in s if t in ("match", "metrics") for k in s[t])
-    names = [n for n in names if n.rpartition(".")[2] not in ("expected", "picked", "sampled", "choice", "options")]
+    found = dict.fromkeys(f"{t}.{k}" for s in judged for t in s if t in ("match", "metrics") for k in s[t])
+    names = [n for n in found if n.rpartition(".")[2] not in ("expected", "picked", "sampled", "choice", "options")]
     values = {name: [part(s, name) for s in samples.values()] for name in names}
     chosen = verdict_name(source.path, values, PREFERRED, pick, "event") if names else None
     model = plain_text(part(spec, "completion_fns.0")) or source.path.stem

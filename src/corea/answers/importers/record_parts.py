@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from corea.answers.typed_columns import TRUTH
 from corea.tabular_text import refuse
 
+PERCENT = 100
+"""Score of a right answer in percent. A column with 1 and 100 holds neither shares nor percentages."""
 LEAVES = ("text", "content", "value", "message", "prompt")
 """Keys under which a nested text is looked for."""
 
@@ -32,13 +34,19 @@ def first(value: Any, *paths: str) -> Any:
 
 
 def verdict(value: Any) -> bool | None:
-    """True, false, 1, 0 and the words of TRUTH as a bool; None for anything else."""
+    """True, false, 1, 0, 100 (a score in percent) and the words of TRUTH as a bool; None for anything else."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return bool(value) if value in (0, 1) else None
+        return bool(value) if value in (0, 1, PERCENT) else None
     found = TRUTH.get(value.strip().lower()) if isinstance(value, str) else None
     return None if found is None else bool(found)
+
+
+def one_scale(values: Iterable[Any]) -> bool:
+    """False for verdicts that hold both 1 and 100."""
+    plain = {value for value in values if isinstance(value, int | float) and not isinstance(value, bool)}
+    return not {1, PERCENT} <= plain
 
 
 def number(value: Any) -> float | None:
@@ -84,7 +92,7 @@ def mean_probability(logprobs: Any) -> float | None:
 
 
 def verdict_name(
-    path: Path, values: dict[str, Sequence[Any]], preferred: Iterable[str], pick: str | None, what: str
+    path: Path, values: Mapping[str, Sequence[Any]], preferred: Iterable[str], pick: str | None, what: str
 ) -> str:
     """The one of several metrics whose values are all right or wrong.
 
@@ -104,7 +112,7 @@ def verdict_name(
     names = [name for name in preferred if name in values]
     for name in dict.fromkeys([*names, *values]):
         known = [value for value in values[name] if value is not None]
-        if known and all(verdict(value) is not None for value in known):
+        if known and one_scale(known) and all(verdict(value) is not None for value in known):
             return name
     shown = next(
         (f"{n} holds {v!r}" for n, vs in values.items() for v in vs if v is not None and verdict(v) is None), ""

@@ -10,16 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 NAME = "corea_grouped"
 
 
-def grouped_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attention of query [R, H, 1, D] on key and value [R, K, L, D]; other cases are passed to transformers.
 
     Returns:
@@ -42,7 +55,7 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)
 
 
 @contextmanager
-def grouped(model) -> Iterator[None]:
+def grouped(model: PreTrainedModel) -> Iterator[None]:
     """Inside, a model with sdpa attention uses `grouped_attention`."""
     config = model.config.get_text_config()
     before = config._attn_implementation

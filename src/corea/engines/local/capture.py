@@ -6,11 +6,15 @@ Legend: R unfinished rows, T tokens of a row, V vocabulary, K alternatives, D hi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from corea.types import DISTRIBUTIONS, STATES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TOP = 32
 """K: enough for the 21 confidences in steps of 0.05, if each is one token."""
@@ -33,7 +37,7 @@ class Record:
 class Recorder:
     """Context manager that hooks into the model and records what `wanted` names for the rows of one batch."""
 
-    def __init__(self, model, wanted: tuple[str, ...], *, rows: int, room: int, copies: int):
+    def __init__(self, model: PreTrainedModel, wanted: tuple[str, ...], *, rows: int, room: int, copies: int) -> None:
         """
         Args:
             rows: completions in the batch.

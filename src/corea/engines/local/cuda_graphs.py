@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from corea.engines.local.decode import Decoded, DecodeOptions, Decoder, finished_row
 from corea.engines.local.token_sampling import sample_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class StaticLayer(CacheLayerMixin):
@@ -34,7 +38,7 @@ class StaticLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Nothing to do: the buffers already hold the prompts."""
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write [B, H, 1, D]; returns all columns, of which the mask hides the unfilled ones."""
         self.keys.index_copy_(2, self.column, key_states)
         self.values.index_copy_(2, self.column, value_states)
@@ -66,13 +70,13 @@ class StaticStep:
         self.logits: Tensor | None = None
         self.graph = self._capture() if device.type == "cuda" else None
 
-    def _layer(self, layer, room: int, width: int) -> StaticLayer:
-        buffers = []
-        for old in (layer.keys, layer.values):
+    def _layer(self, layer: Any, room: int, width: int) -> StaticLayer:
+        def wider(old: Tensor) -> Tensor:
             new = old.new_zeros(*old.shape[:2], width + room, old.shape[3])  # zeros: a weight of 0 x nan is nan
             new[:, :, :width] = old[:, :, :width]
-            buffers.append(new)
-        return StaticLayer(*buffers, self.column)
+            return new
+
+        return StaticLayer(wider(layer.keys), wider(layer.values), self.column)
 
     def _forward(self) -> None:
         output = self.model(
@@ -88,7 +92,7 @@ class StaticStep:
         self.positions += 1
         self.positions.clamp_(max=self.last)  # finished rows continue and must stay within the model's context
 
-    def _capture(self):
+    def _capture(self) -> torch.cuda.CUDAGraph:
         """Capture `_forward` as a graph; the first real step overwrites the values written by the warm-up steps."""
         state = self.column.clone(), self.positions.clone()
         stream = torch.cuda.Stream()
@@ -117,7 +121,7 @@ class StaticStep:
 
 
 @torch.no_grad()
-def decode_static(model, prompts: Sequence[Sequence[int]], options: DecodeOptions) -> list[Decoded]:
+def decode_static(model: PreTrainedModel, prompts: Sequence[Sequence[int]], options: DecodeOptions) -> list[Decoded]:
     """As corea.engines.local.decode.decode without a recorder, for models with full attention in every layer."""
     started = time.perf_counter()
     copies, noise = options.copies, options.noise

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from torch import Tensor
 from corea.engines.local.capture import Record, Recorder
 from corea.engines.local.kv_cache import SlotCache
 from corea.engines.local.token_sampling import sample_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PIECE_TOKENS = 8192
 """Maximum number of prompt tokens, including padding, of one forward pass."""
@@ -82,7 +86,7 @@ def pieces(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield start, len(lengths)
 
 
-def full_attention(config) -> bool:
+def full_attention(config: Any) -> bool:
     """True if no layer of a text model has a sliding window."""
     kinds = getattr(config, "layer_types", None)
     return set(kinds) == {"full_attention"} if kinds else getattr(config, "sliding_window", None) is None
@@ -91,7 +95,7 @@ def full_attention(config) -> bool:
 class Decoder:
     """The state of one batch."""
 
-    def __init__(self, model, prompts: Sequence[Sequence[int]], copies: int, *, pad: int, room: int):
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, *, pad: int, room: int):
         """
         Args:
             prompts: token ids, sorted by length.
@@ -185,7 +189,7 @@ class Decoder:
 
 @torch.no_grad()
 def decode(
-    model, prompts: Sequence[Sequence[int]], options: DecodeOptions, recorder: Recorder | None = None
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], options: DecodeOptions, recorder: Recorder | None = None
 ) -> list[Decoded]:
     """Complete each prompt `options.copies` times.
 

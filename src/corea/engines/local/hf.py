@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corea.engines.completions import build_completion, prompt_too_long
 from corea.engines.loading import encode_prompt, eos_ids, load_model, require_attention
@@ -17,6 +17,9 @@ from corea.engines.local.decode import Decoded, DecodeOptions, decode, full_atte
 from corea.engines.local.token_sampling import noise_keys, uniforms
 from corea.errors import UserError
 from corea.types import Completion, Message, Progress, Prompts, Sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TAIL = 32
 """Number of last tokens whose distribution is recorded; the confidence is at the end of a completion."""
@@ -49,14 +52,30 @@ class HFEngine:
 
     @classmethod
     def from_model(
-        cls, model, tokenizer, *, batch_rows: int = 256, model_name: str = "", template=None, graphs: bool = False, **_
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        batch_rows: int = 256,
+        model_name: str = "",
+        template: Mapping[str, Any] | None = None,
+        graphs: bool = False,
+        **_: Any,
     ) -> HFEngine:
         """Engine on the trained module itself: weights need no synchronisation."""
         engine = cls.__new__(cls)
         engine._set(model, tokenizer, batch_rows, model_name or getattr(model, "name_or_path", ""), template, graphs)
         return engine
 
-    def _set(self, model, tokenizer, batch_rows: int, model_name: str, template, graphs: bool) -> None:
+    def _set(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_rows: int,
+        model_name: str,
+        template: Mapping[str, Any] | None,
+        graphs: bool,
+    ) -> None:
         require_attention(model, model_name)
         if graphs and not full_attention(model.config.get_text_config()):
             raise UserError(f"engine.graphs=true: {model_name} has layers with a sliding window; allowed is false")

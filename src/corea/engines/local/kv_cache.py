@@ -7,6 +7,7 @@ Prompts are right-aligned: column `width` - 1 holds the last token of every prom
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -53,7 +54,7 @@ class SlotLayer(CacheLayerMixin):
         self.dtype, self.device = key_states.dtype, key_states.device
         self.is_initialized = True
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write [R, H, T, D] and return everything that the new tokens may attend to, as views."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from corea.engines.remote.usage import usage_of
 from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.surrogates import without_surrogates
-from corea.types import DISTRIBUTIONS, LOGPROBS, Completion, Message, Sampling
+from corea.types import DISTRIBUTIONS, LOGPROBS, Completion, Message, Progress, Prompts, Sampling
 
 TOP_LOGPROBS = 20
 """Alternatives of each token; the most that servers give."""
@@ -66,8 +66,8 @@ class OpenAIEngine:
         self.key = read_key(self.cfg)
         if budget_usd is not None and cost_usd(self.price, 1, 0, 1) is None:
             raise UserError(f"llm.budget_usd={budget_usd}: needs llm.price.input and llm.price.output")
-        self.own_ledger = None if isinstance(ledger, Ledger) else Ledger(ledger, budget_usd)
-        self.ledger = self.own_ledger or ledger
+        self.ledger: Ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger, budget_usd)
+        self.owns_ledger = self.ledger is not ledger
         self.cache = ResponseCache(self.cfg.cache)
         self.stopped: UserError | None = None
         self.most_prompt = 1.0  # factor that grows if a server counts more prompt tokens than our bound
@@ -83,14 +83,14 @@ class OpenAIEngine:
 
     def close(self) -> None:
         """Close the ledger, unless others use it."""
-        if self.own_ledger is not None:
-            self.own_ledger.close()
+        if self.owns_ledger:
+            self.ledger.close()
 
     def generate(
         self,
-        prompts: Sequence[Sequence[Message]],
+        prompts: Prompts,
         sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress = None,
     ) -> list[list[Completion]]:
         """Answer each prompt `sampling.n` times, with at most cfg.concurrency calls at a time.
 
@@ -148,7 +148,7 @@ def read_key(cfg: OpenAIEngineConfig) -> str:
 class _Batch:
     """The calls of one `generate`."""
 
-    def __init__(self, engine: OpenAIEngine, prompts, sampling: Sampling, progress):
+    def __init__(self, engine: OpenAIEngine, prompts: Prompts, sampling: Sampling, progress: Progress) -> None:
         self.engine, self.cfg = engine, engine.cfg
         self.prompts, self.sampling, self.progress = prompts, sampling, progress
         self.answers: list[list[Completion | None]] = [[None] * sampling.n for _ in prompts]

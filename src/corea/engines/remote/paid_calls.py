@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from corea.config.engine_schema import OpenAIEngineConfig
@@ -110,8 +111,8 @@ class PaidCalls:
             except Failure as failure:
                 failure.tries = attempt
                 pause = wait_s(attempt, failure, self.cfg.max_wait_s)
-                last = attempt == most_tries or not failure.again or pause is None
-                if failure.hopeless or last or self.engine.stopped is not None:
+                last = attempt == most_tries or not failure.again
+                if pause is None or failure.hopeless or last or self.engine.stopped is not None:
                     raise
                 if failure.retry_after is not None:
                     self.not_before = max(self.not_before, time.monotonic() + failure.retry_after)
@@ -170,6 +171,7 @@ class PaidCalls:
         """One call for the whole response at once."""
         rest = {k: v for k, v in body.items() if k not in ("model", "messages")}
         started = time.perf_counter()
+        assert self.client is not None, "without a client a subclass makes the calls"
         async with Failures(self.engine):
             raw = await self.client.chat.completions.with_raw_response.create(
                 model=body["model"], messages=body["messages"], extra_body=rest
@@ -194,7 +196,9 @@ class Failures:
         await self.timeout.__aenter__()
         return self
 
-    async def __aexit__(self, kind, error, traceback) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
             await self.timeout.__aexit__(kind, error, traceback)
         except TimeoutError:

@@ -18,7 +18,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from corea.engines.vllm.ranks import Share, join_launcher
 from corea.errors import UserError
 from corea.types import Completion, Progress, Prompts, Sampling
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 class VLLMEngine:
     """Engine on vLLM (see corea.types.Engine)."""
@@ -39,7 +42,15 @@ class VLLMEngine:
     shares_model = False
     """It keeps its own copy of the weights."""
 
-    def __init__(self, model: str, *, revision: str | None = None, dtype: str = "auto", template=None, **options: Any):
+    def __init__(
+        self,
+        model: str,
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        template: dict[str, Any] | None = None,
+        **options: Any,
+    ):
         """Load `model` (hub id, local folder or "package:NAME"); `options` are fields of VLLMEngineConfig.
 
         Raises:
@@ -67,7 +78,16 @@ class VLLMEngine:
         """True: nothing else in this process uses torch.distributed."""
 
     @classmethod
-    def from_model(cls, model, tokenizer, *, path: str, revision: str | None, model_name: str, **options) -> VLLMEngine:
+    def from_model(
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        path: str,
+        revision: str | None,
+        model_name: str,
+        **options: Any,
+    ) -> VLLMEngine:
         """Load a second copy of the model at `path`, in the number format of the trained one."""
         dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
         engine = cls(path, revision=revision, dtype=dtype, **options)

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -32,6 +32,11 @@ from corea.errors import UserError
 from corea.run_folder import run_dir
 from corea.runtime import atomic_write
 from corea.types import Completion, Progress, Prompts, Sampling
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types import Completion as OpenAICompletion
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REFUSED = (400, 401, 403, 404, 413, 422)
 """HTTP statuses of a request that no server would answer."""
@@ -54,7 +59,15 @@ class VLLMServer(OpenAIEngine):
 
     @classmethod
     def from_model(
-        cls, model, tokenizer, *, template=None, model_name: str, path: str, revision, **options
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        template: dict[str, Any] | None = None,
+        model_name: str,
+        path: str,
+        revision: str | None,
+        **options: Any,
     ) -> ServedRollouts:
         """The engine that samples from the model in training; the server loads its weights here."""
         return ServedRollouts(model, tokenizer, template, model_name, VLLMServerEngineConfig(**options))
@@ -69,7 +82,14 @@ class ServedRollouts:
     shares_model = False
     """It keeps its own copy of the weights."""
 
-    def __init__(self, model, tokenizer, template, model_name: str, cfg: VLLMServerEngineConfig):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        template: dict[str, Any] | None,
+        model_name: str,
+        cfg: VLLMServerEngineConfig,
+    ) -> None:
         """
         Raises:
             UserError: no server answers, or none accepts weights.
@@ -125,7 +145,7 @@ class ServedRollouts:
         """
         return asyncio.run(self._generate(prompts, sampling, progress))
 
-    async def _generate(self, prompts, sampling: Sampling, progress) -> list[list[Completion]]:
+    async def _generate(self, prompts: Prompts, sampling: Sampling, progress: Progress) -> list[list[Completion]]:
         encoded = [encode_prompt(self.tokenizer, p, self.model_name, self.template) for p in prompts]
         keys = noise_keys(encoded, sampling.seed)
         context = self.pool.context
@@ -144,7 +164,7 @@ class ServedRollouts:
             return await asyncio.gather(*(answer(ids, key) for ids, key in zip(encoded, keys, strict=True)))
 
     @asynccontextmanager
-    async def _clients(self) -> AsyncIterator[dict[str, Any]]:
+    async def _clients(self) -> AsyncIterator[dict[str, AsyncOpenAI]]:
         """A client for each server. With several servers, one that fails twice hands its prompts to the others."""
         from openai import AsyncOpenAI
 
@@ -156,7 +176,9 @@ class ServedRollouts:
                 for server in self.pool.alive()
             }
 
-    async def _answer(self, clients, ids: list[int], key: bytes, sampling: Sampling) -> list[Completion]:
+    async def _answer(
+        self, clients: dict[str, AsyncOpenAI], ids: list[int], key: bytes, sampling: Sampling
+    ) -> list[Completion]:
         """The completions of one prompt, from the least busy server. One that fails is lost, and another is asked."""
         import openai
 
@@ -179,7 +201,9 @@ class ServedRollouts:
                 server.busy -= 1
             return self._completions(ids, response, time.perf_counter() - started)
 
-    async def _ask(self, client, model: str, ids: list[int], key: bytes, sampling: Sampling):
+    async def _ask(
+        self, client: AsyncOpenAI, model: str, ids: list[int], key: bytes, sampling: Sampling
+    ) -> OpenAICompletion:
         return await client.completions.create(
             model=model,
             prompt=ids,
@@ -198,7 +222,7 @@ class ServedRollouts:
             },
         )
 
-    def _completions(self, ids: list[int], response, seconds: float) -> list[Completion]:
+    def _completions(self, ids: list[int], response: OpenAICompletion, seconds: float) -> list[Completion]:
         return [
             build_completion(
                 self.tokenizer,

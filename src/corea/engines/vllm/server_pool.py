@@ -9,7 +9,7 @@ import json
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class ServerPool:
         self.key = read_key(cfg)
         self.servers = [Server(url.rstrip("/")) for url in cfg.base_urls or [cfg.base_url]]
         for server in self.servers:
-            self._try(server, lambda s: self._greet(s))
+            self._try(server, self._greet)
         self.context = min(server.context for server in self.alive())
 
     def alive(self) -> list[Server]:
@@ -96,15 +96,20 @@ class ServerPool:
         for server, lost in zip(self.servers, states, strict=True):
             server.lost = lost
 
-    def _try(self, server: Server, action) -> None:
+    def _try(self, server: Server, action: Callable[[Server], None]) -> None:
         try:
             action(server)
         except UserError as error:
             self.lose(server, str(error))
 
     def _greet(self, server: Server) -> None:
-        served = json.loads(self._call(server, "v1/models"))["data"][0]
-        server.model, server.context = served["id"], served["max_model_len"]
+        listed = self._call(server, "v1/models")
+        try:
+            served = json.loads(listed)["data"][0]
+            server.model, server.context = served["id"], int(served["max_model_len"])
+        except (ValueError, KeyError, IndexError, TypeError):
+            reason = "is no vLLM server: its /v1/models has no max_model_len"
+            raise UserError(f"engine.base_url={server.url}: {reason}") from None
 
     def _load(self, server: Server, folder: Path) -> None:
         self._greet(server)
@@ -125,7 +130,7 @@ class ServerPool:
         except urllib.error.HTTPError as error:
             if path == "collective_rpc" and error.code in (404, 405):
                 raise UserError(f"{where}: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1") from None
-            hint = f"; can it read engine.weights={body['kwargs']['weights_path']}?" if path == "collective_rpc" else ""
+            hint = f"; can it read engine.weights={body['kwargs']['weights_path']}?" if body else ""
             raise UserError(f"{where}: HTTP {error.code} from {url}{hint}") from None
         except OSError as error:
             reason = getattr(error, "reason", error)

@@ -51,10 +51,11 @@ def token_advantages(group: Group, decode: Callable[[Sequence[int]], str]) -> li
     rows = []
     for rollout in group.rollouts:
         length = len(rollout.completion.token_ids)
-        start = confidence_start(rollout.completion, decode) if rollout.segment_advantages else None
-        if start is None:
+        segments = rollout.segment_advantages
+        start = confidence_start(rollout.completion, decode) if segments else None
+        if segments is None or start is None:
             rows.append([rollout.advantage] * length)
         else:
-            first, second = rollout.segment_advantages
+            first, second = segments
             rows.append([first] * start + [second] * (length - start))
     return rows

@@ -109,10 +109,10 @@ def group_rewards(parsed: Sequence[Parsed], correct: Sequence[float], cfg: Rewar
     """
     rows = []
     for own, right, target in zip(parsed, correct, targets(correct, cfg.target), strict=True):
-        usable = own.confidence is not None and (own.well_formed or not cfg.gate_calib)
-        gap = (
-            distance(own.confidence, target, cfg.distance, cfg.eps) if usable else worst_distance(cfg.distance, cfg.eps)
-        )
+        if own.confidence is not None and (own.well_formed or not cfg.gate_calib):
+            gap = distance(own.confidence, target, cfg.distance, cfg.eps)
+        else:
+            gap = worst_distance(cfg.distance, cfg.eps)
         counts = own.well_formed or not cfg.gate_correct
         rows.append({"correct": float(right and counts), "format": float(own.well_formed), "calib": -gap})
     return rows

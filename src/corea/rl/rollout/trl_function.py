@@ -7,7 +7,7 @@ data set, each a list with one entry per completion; None means that the functio
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from corea.errors import UserError
@@ -39,7 +39,7 @@ def from_trl(key: str, function: Callable[..., Any], prompt: str) -> Callable[..
     parameters = inspect.signature(function).parameters
     whole = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 
-    def component(rollouts: Sequence[Rollout], **params: Any) -> list[float]:
+    def component(rollouts: Sequence[Rollout], **params: Any) -> list[float] | Awaitable[list[float]]:
         given = {**_columns(rollouts, prompt), **params}
         lacking = [
             n for n, p in parameters.items() if p.default is p.empty and p.kind not in VARIADIC and n not in given

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def start_process_group() -> None:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=patience)
 
 
-def import_deepspeed():
+def import_deepspeed() -> ModuleType:
     """Import DeepSpeed without its start-up messages.
 
     On a CPU it would compile a shared-memory all-reduce, which takes a minute and a compiler; gloo is used instead.

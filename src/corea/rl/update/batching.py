@@ -80,8 +80,12 @@ def grow_trees(rows: Sequence[Row], limit: int, share_prompt: bool) -> list[Tree
     trees: list[Tree] = []
     for row in rows:
         last = trees[-1] if trees else None
-        joins = share_prompt and last is not None and last[0].prompt_ids == row.prompt_ids
-        if joins and tree_length(last) + len(row.token_ids) - 1 <= limit:
+        if (
+            last is not None
+            and share_prompt
+            and last[0].prompt_ids == row.prompt_ids
+            and tree_length(last) + len(row.token_ids) - 1 <= limit
+        ):
             last.append(row)
         else:
             trees.append([row])

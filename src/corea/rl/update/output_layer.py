@@ -10,6 +10,7 @@ Legend: N tokens, n of them in a chunk, H hidden size, V vocabulary. Functions t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class _Scores(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         scores = _log_softmax_(logits, temperature)
         ctx.temperature = temperature
         ctx.save_for_backward(scores, targets)
@@ -76,7 +77,7 @@ class _Scores(torch.autograd.Function):
         return _chosen(scores, targets), entropy
 
     @staticmethod
-    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         scores, targets = ctx.saved_tensors
         return _logits_gradient_(scores, targets, grad, ctx.temperature), None, None
 
@@ -86,7 +87,7 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, chunk: int
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float, chunk: int
     ) -> tuple[Tensor, Tensor]:
         ctx.temperature, ctx.chunk = temperature, chunk
         ctx.save_for_backward(hidden, weight, targets)
@@ -97,7 +98,7 @@ class _Chunked(torch.autograd.Function):
         return logprobs, entropy
 
     @staticmethod
-    def backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, targets = ctx.saved_tensors
         to_hidden, to_weight, *_rest = ctx.needs_input_grad
         hidden_grad = torch.empty_like(hidden) if to_hidden else None

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -28,6 +28,9 @@ from corea.rl.update.batching import MicroBatch, empty_micro_batch
 from corea.rl.update.forward import TokenLogprobs, require_plain_head
 from corea.rl.update.lora import adapters_off, add_adapters, merged_state_dict
 from corea.rl.update.loss import policy_loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 Sums = dict[str, float]
@@ -184,7 +187,7 @@ class Policy:
         if path is None:
             raise ValueError(f"{folder}: DeepSpeed finds no state that it can load")
 
-    def save_model(self, folder: Path, tokenizer) -> None:
+    def save_model(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write weights (safetensors), configuration and tokenizer. Every rank calls this; rank 0 writes."""
         state = self.model_state()
         if distributed.rank() == 0:
@@ -195,7 +198,9 @@ class Policy:
         calls this."""
         return self.engine._zero3_consolidated_16bit_state_dict() if self.cfg.zero_stage == 3 else None
 
-    def write_model(self, folder: Path, tokenizer, state: dict[str, torch.Tensor] | None) -> None:
+    def write_model(
+        self, folder: Path, tokenizer: PreTrainedTokenizerBase, state: dict[str, torch.Tensor] | None
+    ) -> None:
         """Write weights, configuration and tokenizer on this rank; `state` from `model_state`."""
         if state is not None:
             state = {name.removeprefix("model."): value for name, value in state.items()}

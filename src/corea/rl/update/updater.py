@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corea.config import TrainConfig
 from corea.errors import UserError
@@ -21,11 +21,14 @@ from corea.rl.update.policy import Policy, Sums
 from corea.rl.update.rows import build_rows, in_loss
 from corea.types import Group, Rollout
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 class Updater:
     """Updates the policy on the groups of a step."""
 
-    def __init__(self, cfg: TrainConfig, policy: Policy, tokenizer, timer: PhaseTimer):
+    def __init__(self, cfg: TrainConfig, policy: Policy, tokenizer: PreTrainedTokenizerBase, timer: PhaseTimer) -> None:
         self.cfg = cfg
         self.policy = policy
         self.tokenizer = tokenizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -37,7 +38,8 @@ def _gathered(policy: Policy) -> Iterator[tuple[str, Tensor]]:
     import deepspeed
 
     while named:
-        bucket, size = [], 0
+        bucket: list[tuple[str, Any]] = []
+        size = 0
         while named and (not bucket or size + named[0][1].ds_numel <= BUCKET):
             bucket.append(named.pop(0))
             size += bucket[-1][1].ds_numel

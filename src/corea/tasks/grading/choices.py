@@ -173,7 +173,7 @@ def _asserted(text: str, options: tuple[tuple[str, str], ...]) -> tuple[str | No
 
 def _with_tail(label: str, bracket: str, tail: str, options: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
     """The letter, unless the text after it retracts it or names another one."""
-    delimiter = re.match(r"[.:,;!)\]\-\s(]*", tail)[0]
+    delimiter = _beginning(r"[.:,;!)\]\-\s(]*", tail)
     marks = delimiter.replace(" ", "").replace("\n", "")
     behind = tail[len(delimiter) :].strip()
     if "?" in tail[: len(delimiter) + 1]:
@@ -239,9 +239,15 @@ def _no_other(label: str, behind: str, options: tuple[tuple[str, str], ...]) -> 
     return label, ""
 
 
+def _beginning(pattern: str, text: str) -> str:
+    """The part of the text, from its start, that the pattern matches; empty if there is none."""
+    found = re.match(pattern, text)
+    return found[0] if found else ""
+
+
 def _listed(letter: str, behind: str, options: tuple[tuple[str, str], ...]) -> bool:
     """Whether a letter inside a text begins an item: with a bracket or colon, or in front of its option's text."""
-    mark = re.match(r"\s*[).\]:]*\s*", behind)[0]
+    mark = _beginning(r"\s*[).\]:]*\s*", behind)
     said = behind[len(mark) :]
     if _REJECT.match(said):
         return False

@@ -55,8 +55,8 @@ def final_answer(text: str, grader: str = "math") -> str | None:
         return found[-1]
     if (marked := _behind_hashes(text)) is not None:
         return marked
-    if (said := _behind_lead(text, grader)) is not None:
-        return said
+    if (led := _behind_lead(text, grader)) is not None:
+        return led
     return _last_of(text, grader)
 
 

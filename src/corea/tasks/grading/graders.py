@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from corea.tasks.grading.choices import choice, read_choice
 from corea.tasks.grading.mathematics import math
@@ -34,7 +35,7 @@ def exact(question: Question, answer: str) -> Verdict:
 
 
 @lru_cache(maxsize=256)
-def gym_task(name: str):
+def gym_task(name: str) -> Any:
     """The scorer of a reasoning-gym task."""
     import reasoning_gym
 

@@ -112,7 +112,7 @@ def _in_line(line: str, question: Asked) -> Reading:
         whole = literal_prefix(line.lstrip("-+([{ "))
         if whole is None or whole[1].strip(" )]}."):
             return Reading(why="several numbers")
-    last = None
+    last: tuple[int, int, Fraction | None] | None = None
     place = 0
     while match := _START.search(line, place):
         start = match.start()
@@ -125,10 +125,10 @@ def _in_line(line: str, question: Asked) -> Reading:
         place = len(line) - len(found[1])
         last = (start, place, found[0].value)
         if match := _POWER.match(line, place):
-            last, place = _powered(last, match), match.end()
+            last, place = _powered(start, found[0].value, match), match.end()
     if last is None or last[2] is None:
         return Reading(why="the last number cannot be read")
-    start, end, value = last
+    (start, end, _), value = last, last[2]
     before, behind = (
         line[:start],
         _DEGREES.sub(" ", line[end:], count=1) if "circ" in line[end : end + 9] else line[end:],
@@ -139,9 +139,8 @@ def _in_line(line: str, question: Asked) -> Reading:
     return _behind(value, before, behind, question)
 
 
-def _powered(last: tuple[int, int, Fraction], match: re.Match[str]) -> tuple[int, int, Fraction | None]:
-    """A number with its exponent."""
-    start, _, value = last
+def _powered(start: int, value: Fraction, match: re.Match[str]) -> tuple[int, int, Fraction | None]:
+    """A number with its exponent: where it starts and ends, and its value, None if that is too large."""
     exponent = int(match[1] or match[2] or match[3])
     small = max(value.numerator.bit_length(), value.denominator.bit_length()) * abs(exponent) <= 5000
     return start, match.end(), value**exponent if small and (value or exponent > 0) else None

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from corea.errors import UserError
 from corea.tasks.grading.names import is_own, kind
@@ -31,6 +32,8 @@ START_SECONDS = 900.0
 PATIENCE = 20.0
 """Limit of an answer in wall-clock seconds, per second of its limit in processor time; large, for busy machines."""
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+Selector = selectors.BaseSelector
+Verdicts = dict[int, Verdict]
 JOBS = 5000
 """Answers after which a worker is replaced, because caches of libraries grow."""
 
@@ -76,6 +79,9 @@ class _Worker:
             env=environment,
             bufsize=0,
         )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.output = b""
         self.ready = False
         self.prepared: set[tuple[str, str]] = set()
@@ -89,7 +95,7 @@ class _Worker:
         self.job = job
         self.expect(START_SECONDS if kind(job.grader, job.question) not in self.prepared else self.patience)
         try:
-            _write(self.process.stdin, len(payload).to_bytes(8, "big") + payload)
+            _write(self.stdin, len(payload).to_bytes(8, "big") + payload)
         except (BrokenPipeError, ConnectionResetError):
             self.job = None
             return False
@@ -107,7 +113,7 @@ class _Worker:
 
     def read(self) -> list[dict] | None:
         """The complete replies; None if the process has ended."""
-        chunk = os.read(self.process.stdout.fileno(), 65536)
+        chunk = os.read(self.stdout.fileno(), 65536)
         if not chunk:
             return None
         self.output += chunk
@@ -119,12 +125,12 @@ class _Worker:
         if self.process.poll() is None:
             self.process.kill()
         status = self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.stdin.close()
+        self.stdout.close()
         return status
 
 
-def _write(stream, data: bytes) -> None:
+def _write(stream: IO[bytes], data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[stream.write(view) :]
@@ -172,7 +178,7 @@ class Pool:
         verdicts: dict[int, Verdict] = {}
         with selectors.DefaultSelector() as selector:
             for worker in self.workers:
-                selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+                selector.register(worker.stdout, selectors.EVENT_READ, worker)
             while waiting or any(w.job for w in self.workers):
                 self._hand_out(waiting, selector)
                 pause = min((w.deadline for w in self.workers if w.job or not w.ready), default=0) - time.monotonic()
@@ -182,11 +188,11 @@ class Pool:
                 counted(len(verdicts))
         return verdicts
 
-    def _hand_out(self, waiting: deque[Job], selector: selectors.BaseSelector) -> None:
+    def _hand_out(self, waiting: deque[Job], selector: Selector) -> None:
         while len(self.workers) < min(self.size, len(waiting) + sum(w.job is not None for w in self.workers)):
             worker = _Worker(self.limits, self.secrets)
             self.workers.append(worker)
-            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+            selector.register(worker.stdout, selectors.EVENT_READ, worker)
         for worker in list(self.workers):
             if waiting and worker.ready and worker.job is None:
                 job = waiting.popleft()
@@ -194,7 +200,7 @@ class Pool:
                     waiting.appendleft(job)
                     self._drop(worker, selector)
 
-    def _hear(self, worker: _Worker, waiting, verdicts, selector) -> None:
+    def _hear(self, worker: _Worker, waiting: deque[Job], verdicts: Verdicts, selector: Selector) -> None:
         replies = worker.read()
         if replies is None:
             self._lost(worker, waiting, verdicts, selector)
@@ -204,6 +210,8 @@ class Pool:
                 worker.ready = True
             elif "fatal" in reply:
                 raise UserError(reply["fatal"])
+            elif worker.job is None:
+                raise AssertionError("a reply without a job")
             elif "prepared" in reply:
                 worker.prepared.add(kind(worker.job.grader, worker.job.question))
                 worker.expect(worker.patience)
@@ -213,7 +221,7 @@ class Pool:
                 if worker.done >= JOBS or "restart" in reply:
                     self._drop(worker, selector)
 
-    def _late(self, waiting, verdicts, selector) -> None:
+    def _late(self, waiting: deque[Job], verdicts: Verdicts, selector: Selector) -> None:
         for worker in list(self.workers):
             if (worker.job or not worker.ready) and time.monotonic() > worker.deadline:
                 if worker.job:
@@ -224,7 +232,7 @@ class Pool:
                 else:
                     raise RuntimeError(f"a grading process was not ready after {START_SECONDS:g} s")
 
-    def _lost(self, worker: _Worker, waiting: deque[Job], verdicts, selector) -> None:
+    def _lost(self, worker: _Worker, waiting: deque[Job], verdicts: Verdicts, selector: Selector) -> None:
         """Handle the end of a worker: by its time limit, by a crash on the answer, or by a kill from outside."""
         job, started = worker.job, worker.ready
         status = self._drop(worker, selector)
@@ -240,8 +248,8 @@ class Pool:
             job.retried = True
             waiting.append(job)
 
-    def _drop(self, worker: _Worker, selector: selectors.BaseSelector) -> int:
-        selector.unregister(worker.process.stdout)
+    def _drop(self, worker: _Worker, selector: Selector) -> int:
+        selector.unregister(worker.stdout)
         self.workers.remove(worker)
         return worker.end()
 

@@ -14,6 +14,8 @@ from corea.tasks.grading.pool import Job, shared_pool
 from corea.tasks.grading.rulings import unparsed, verdict, wrong
 from corea.types import Outcome, Parsed, Question, Status, Verdict
 
+PENDING = Verdict(outcome=Outcome.ERROR, correct=None, note="not graded yet")
+"""Stands for a verdict until the pool returns it."""
 LIGHT_TASKS = ("chain_sum", "decimal_chain_sum", "products", "spell_backward")
 """reasoning-gym tasks whose scorer only compares decimals or letters; tasks without a scorer compare text."""
 
@@ -49,14 +51,15 @@ def grade_many(
     Raises:
         UserError: a question names an unknown grader.
     """
-    verdicts: list[Verdict | None] = []
+    verdicts: list[Verdict] = []
     jobs: list[Job] = []
     places: dict[object, list[int]] = {}  # positions of each job: equal answers are judged once
     for asked, given in zip(questions, parsed, strict=True):
         question = _question(asked, grader) if isinstance(asked, str) else asked
         known = _at_once(question, given)
         if known is None:
-            answer = given if isinstance(given, str) else given.answer
+            known = PENDING
+            answer = (given.answer if isinstance(given, Parsed) else given) or ""
             key = (question.text, question.gold, answer) if question.grader == "math" else len(verdicts)
             if key not in places:
                 jobs.append(Job(index=len(jobs), grader=question.grader, question=question, answer=answer))

@@ -69,7 +69,9 @@ def prepare(grader: str, question: Question) -> str | None:
         gym_task(question.meta["task"])
     elif grader not in GRADERS:
         try:
-            load_function(grader)
+            function = load_function(grader)
+            if (build := getattr(function, "prepare", None)) is not None:
+                build(question)
         except ValueError as error:
             return str(error)
     return None

@@ -49,8 +49,11 @@ def compare(gold: Form, answer: Form, terms: Terms) -> Finding:
     if isinstance(gold, Relation):
         return compare_relation(gold, answer, terms, compare)
     if isinstance(gold, Union):
-        same = isinstance(answer, Union) and answer.sign == gold.sign != "\\setminus"
-        if same and not _several(Several("list", gold.items), Several("list", answer.items), terms).note:
+        if (
+            isinstance(answer, Union)
+            and answer.sign == gold.sign != "\\setminus"
+            and not _several(Several("list", gold.items), Several("list", answer.items), terms).note
+        ):
             return YES
         return compare_regions(gold, answer) or Finding(False, "not the gold's set")
     return _several(gold, answer, terms)
@@ -63,7 +66,7 @@ def _expression(gold: Expression, answer: Form, terms: Terms) -> Finding:
     if tree is None:
         count = f"{len(answer.items)} values" if isinstance(answer, Several) else KINDS[type(answer)]
         return Finding(False, f"{count}, but the gold is one expression")
-    if (conflict := unit_conflict(gold, answer, terms.asked)) is not None:  # type: ignore[arg-type]
+    if isinstance(answer, Number | Expression) and (conflict := unit_conflict(gold, answer, terms.asked)) is not None:
         return conflict
     if is_infinite(gold.tree) or is_infinite(tree):
         return YES if is_infinite(gold.tree) == is_infinite(tree) else Finding(False, "only one of the two is infinite")
@@ -79,8 +82,7 @@ def _expression(gold: Expression, answer: Form, terms: Terms) -> Finding:
 def _based(gold: Based, answer: Form) -> Finding:
     if isinstance(answer, Based):
         return YES if answer == gold else Finding(False, "not the gold's digits or base")
-    whole = isinstance(answer, Number) and answer.places is None and not answer.percent
-    if whole and str(answer.value) == gold.digits:
+    if isinstance(answer, Number) and answer.places is None and not answer.percent and str(answer.value) == gold.digits:
         return YES
     return Finding(False, f"not the gold's digits (base {gold.base})")
 

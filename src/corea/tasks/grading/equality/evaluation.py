@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from math import comb, factorial
+from typing import Any
 
 import mpmath
 
+from corea.tasks.grading.equality.operations import Evaluator, TooLarge, Undefined
 from corea.tasks.grading.reading.trees import Tree
 
 BITS, BUDGET = 40_000, 30_000
@@ -19,15 +21,7 @@ class NotRational(ArithmeticError):
     """The value is not a fraction, or is not found to be one."""
 
 
-class Undefined(ArithmeticError):
-    """The expression has no value (over the reals)."""
-
-
-class TooLarge(ArithmeticError):
-    """The value exceeds the bounds of what is computed."""
-
-
-def _context(digits: int):
+def _context(digits: int) -> mpmath.MPContext:
     context = mpmath.MPContext()
     context.dps = digits
     return context
@@ -36,45 +30,7 @@ def _context(digits: int):
 FINE, FINEST = _context(50), _context(400)
 
 
-class _Evaluator:
-    """Evaluates the operations that both kinds of numbers share.
-
-    A subclass defines the arithmetic: `number`, `total`, `is_zero`, `power` and `root`, and `other` for the remaining
-    operations.
-    """
-
-    point: dict[str, Fraction]
-
-    def node(self, tree: Tree):
-        kind = tree[0]
-        if kind == "num":
-            return self.number(tree[1])
-        if kind == "sym":
-            return self.number(self.point[tree[1]])
-        if kind == "neg":
-            return -self(tree[1])
-        if kind == "add":
-            return self.total(self(t) for t in tree[1:])
-        if kind == "mul":
-            value = self(tree[1])
-            for t in tree[2:]:
-                value = value * self(t)
-            return value
-        if kind == "div":
-            below = self(tree[2])
-            if self.is_zero(below):
-                raise Undefined
-            return self(tree[1]) / below
-        if kind == "pow":
-            return self.power(tree)
-        if kind == "root":
-            return self.root(self(tree[1]), self(tree[2]))
-        if kind == "abs":
-            return abs(self(tree[1]))
-        return self.other(tree)
-
-
-class _Exact(_Evaluator):
+class _Exact(Evaluator):
     """Evaluates with fractions."""
 
     def __init__(self, point: dict[str, Fraction]):
@@ -156,13 +112,13 @@ def _integer_root(value: int, n: int) -> int | None:
     return low if low**n == value else None
 
 
-class _Approximate(_Evaluator):
+class _Approximate(Evaluator):
     """Evaluates with mpmath; over the reals unless `complex_values`."""
 
-    def __init__(self, point: dict[str, Fraction], context, complex_values: bool):
+    def __init__(self, point: dict[str, Fraction], context: mpmath.MPContext, complex_values: bool) -> None:
         self.point, self.mp, self.complex = point, context, complex_values
 
-    def __call__(self, tree: Tree):
+    def __call__(self, tree: Tree) -> Any:
         value = self.node(tree)
         if isinstance(value, self.mp.mpf):
             _, mantissa, exponent, _ = value._mpf_
@@ -174,16 +130,16 @@ class _Approximate(_Evaluator):
             raise Undefined
         return value
 
-    def number(self, value: Fraction):
+    def number(self, value: Fraction) -> Any:
         return self.mp.mpf(value.numerator) / value.denominator
 
-    def total(self, values: Iterable):
+    def total(self, values: Iterable[Any]) -> Any:
         return self.mp.fsum(values)
 
-    def is_zero(self, value) -> bool:
+    def is_zero(self, value: Any) -> bool:
         return abs(value) < ZERO
 
-    def other(self, tree: Tree):
+    def other(self, tree: Tree) -> Any:
         mp, kind = self.mp, tree[0]
         if kind == "const":
             if tree[1] == "i":
@@ -204,15 +160,15 @@ class _Approximate(_Evaluator):
             return mp.sin(value * 7 / 5 + ord(tree[1])) + value / (ord(tree[1]) - 90)
         return self.function(tree)
 
-    def modest(self, value):
+    def modest(self, value: Any) -> Any:
         if abs(value) > 5000:
             raise TooLarge
         return value
 
-    def factorial(self, value):
+    def factorial(self, value: Any) -> Any:
         return self.mp.gamma(self.modest(value) + 1)
 
-    def power(self, tree: Tree):
+    def power(self, tree: Tree) -> Any:
         mp = self.mp
         if tree[1] == ("const", "e"):
             return self.exp(self(tree[2]))
@@ -233,7 +189,7 @@ class _Approximate(_Evaluator):
         self.bounded(mp.log(base) * exponent)
         return mp.power(base, exponent)
 
-    def root(self, value, degree):
+    def root(self, value: Any, degree: Any) -> Any:
         mp = self.mp
         if not mp.isint(degree) or not 2 <= degree <= 1000:
             raise Undefined
@@ -243,20 +199,20 @@ class _Approximate(_Evaluator):
             return mp.root(value, int(degree))
         return -mp.root(-value, int(degree)) if value < 0 else mp.root(value, int(degree))
 
-    def bounded(self, logarithm) -> None:
+    def bounded(self, logarithm: Any) -> None:
         if abs(logarithm) > 10**5:
             raise TooLarge
 
-    def exp(self, value):
+    def exp(self, value: Any) -> Any:
         self.bounded(value)
         return self.mp.exp(value)
 
-    def log(self, value):
+    def log(self, value: Any) -> Any:
         if value == 0 or (not self.complex and value < 0):
             raise Undefined
         return self.mp.log(value)
 
-    def function(self, tree: Tree):
+    def function(self, tree: Tree) -> Any:
         mp, name, x = self.mp, tree[1], self(tree[2])
         if name in ("log", "ln", "lg"):
             base = self(tree[3]) if len(tree) > 3 else (10 if name == "lg" else None)
@@ -288,7 +244,7 @@ def exact_or_none(tree: Tree, point: dict[str, Fraction]) -> Fraction | None:
         return None
 
 
-def evaluate(tree: Tree, point: dict[str, Fraction], context, complex_values: bool):
+def evaluate(tree: Tree, point: dict[str, Fraction], context: mpmath.MPContext, complex_values: bool) -> Any:
     """The value to the digits of the context; over the reals unless `complex_values`.
 
     Raises:

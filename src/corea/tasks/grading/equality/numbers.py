@@ -61,7 +61,7 @@ def _two_numbers(gold: Number, answer: Number, terms: Terms) -> Finding:
                 wanted, gold.places, gold.significant, value, answer.places, answer.significant
             ):
                 return YES
-    if factor is not None:
+    if factor is not None and gold.unit is not None:
         return Finding(False, f"not the gold's quantity, whose unit is {gold.unit.text!r}")
     if answer.percent and not gold.percent and answer.value == gold.value:
         return Finding(False, "a percentage, but neither the gold nor the question mentions percent")

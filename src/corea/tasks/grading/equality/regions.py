@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corea.tasks.grading.equality.values import constant, equal_expressions, is_infinite
@@ -62,23 +63,35 @@ def _region(form: Form) -> tuple[list[Interval], str | None] | None:
     return reals() if form == REALS else None
 
 
+def _constants(forms: Sequence[Form]) -> list[Tree] | None:
+    """The trees of the forms, or None if one of them has none or has variables."""
+    trees = [tree for form in forms if (tree := tree_of(form)) is not None and not symbols(tree)]
+    return trees if len(trees) == len(forms) else None
+
+
+def _regions(forms: Sequence[Form]) -> list[tuple[list[Interval], str | None]] | None:
+    """The sets of the forms, or None if one of them is no set."""
+    found = [part for form in forms if (part := _region(form)) is not None]
+    return found if len(found) == len(forms) else None
+
+
 def _from_several(form: Several) -> tuple[list[Interval], str | None] | None:
     if form.kind == "tuple" and len(form.items) == 2 and form.brackets in ("()", "[]", "(]", "[)"):
-        ends = [tree_of(item) for item in form.items]
-        if None in ends or any(symbols(e) for e in ends):
+        ends = _constants(form.items)
+        if ends is None:
             return None
         low, high = ends
         if not _place(low) < _place(high):
             return None
         return [Interval(low, high, form.brackets[0] == "[", form.brackets[1] == "]")], None
     if form.kind == "set":
-        trees = [tree_of(item) for item in form.items]
-        if None in trees or any(symbols(t) for t in trees):
+        trees = _constants(form.items)
+        if trees is None:
             return None
         return [Interval(t, t, True, True) for t in trees], None
     if form.kind == "list" and all(isinstance(i, Relation) for i in form.items):
-        parts = [_region(item) for item in form.items]
-        if None in parts or len({name for _, name in parts}) != 1:
+        parts = _regions(form.items)
+        if parts is None or len({name for _, name in parts}) != 1:
             return None
         name = parts[0][1]
         if form.brackets == "and":
@@ -97,8 +110,8 @@ def _from_relation(form: Relation) -> tuple[list[Interval], str | None] | None:
         return None if found is None else (found[0], form.sides[0].strip())
     if any(sign not in _FLIP for sign in form.signs) or len(form.signs) > 2:
         return None
-    trees = [tree_of(f) if (f := _parsed(side)) is not None else None for side in form.sides]
-    if None in trees:
+    trees = [t for side in form.sides if (f := _parsed(side)) is not None and (t := tree_of(f)) is not None]
+    if len(trees) < len(form.sides):
         return None
     names = frozenset().union(*(symbols(t) for t in trees))
     places = [n for n, t in enumerate(trees) if t[0] == "sym"]
@@ -138,8 +151,8 @@ def reals() -> tuple[list[Interval], None]:
 
 
 def _from_union(form: Union) -> tuple[list[Interval], str | None] | None:
-    parts = [_region(item) for item in form.items]
-    if None in parts:
+    parts = _regions(form.items)
+    if parts is None:
         return None
     if form.sign == "\\cup":
         return [i for intervals, _ in parts for i in intervals], None
@@ -177,11 +190,10 @@ def _merged(intervals: list[Interval]) -> list[Interval]:
     found: list[Interval] = []
     for i in sorted(intervals, key=lambda i: (_place(i.low), not i.low_closed)):
         last = found[-1] if found else None
-        reach = last is not None and (
+        if last is None or not (
             _place(i.low) < _place(last.high)
             or (_place(i.low) == _place(last.high) and (i.low_closed or last.high_closed))
-        )
-        if not reach:
+        ):
             found.append(i)
             continue
         end = max((last.high, last.high_closed), (i.high, i.high_closed), key=lambda e: (_place(e[0]), e[1]))

@@ -92,13 +92,13 @@ def _two_relations(gold: Relation, answer: Relation, terms: Terms, compare: Comp
     except Unread:
         return wrong
     sign = ratio_sign(one, two)
-    wanted, given = gold.signs[0], answer.signs[0]
+    due, stated = gold.signs[0], answer.signs[0]
     if sign == 0:
         return wrong
-    if wanted in ("=", "!="):
-        return YES if wanted == given else wrong
-    if wanted in _ORDER:
-        return YES if given == (wanted if sign > 0 else _ORDER[wanted]) else wrong
+    if due in ("=", "!="):
+        return YES if due == stated else wrong
+    if due in _ORDER:
+        return YES if stated == (due if sign > 0 else _ORDER[due]) else wrong
     return wrong
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import mpmath
 
@@ -41,7 +42,7 @@ def is_infinite(tree: Tree) -> int:
     return 0
 
 
-def constant(tree: Tree):
+def constant(tree: Tree) -> Any:
     """The value of a constant to 50 digits; complex if necessary.
 
     Raises:
@@ -145,7 +146,7 @@ def ratio_sign(one: Tree, other: Tree) -> int:
     return 1 if ratios[0] > 0 else -1
 
 
-def rounds_to(exact, decimal: Fraction, places: int, significant: int) -> bool:
+def rounds_to(exact: Any, decimal: Fraction, places: int, significant: int) -> bool:
     """Whether `decimal` is `exact`, rounded or truncated to the places of the decimal or to 12 digits.
 
     False if the decimal has fewer than 6 significant digits.

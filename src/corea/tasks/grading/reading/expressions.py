@@ -186,7 +186,7 @@ class _Parser(Cursor):
         self.take()
         if self.next != "{":
             return "_" + self.take()
-        depth, parts = 0, []
+        depth, parts = 0, list[str]()
         while True:
             token = self.take()
             depth += (token == "{") - (token == "}")

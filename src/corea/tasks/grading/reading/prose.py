@@ -91,7 +91,7 @@ def sentence_answer(text: str) -> str:
 
 def boxes(text: str) -> list[tuple[str, int, int]]:
     """(contents, start, end) of every `\\boxed{...}`; an unclosed one extends to the end of the text."""
-    found = []
+    found: list[tuple[str, int, int]] = []
     for match in _BOX.finditer(text):
         if found and match.start() < found[-1][2]:
             continue

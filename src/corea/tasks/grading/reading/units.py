@@ -10,8 +10,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from corea.tasks.grading.reading.tables import words
+
+if TYPE_CHECKING:
+    import pint
 
 _SYMBOLS = {
     "mm": "millimeter", "cm": "centimeter", "dm": "decimeter", "km": "kilometer", "nm": "nanometer", "um": "micrometer",
@@ -73,7 +77,7 @@ class Unit:
 
 
 @lru_cache(maxsize=1)
-def _registry():
+def _registry() -> pint.UnitRegistry:
     import pint
 
     return pint.UnitRegistry(cache_folder=None)
@@ -130,7 +134,7 @@ def _single(word: str, spaced: bool) -> Measure | None:
 class _Product:
     """Collects the factors of a unit, word by word."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.dimension: dict[str, int] = {}
         self.size = 1.0
         self.sign = 1
