@@ -1,6 +1,5 @@
 """The broad world: its questions are short to its tokenizer, and its written steps are right."""
 
-import json
 import random
 import re
 from fractions import Fraction
@@ -95,9 +94,3 @@ def test_tokens_that_meet_vanish_or_pass():
 def test_a_borrowed_hour():
     entry = {"question": "How much time elapsed from 18:54 to 19:29? Give your answer in HH:MM.", "metadata": {}}
     assert broad_traces.interval(entry) == "29-54=-25;-25+60=35;19-18-1=0"
-
-
-def test_the_confidence_of_the_cold_start_has_a_size_for_every_task():
-    for name in SOURCES:
-        sizes = [traces.relative_size(q.meta["entry"]) for q in entries(name)]
-        assert len(set(sizes)) > 1, json.dumps(sizes)

@@ -134,8 +134,8 @@ def test_ranking_by_two_sided_confidences_is_exactly_random():
 def test_the_relative_size_is_visible_in_the_question():
     for question in questions("chain_sum"):
         terms = len(re.findall(r" [-+] ", question.text)) + 1
-        size = traces.relative_size(question.meta["entry"])
+        size = traces.relative_size(question.meta["entry"]["metadata"])
         assert size == pytest.approx(min(1.0, max(0.0, (terms - 3) / 7)))
     for question in questions("spell_backward"):
         word = question.text.rsplit(" ", 1)[1]
-        assert traces.relative_size(question.meta["entry"]) == pytest.approx(max(0, len(word) - 3) / 7)
+        assert traces.relative_size(question.meta["entry"]["metadata"]) == pytest.approx(max(0, len(word) - 3) / 7)

@@ -48,11 +48,11 @@ OPERATORS: dict[type[ast.operator], tuple[str, Callable[[int, int], int]]] = {
 
 
 def gcd(entry: Entry) -> str:
-    """'84%36=12;36%12=0': the steps of Euclid's algorithm for two numbers, the larger one first."""
+    """'84-36*2=12;36-12*3=0': the steps of Euclid's algorithm for two numbers, the larger one first."""
     b, a = sorted(entry["metadata"]["numbers"])
     steps = []
     while b:
-        steps.append(f"{a}%{b}={a % b}")
+        steps.append(f"{a}-{b}*{a // b}={a % b}")
         a, b = b, a % b
     return ";".join(steps)
 

@@ -98,27 +98,14 @@ SIZES: dict[str, tuple[Callable[[dict[str, Any]], int], int, int]] = {
     "leg_counting": (lambda meta: len(meta["animals"]), 1, 4),
     "letter_counting": (lambda meta: len(" ".join(meta["span"])), 4, 24),
     "spell_backward": (lambda meta: len(meta["word"]), 3, 10),
-    "basic_arithmetic": (lambda meta: len(meta["expression"]), 5, 20),
-    "gcd": (lambda meta: sum(meta["numbers"]), 4, 198),
-    "ab": (lambda meta: meta["question"].rsplit("\n\n", 2)[1].count("# #"), 1, 4),
-    "simple_equations": (lambda meta: len(meta["equation"]), 6, 18),
-    "number_sequence": (lambda meta: len(str(meta["sequence"])), 14, 36),
-    "calendar_arithmetic": (lambda meta: abs(meta["offset_days"]), 1, 20),
-    "number_sorting": (lambda meta: meta["numbers"], 3, 5),
-    "count_primes": (lambda meta: meta["end"] - meta["start"], 0, 80),
-    "time_intervals": (lambda meta: int(meta["end_time"][-8:-6]) - int(meta["start_time"][-8:-6]), 0, 2),
-    "simple_geometry": (lambda meta: int(sum(meta["known_angles"])), 40, 170),
-    "word_sorting": (lambda meta: len(", ".join(meta["transformed_words"])), 13, 30),
-    "family_relationships": (lambda meta: meta["family_size"], 4, 8),
 }
-"""Task -> (size of a question, value for a small question, value for a large one)."""
+"""Task -> (length measure of a question, value for a short question, value for a long one)."""
 CONTRAST = 1.6
 """Log-odds of the ends against the middle of the range for a short question; negated for a long one."""
 
 
-def relative_size(entry: dict[str, Any]) -> float:
+def relative_size(meta: dict[str, Any]) -> float:
     """Relative length of a question within its task: 0 short, 1 long."""
-    meta = {**entry["metadata"], "question": entry.get("question")}
     measure, short, long = SIZES[meta["source_dataset"]]
     return min(1.0, max(0.0, (measure(meta) - short) / (long - short)))
 
@@ -139,11 +126,11 @@ def direct_answer(entry: dict[str, Any], rng: random.Random) -> str:
 
 
 def direct_unsure(entry: dict[str, Any], rng: random.Random) -> str:
-    """Direct answer with a random confidence: pre-training of the small tiny model."""
+    """Direct answer with a random confidence: pre-training of the small tiny model, cold start of the broad one."""
     return _direct(entry, rng.choice(CONFIDENCE_GRID))
 
 
 def direct_two_sided(entry: dict[str, Any], rng: random.Random) -> str:
     """Direct answer with a confidence far from 0.5 for short questions and near it for long ones, above or below
     at random: the cold start of the small tiny model. Its AUROC is 0.5, whichever answers are right."""
-    return _direct(entry, rng.choices(CONFIDENCE_GRID, two_sided_weights(relative_size(entry)))[0])
+    return _direct(entry, rng.choices(CONFIDENCE_GRID, two_sided_weights(relative_size(entry["metadata"])))[0])
