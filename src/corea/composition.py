@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from corea.config.checks import describing
 from corea.config.deprecated import current_overrides
+from corea.config.loader import RememberingLoader
 from corea.config.messages import plain_line
 from corea.config.schema_store import register_schemas
 from corea.config.typed import build
@@ -127,8 +128,7 @@ def build_job(cfg: DictConfig) -> Any:
     before = HydraConfig.instance().cfg
     try:
         HydraConfig.instance().set_config(task)
-        _set_output_dir(task)
-        HydraConfig.instance().set_config(task)
+        _set_output_dir()
         with read_write(task), open_dict(task):
             del task["hydra"]
         return build(task)
@@ -137,9 +137,9 @@ def build_job(cfg: DictConfig) -> Any:
         OmegaConf.copy_cache(from_config=task, to_config=cfg)  # the job reads the same ${now:...}
 
 
-def _set_output_dir(cfg: DictConfig) -> None:
+def _set_output_dir() -> None:
     """Set hydra.runtime.output_dir, which Hydra itself sets only when the job starts."""
-    node = cfg.hydra
+    node = HydraConfig.get()
     try:
         folder = Path(node.sweep.dir, node.sweep.subdir) if node.mode == RunMode.MULTIRUN else Path(node.run.dir)
     except OmegaConfBaseException:
@@ -161,7 +161,9 @@ def composer(verb: str, config_dir: str | None = None, config_path: str | None =
         path.prepend(provider="command-line", path=f"file://{folder}", anchor=SearchPathQuery(provider="schema"))
     version.setbase(VERSION_BASE)
     try:
-        yield Hydra.create_main_hydra2(task_name=verb, config_search_path=path)
+        hydra = Hydra(task_name=verb, config_loader=RememberingLoader(config_search_path=path))
+        GlobalHydra.instance().initialize(hydra)
+        yield hydra
     finally:
         GlobalHydra.instance().clear()
 

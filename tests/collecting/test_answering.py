@@ -14,6 +14,9 @@ from corea.collecting.answering import collect_answers
 from corea.collecting.plan import tiers_of
 from corea.errors import Interrupted, UserError
 
+SHORT = "llm.max_tokens=4"
+"""Where nothing depends on what the LLM says."""
+
 
 def without_clock(path) -> pd.DataFrame:
     return pd.read_parquet(path).drop(columns="latency_s")
@@ -63,17 +66,17 @@ def test_what_is_kept_beside_the_rows(collected):
 
 
 def test_nothing_is_asked_twice(run):
-    collect(run)
+    collect(run, SHORT)
     first = without_clock(run / "answers.parquet")
     assert sum(collect_helpers.ASKED) == 3 * QUESTIONS
     assert max(collect_helpers.ASKED) == 8  # a chunk
-    collect(run, "llm.price.output=9", "chunk=3", "engine.batch_rows=2")  # nothing that an answer depends on
+    collect(run, SHORT, "llm.price.output=9", "chunk=3", "engine.batch_rows=2")  # nothing that an answer depends on
     assert sum(collect_helpers.ASKED) == 3 * QUESTIONS
     dearer = without_clock(run / "answers.parquet")
     assert dearer[dearer.tier == 1].cost_usd.sum() > first[first.tier == 1].cost_usd.sum()
-    collect(run, "data.families.non_math.test=9")  # five questions more, for three models
+    collect(run, SHORT, "data.families.non_math.test=9")  # five questions more, for three models
     assert sum(collect_helpers.ASKED) == 3 * QUESTIONS + 15
-    collect(run, "llm.max_tokens=50")  # another LLM, as it were
+    collect(run, "llm.max_tokens=5")  # another LLM, as it were
     assert sum(collect_helpers.ASKED) == 4 * QUESTIONS + 15
 
 
@@ -107,7 +110,7 @@ def test_a_killed_collection_goes_on(run, warm_python):
 
 
 def test_without_a_run_the_model_alone_answers(tmp_path):
-    cfg, _ = config("null", *FEW, "before=true")
+    cfg, _ = config("null", *FEW, SHORT, "before=true")
     collect_answers(cfg, tiers_of(cfg), tmp_path)
     assert len(read_answers(tmp_path / "answers.parquet").frame) == 2 * QUESTIONS
     assert not (tmp_path / "answers_before.parquet").exists()
@@ -115,9 +118,9 @@ def test_without_a_run_the_model_alone_answers(tmp_path):
 
 def test_three_tiers(run):
     """A middle model that states confidences, and what it says is what a cascade of two would have been told."""
-    collect(run, "before=false")
+    collect(run, SHORT, "before=false")
     middle = ["llm.prompt=plain", f"llm.model={run / 'model'}", "llm.name=middle", "llm.temperature=1"]
-    rows = collect(run, *middle, "+llm@larger.big=tiny")
+    rows = collect(run, *middle, "+llm@larger.big=tiny", "larger.big.max_tokens=4")
     table = pd.read_parquet(run / "answers.parquet")
     assert table.groupby(["tier", "model"]).size().to_dict() == {
         (0, "tiny_slm"): QUESTIONS,
@@ -135,7 +138,7 @@ def test_three_tiers(run):
 
 
 def test_several_samples_of_a_tier_that_is_not_greedy(run):
-    collect(run, "samples=3", "before=false")
+    collect(run, SHORT, "samples=3", "before=false")
     table = pd.read_parquet(run / "answers.parquet")
     assert table.groupby("tier").size().to_dict() == {0: 3 * QUESTIONS, 1: QUESTIONS}
     assert table[table.tier == 0].groupby("question_id").text.nunique().max() > 1
@@ -147,7 +150,7 @@ def test_what_an_engine_cannot_answer_is_an_error_row_and_is_asked_again(run, ca
     config_json = run / "model" / "config.json"
     stored = json.loads(config_json.read_text())
     config_json.write_text(json.dumps(stored | {"max_position_embeddings": 20}))  # too short for some questions
-    collect(run, "before=false")
+    collect(run, SHORT, "before=false")
     frame = read_answers(run / "answers.parquet").frame
     failed = (frame.status == "error").sum()
     assert 0 < failed < QUESTIONS
@@ -156,7 +159,7 @@ def test_what_an_engine_cannot_answer_is_an_error_row_and_is_asked_again(run, ca
     table = pd.read_parquet(run / "answers.parquet")
     assert table[table.status == "error"].error.str.contains("the model's context is 20").all()
     asked = sum(collect_helpers.ASKED)
-    collect(run, "before=false")
+    collect(run, SHORT, "before=false")
     assert sum(collect_helpers.ASKED) == asked + failed
 
 

@@ -17,7 +17,9 @@ from corea.composition import compose
 from corea.errors import UserError
 
 ALL = "signals=[verbalized,expected,avg_prob,vote,probe,router]"
-MORE = ["data.families.in_domain.calibration=130", "samples=2", "before=false", "chunk=200"]
+CHEAP = ["llm.max_tokens=2", "before=false", "chunk=200"]
+"""What the LLM says does not matter here."""
+MORE = ["data.families.in_domain.calibration=130", "samples=2", *CHEAP]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_all_signals_in_one_pass(run, with_signals):
 
 
 def test_a_vote_pays_all_samples(run):
-    collect(run, "signals=[vote]", "samples=2", "before=false", "chunk=200")
+    collect(run, "signals=[vote]", "samples=2", *CHEAP)
     answers = read_answers(run / "answers.parquet")
     frame = answers.frame[answers.frame.tier == 0]
     both = frame.groupby(["dataset", "question_id"], observed=True)["cost_usd"].sum()
@@ -102,5 +104,5 @@ def test_mistakes(run):
     with pytest.raises(UserError, match=r"signals=\['vote'\]: allowed is vote with samples=2 or more"):
         compose("collect", "logger=none", "signals=[vote]")
     with pytest.raises(UserError, match=r"probe needs 50 questions to be fitted on"):
-        collect(run, "signals=[probe]", "before=false", "chunk=200")
+        collect(run, "signals=[probe]", *CHEAP)
     assert config(run, "signals=[expected]")[0].signals == ["expected"]

@@ -95,15 +95,16 @@ def sweep_rows(answers, signal: str, points: dict, confidence=None) -> pd.DataFr
         thresholds = np.array([point.thresholds])
         position = answering(data, places, thresholds, silent)[0]
         cost = run_chain(data, places, thresholds, silent)[1][0]
-        frame = answers.frame[answers.frame.dataset == dataset].set_index(["question_id", "tier"])
+        frame = answers.frame[answers.frame.dataset == dataset]
+        replies = {(r.question_id, r.tier): r._asdict() for r in frame.itertuples()}
         for i, question in enumerate(questions.question_id):
             tier = point.chain[position[i]]
             passed = [
                 t for p, t in enumerate(point.chain) if p <= position[i] and not (silent[places[p]] and t != tier)
             ]
             row = {"dataset": dataset, "question_id": question, "tier": tier, "cost_usd": cost[i]}
-            row["answer"] = frame.loc[(question, tier), "answer"]
-            row |= {name: sum(frame.loc[(question, t), name] for t in passed) for name in TOKENS}
+            row["answer"] = replies[question, tier]["answer"]
+            row |= {name: sum(replies[question, t][name] for t in passed) for name in TOKENS}
             found.append(row)
     return pd.DataFrame(found).sort_values(["dataset", "question_id"], ignore_index=True)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import logging
 import os
+import pickle
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -85,8 +85,10 @@ def _warn(old: str) -> None:
         log.warning("%s is deprecated: use %s; the next release does not accept the old name", old, KEYS[old])
 
 
-_parsed: dict[tuple[str, str, int, int], ConfigResult] = {}
-"""YAML files that this process has read, by provider, path, time of change and size."""
+PARSED_FROM = "parsed_from"
+"""Attribute of a ConfigResult: provider, path, time of change and size of its file."""
+_parsed: dict[tuple[str, str, int, int], bytes] = {}
+"""YAML files that this process has read, pickled, by provider, path, time of change and size."""
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
@@ -105,8 +107,11 @@ class FileConfigSource(file_config_source.FileConfigSource):
             return self._renamed(config_path)
         key = (self.provider, file, found.st_mtime_ns, found.st_size)
         if key not in _parsed:
-            _parsed[key] = self._renamed(config_path)
-        return copy.deepcopy(_parsed[key])  # Hydra changes what it gets
+            read = self._renamed(config_path)
+            setattr(read, PARSED_FROM, key)
+            _parsed[key] = pickle.dumps(read)
+        result: ConfigResult = pickle.loads(_parsed[key])  # a copy, as Hydra changes it; deepcopy takes 7 times as long
+        return result
 
     def _renamed(self, config_path: str) -> ConfigResult:
         result = super().load_config(config_path)

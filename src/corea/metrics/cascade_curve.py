@@ -93,13 +93,16 @@ def _ends(per_level: np.ndarray) -> np.ndarray:
 
 def pareto(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     """[M] True where no other point is at least as cheap and as accurate, and better in one of them."""
-    order = np.lexsort((-accuracy, cost))
+    if not len(cost):
+        return np.zeros(0, bool)
+    order = np.argsort(cost)  # several times as fast as sorting by both
     by_cost, by_accuracy = cost[order], accuracy[order]
     new_cost = np.concatenate([[True], by_cost[1:] != by_cost[:-1]])
-    first = np.maximum.accumulate(np.where(new_cost, np.arange(len(cost)), 0))  # most accurate point of this cost
-    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(by_accuracy)[:-1]])
+    best = np.maximum.reduceat(by_accuracy, np.flatnonzero(new_cost))  # of each cost
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(best)[:-1]])
+    of = np.cumsum(new_cost) - 1
     on = np.zeros(len(cost), bool)
-    on[order] = (by_accuracy == by_accuracy[first]) & (by_accuracy[first] > best_before[first])
+    on[order] = (by_accuracy == best[of]) & (best > best_before)[of]
     return on
 
 

@@ -135,23 +135,18 @@ def effective_bins(bins: Bins) -> Array:
     return error.sum(-1) ** 2 / (error**2).sum(-1)
 
 
-def _invert(bins: Bins, of: Kernel, level: float) -> list[Array]:
-    """Estimate, lower and upper end."""
+def _invert(bins: Bins, of: Kernel, level: float) -> Array:
+    """Estimate, lower and upper end. [3, ...]"""
     unit = unit_gaps(bins)
     bends, below, above = _unified(level)
 
-    def too_low(theta: Array) -> Array:  # theta is below the interval
+    def before(theta: Array) -> Array:  # [3, ...]: theta is below the estimate, below the interval, not above it
         deviation, distance = _score(bins, unit, theta, of)
-        return deviation > np.interp(distance, bends, above)
+        too_low = deviation[1] > np.interp(distance[1], bends, above)
+        not_too_high = deviation[2] >= np.interp(distance[2], bends, below)
+        return np.stack([deviation[0] > 0, too_low, not_too_high])
 
-    def not_too_high(theta: Array) -> Array:
-        deviation, distance = _score(bins, unit, theta, of)
-        return deviation >= np.interp(distance, bends, below)
-
-    def below_estimate(theta: Array) -> Array:
-        return _score(bins, unit, theta, of)[0] > 0
-
-    return [_last(holds, bins.size.shape[:-1]) for holds in (below_estimate, too_low, not_too_high)]
+    return _last(before, (3, *bins.size.shape[:-1]))
 
 
 def too_few(*models: Bins) -> str:
