@@ -1,10 +1,10 @@
 """Scores of both models on the test questions, for each task and family.
 
-    python experiments/broad_pair/measure.py SLM_FOLDER LLM_FOLDER [--questions 100]
+    python experiments/broad_pair/measure.py SLM_FOLDER [LLM_FOLDER] [--questions 100]
 
 `--questions` counts the test questions of each task. The small model is sampled at temperature 1, the large one answers
-greedily. AUROC: of the stated confidence, and of the mean probability of the answer's tokens, which bounds what the
-model could say about itself.
+greedily; without LLM_FOLDER its columns are empty. AUROC: of the stated confidence, where one is stated, and of the mean
+probability of the answer's tokens, which bounds what the model could say about itself.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from corea.types import Completion, Question, Sampling
 
 
 def ranking(score: np.ndarray, right: np.ndarray) -> float:
-    """AUROC of `score` [N] for `right` [N]; NaN without both kinds of answers or with missing scores."""
-    if np.isnan(score).any():
+    """AUROC of `score` [N] for `right` [N] where there is a score; NaN without both kinds of answers."""
+    known = ~np.isnan(score)
+    score, right = score[known], right[known]
+    if right.all() or not right.any():
         return math.nan
     _, place = np.unique(score, return_inverse=True)
     counts = [np.bincount(place[side], minlength=place.max() + 1) for side in (~right, right)]
@@ -56,34 +58,36 @@ def answers(engine: HFEngine, questions: list[Question], temperature: float) -> 
     }
 
 
-def line(name: str, small: dict[str, np.ndarray], large: dict[str, np.ndarray]) -> str:
+def line(name: str, small: dict[str, np.ndarray], large: dict[str, np.ndarray] | None) -> str:
     """One row of the table."""
-    figures = [small["right"].mean(), large["right"].mean()]
-    figures += [ranking(small[key], small["right"]) for key in ("confidence", "probability")]
-    tokens = [d[key].mean() for d in (small, large) for key in ("prompt", "tokens")]
-    return " | ".join([f"| {name}", *(f"{x:.3f}" for x in figures), *(f"{x:.1f}" for x in tokens)]) + " |"
+    cells = [f"{small['right'].mean():.3f}", f"{large['right'].mean():.3f}" if large else "-"]
+    cells += [f"{ranking(small[key], small['right']):.3f}" for key in ("confidence", "probability")]
+    cells += [f"{small[key].mean():.1f}" for key in ("prompt", "tokens")]
+    cells.append(f"{large['tokens'].mean():.1f}" if large else "-")
+    return " | ".join([f"| {name}", *cells]) + " |"
 
 
 def main() -> None:
     """Read the command line and print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("small")
-    parser.add_argument("large")
+    parser.add_argument("large", nargs="?")
     parser.add_argument("--questions", type=int, default=100)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    small, large = HFEngine(args.small), HFEngine(args.large)
+    engines = [HFEngine(folder) for folder in (args.small, args.large) if folder]
     data = compose("sft", "data=broad").data
-    columns = "small, large, AUROC confidence, AUROC probability, prompt, small's tokens, prompt, large's tokens"
-    print("| task | " + " | ".join(columns.split(", ")) + " |\n" + "|---" * 9 + "|")
+    columns = "small, large, AUROC confidence, AUROC probability, prompt, small's tokens, large's tokens"
+    print("| task | " + " | ".join(columns.split(", ")) + " |\n" + "|---" * 8 + "|")
     for family in data.families:
         parts = []
         for source in family_sources(data, family):
             questions = held_out([source], "test", args.questions, dataset=family, seed=0)
-            parts.append((answers(small, questions, 1.0), answers(large, questions, 0.0)))
-            print(line(source["name"], *parts[-1]), flush=True)
-        whole = [{key: np.concatenate([p[k][key] for p in parts]) for key in parts[0][k]} for k in (0, 1)]
-        print(line(f"**{family}**", *whole), flush=True)
+            found = [answers(engine, questions, 1.0 - k) for k, engine in enumerate(engines)]
+            parts.append(found)
+            print(line(source["name"], found[0], found[1] if args.large else None), flush=True)
+        whole = [{key: np.concatenate([p[k][key] for p in parts]) for key in parts[0][k]} for k in range(len(engines))]
+        print(line(f"**{family}**", whole[0], whole[1] if args.large else None), flush=True)
 
 
 if __name__ == "__main__":
