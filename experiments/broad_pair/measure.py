@@ -3,8 +3,8 @@
     python experiments/broad_pair/measure.py SLM_FOLDER [LLM_FOLDER] [--questions 100]
 
 `--questions` counts the test questions of each task. The small model is sampled at temperature 1, the large one answers
-greedily; without LLM_FOLDER its columns are empty. AUROC: of the stated confidence, where one is stated, and of the mean
-probability of the answer's tokens, which bounds what the model could say about itself.
+greedily; without LLM_FOLDER its columns are empty. AUROC: of the stated confidence, where one is stated, and of the
+mean probability of the answer's tokens, which bounds what the model could say about itself.
 """
 
 from __future__ import annotations
