@@ -279,7 +279,12 @@ def test_a_pretrained_model_does_not_get_the_tiny_models_trainer(overrides, trai
 def test_one_trainer_does_not_fit_tiny_and_pretrained_models():
     with pytest.raises(UserError, match=r"model=tiny,qwen3b: tiny and others need different trainers"):
         with_trainer("train", ["model=tiny,qwen3b"])
-    assert with_trainer("train", ["model=qwen3b,llama1b"]) == ["model=qwen3b,llama1b", "trainer=gpu"]
+    for written in ("choice(tiny,qwen3b)", "glob(*)", "shuffle(qwen3b,tiny)"):
+        with pytest.raises(UserError, match=rf"model={re.escape(written)}: tiny and others need different trainers"):
+            with_trainer("train", [f"model={written}"])
+    for written in ("qwen3b,llama1b", "choice(qwen3b,llama1b)", "glob(qwen*)", "sort(qwen3b)"):
+        assert with_trainer("train", [f"model={written}"]) == [f"model={written}", "trainer=gpu"]
+    assert with_trainer("train", ["model=glob(*,exclude=[q*,s*,l*,g*,tiny_llm])"])[1:] == []
     assert with_trainer("sft", ["model=qwen3b"]) == ["model=qwen3b"]
 
 

@@ -17,6 +17,7 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, ValueType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -84,12 +85,34 @@ def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
     given = dict(item.split("=", 1) for item in overrides if "=" in item)
     if config_name != "train" or "model" not in given or {"trainer", "experiment"} & given.keys():
         return overrides
-    models = {name.strip() for name in given["model"].split(",")}
+    models = swept_values(f"model={given['model']}")
     if "tiny" not in models:
         return [*overrides, "trainer=gpu"]
-    if len(models) > 1:
+    if len(set(models)) > 1:
         raise UserError(f"model={given['model']}: tiny and others need different trainers; give trainer= as well")
     return overrides
+
+
+def swept_values(override: str) -> list[str]:
+    """The choices of a group that an override names: one, a list, choice(...), or glob(...) of the files in conf/."""
+    item = OverridesParser.create().parse_override(override)
+    value = item.value()
+    if isinstance(value, Glob):
+        return value.filter(sorted(path.stem for path in (conf_dir() / item.key_or_group).glob("*.yaml")))
+    if item.is_discrete_sweep():
+        return list(item.sweep_string_iterator())
+    return [item.get_value_element_as_str()]
+
+
+def without_globs(loader: ConfigLoader, overrides: list[str]) -> list[str]:
+    """The overrides with each glob(...) as a list of choices: sweepers but Hydra's own do not know the files."""
+    found = []
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
+    for text, item in zip(overrides, parsed, strict=True):
+        if item.value_type == ValueType.GLOB_CHOICE_SWEEP:
+            text = f"{item.get_key_element()}=choice({','.join(item.sweep_string_iterator())})"
+        found.append(text)
+    return found
 
 
 def typed(hydra: Hydra, config_name: str, overrides: list[str]) -> Any:
@@ -198,7 +221,10 @@ def jobs(loader: ConfigLoader, cfg: DictConfig) -> Iterator[list[str]]:
     for item in OverridesParser.create(config_loader=loader).parse_overrides(written):
         key = item.get_key_element()
         if item.is_sweep_override() and not item.is_discrete_sweep():
-            raise UserError(f"{item.input_line}: give the values of a sweep as a list: {key}=1,2,3 or {key}=range(1,4)")
+            raise UserError(
+                f"{item.input_line}: give the values of a sweep as a list: {key}=1,2,3 or {key}=range(1,4); intervals "
+                "need a sweeper that chooses values, e.g. hydra/sweeper=optuna"
+            )
         values = item.sweep_string_iterator() if item.is_sweep_override() else [item.get_value_element_as_str()]
         choices[key] = [f"{key}={value}" for value in values]
     for combination in itertools.product(*choices.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +21,12 @@ from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from corea.composition import build_job, composed, is_basic, sweep_jobs, task_overrides, typed
+from corea.composition import build_job, composed, is_basic, sweep_jobs, task_overrides, typed, without_globs
 from corea.config.messages import one_line, user_line
 from corea.config.typed import build, require_files
 from corea.display import progress, shown_as, tick
-from corea.errors import Interrupted, SweepFailed
+from corea.errors import Interrupted, SweepFailed, UserError
+from corea.run_folder import run_dir
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A job that an earlier start of the sweep has finished."""
+
+    value: Any
+    """What the job returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweepHooks:
     """What a verb adds to a sweep."""
 
@@ -50,6 +60,8 @@ class SweepHooks:
     that all jobs share, and the configuration of the sweeper. Raises UserError."""
     after: Callable[[Path], str] | None = None
     """Folder of the sweep -> the last line of output; "" for none."""
+    finished: Callable[[Any, Path], Finished | None] | None = None
+    """(root dataclass, run folder) -> what the job returned when it finished there in an earlier start, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +78,16 @@ class Job:
     """Configurations that were built and checked before the first job started, by their overrides."""
     keep_going: bool = False
     """Return Failed instead of raising."""
+    sweeping: bool = False
+    """The job is one of a sweep."""
     hooks: SweepHooks = field(default_factory=SweepHooks)
     process: int = field(default_factory=os.getpid)
     """The process that started the command; launchers may run jobs in others."""
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Run the verb; a job that is not among `ready` is built here."""
+        if self.sweeping:
+            join_tasks()
         if self.note and os.environ.get("RANK", "0") == "0":
             log.info(self.note)
         if not self.keep_going:
@@ -94,6 +110,10 @@ class Job:
         if root is None:
             root = build(cfg)
             require_files(root)
+        done = self.hooks.finished(root, run_dir()) if self.sweeping and self.hooks.finished else None
+        if done is not None:
+            log.info("finished before: %s", run_dir())
+            return done.value
         # Several processes draw no bars on one terminal.
         elsewhere = os.getpid() != self.process and root.display != "none"
         with shown_as("plain" if elsewhere else root.display):
@@ -134,7 +154,11 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
     given = overrides if mode in overrides else [*overrides, mode]
     cfg = composed(hydra, config_name, given, RunMode.MULTIRUN)
     basic = is_basic(cfg)
-    ready = dict(sweep_jobs(hydra, cfg)) if basic else {}
+    if not basic:
+        given = without_globs(hydra.config_loader, given)
+        cfg = composed(hydra, config_name, given, RunMode.MULTIRUN)
+    with _fixed_order():
+        ready = dict(sweep_jobs(hydra, cfg)) if basic else {}
     if not basic:
         shared = typed(hydra, config_name, fixed_overrides(given))
         if job.hooks.before_optimised is not None:
@@ -146,9 +170,9 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
     sweeper = Plugins.instance().instantiate_sweeper(
         config=cfg,
         hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
-        task_function=replace(job, ready=ready, keep_going=basic),
+        task_function=replace(job, ready=ready, keep_going=basic, sweeping=True),
     )
-    with _sweep_bar(cfg, list(ready.values())):
+    with _sweep_bar(cfg, list(ready.values())), _refusals(cfg.hydra.sweeper._target_), _fixed_order():
         batches = sweeper.sweep(arguments=list(task_overrides(cfg)))
     callbacks.on_multirun_end(config=cfg, config_name=config_name)
     closing = job.hooks.after(Path(cfg.hydra.sweep.dir)) if job.hooks.after is not None else ""
@@ -156,6 +180,43 @@ def run_sweep(hydra: Hydra, config_name: str, overrides: list[str], job: Job) ->
         print(closing, flush=True)
     if basic:
         _report_failures(job.name, [done.return_value for batch in batches for done in batch])
+
+
+@contextmanager
+def _fixed_order() -> Iterator[None]:
+    """Inside, shuffle(...) gives the same order each time, so that a sweep that is started again finds its folders."""
+    before = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@contextmanager
+def _refusals(sweeper: str) -> Iterator[None]:
+    """Turn an error that a sweeper itself raises about the overrides, not one from a job, into one line."""
+    try:
+        yield
+    except (AssertionError, NotImplementedError, ValueError) as error:
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        raised_in = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
+        if not raised_in.startswith("hydra_plugins."):
+            raise
+        name = sweeper.rpartition(".")[2]
+        raise UserError(f"{name} does not take these overrides: {one_line(str(error))}") from error
+
+
+def join_tasks() -> None:
+    """In a job of submitit with several tasks, set the variables by which torchrun tells a process its rank."""
+    if "SUBMITIT_EXECUTOR" not in os.environ or "WORLD_SIZE" in os.environ:
+        return
+    from submitit import JobEnvironment, helpers
+
+    if JobEnvironment().num_tasks > 1:
+        helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
 
 
 @contextmanager

@@ -39,6 +39,9 @@ HARMLESS = (
     "trainer.patience",
     "trainer.max_skipped",
     "trainer.gradient_checkpointing",
+    "trainer.name",
+    "trainer.zero_stage",
+    "trainer.offload",
     "sft.steps",
     "sft.eval_every",
     "sft.eval_questions",
@@ -81,11 +84,16 @@ def run_dir(shared: bool = False) -> Path:
     if not HydraConfig.initialized() or OmegaConf.is_missing(HydraConfig.get().runtime, "output_dir"):
         raise RuntimeError("no run folder: start the verb on the command line, or inside use_run_dir(folder)")
     hydra = HydraConfig.instance().cfg
-    if shared and hydra is not None and "${now:" in str(OmegaConf.to_container(hydra.hydra[_mode()], resolve=False)):
+    submitted = "SUBMITIT_EXECUTOR" in os.environ  # its tasks get the folder from the process that submits them
+    if shared and not submitted and hydra is not None and _names_the_time(hydra.hydra[_mode()]):
         raise UserError(
             f"hydra.{_mode()}.dir: its default contains the time, which each process reads for itself; give a folder"
         )
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _names_the_time(node: Any) -> bool:
+    return "${now:" in str(OmegaConf.to_container(node, resolve=False))
 
 
 def _mode() -> str:
@@ -179,6 +187,15 @@ def prepare_run_dir(
         temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))), encoding="utf-8")
     _append_provenance(folder / "provenance.json", {"config": name, "seed": getattr(cfg, "seed", None)})
     return held
+
+
+def holds_same(path: str | os.PathLike[str], cfg: Any) -> bool:
+    """Whether the run folder `path` holds a run with exactly the configuration `cfg`, but for its display."""
+    try:
+        stored = OmegaConf.to_container(OmegaConf.load(Path(path) / "config.yaml"))
+    except (YAMLError, OSError, UnicodeDecodeError):
+        return False
+    return isinstance(stored, dict) and {**stored, "display": None} == {**asdict(cfg), "display": None}
 
 
 def _refuse_changes(stored: Path, cfg: Any, harmless: tuple[str, ...] | None) -> None:

@@ -1,7 +1,9 @@
-"""What corea.train adds to a sweep: a check of what an optimising sweeper is given, and the command that compares."""
+"""What corea.train adds to a sweep: a check of what an optimising sweeper is given, jobs that have finished before, and
+the command that compares."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 from corea.config.trainer_schema import LOWER_IS_BETTER
 from corea.errors import UserError
+from corea.jobs import Finished
+from corea.run_folder import holds_same
 
 
 def check_optimised(cfg: Any, sweeper: Any) -> None:
@@ -34,6 +38,19 @@ def check_optimised(cfg: Any, sweeper: Any) -> None:
     right = "minimize" if by in LOWER_IS_BETTER else "maximize"
     if isinstance(name, str) and name != right:
         raise UserError(f"hydra.sweeper.direction={name}: allowed with trainer.best_by={by} is {right}")
+
+
+def finished_training(cfg: Any, folder: Path) -> Finished | None:
+    """What a job returned that has finished in `folder` with the same configuration; None: the job must run."""
+    try:
+        record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError):
+        return None
+    done = record.get("trained") == cfg.trainer.steps and (folder / "model" / "config.json").is_file()
+    selected = cfg.trainer.best_by is None or "value" in record
+    if not (done and selected and cfg.trainer.resume != "never" and holds_same(folder, cfg)):
+        return None
+    return Finished(value=record.get("value"))
 
 
 def compare_line(folder: Path) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from corea.app import command
 from corea.config import TrainConfig
 from corea.jobs import SweepHooks
-from corea.sweep_ends import check_optimised, compare_line
+from corea.sweep_ends import check_optimised, compare_line, finished_training
 
 
-@command("train", SweepHooks(before_optimised=check_optimised, after=compare_line))
+@command("train", SweepHooks(before_optimised=check_optimised, after=compare_line, finished=finished_training))
 def main(cfg: TrainConfig) -> float | None:
     """Train by GRPO; write `model/`, `checkpoints/`, `metrics.jsonl` and `samples.parquet` to the run folder.
 

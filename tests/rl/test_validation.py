@@ -225,7 +225,7 @@ def test_the_model_is_the_best_checkpoint(watched):
     assert all(torch.equal(one[name], other[name]) for name in other)
     record = json.loads((folder / "provenance.json").read_text())["model"]
     chosen = {"step": best["step"], "best_by": "cascade_area", "value": best["value"], "checkpoint": best["checkpoint"]}
-    assert record == chosen
+    assert record == {**chosen, "trained": 6}
     words = f"weights after step {best['step']}, the best by cascade_area ({best['value']:.4f})"
     assert model_origin(folder) == words
     assert (folder / "model" / "tokenizer.json").exists()

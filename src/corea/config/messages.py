@@ -25,9 +25,9 @@ from corea.errors import UserError
 
 TRAINING_EXTRAS = ("torch", "transformers", "deepspeed", "datasets", "safetensors", "tokenizers", "peft")
 PLUGINS = {
-    "hydra/launcher=joblib": "hydra-joblib-launcher",
-    "hydra/launcher=submitit_local": "hydra-submitit-launcher",
-    "hydra/launcher=submitit_slurm": "hydra-submitit-launcher",
+    "hydra/launcher=joblib": "'corea[sweep]'",
+    "hydra/launcher=submitit_local": "'corea[sweep]'",
+    "hydra/launcher=submitit_slurm": "'corea[sweep]'",
     "hydra/launcher=ray": "hydra-ray-launcher",
     "hydra/launcher=ray_aws": "hydra-ray-launcher",
     "hydra/launcher=rq": "hydra-rq-launcher",
@@ -35,7 +35,7 @@ PLUGINS = {
     "hydra/sweeper=ax": "hydra-ax-sweeper",
     "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
 }
-"""Choices that packages add to Hydra -> the package."""
+"""Choices that packages add to Hydra -> what pip installs."""
 KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}
 
 

@@ -43,6 +43,7 @@ from corea.rl.run.checkpoint import Checkpoints
 from corea.rl.run.final_model import write_final_model
 from corea.rl.run.interrupt import StopRequest
 from corea.rl.run.phase_timer import PhaseTimer
+from corea.rl.run.resuming import load_checkpoint, state_layout
 from corea.rl.run.step_metrics import batch_metrics, columns, joined
 from corea.rl.run.step_reporter import StepReporter
 from corea.rl.update.policy import Policy
@@ -220,15 +221,7 @@ class Trainer:
         found = self.checkpoints.latest()
         if found is None:
             return 0
-        current = self._layout()
-        stored = {key: found.progress[key] for key in current}
-        if stored != current:
-            raise UserError(
-                f"{found.path}: written with {_words(stored)}, this run has {_words(current)}, and the optimizer state "
-                f"is stored in matching parts; continue with the same, or start a new run from model.path="
-                f"{found.path / 'model'}"
-            )
-        self.policy.load(found.path)
+        load_checkpoint(self.policy, self.checkpoints, found)
         self.engine.sync(trained_weights(self.policy))
         counts = found.progress["questions"]
         self.questions = SplitReport(read=counts.get("read", counts.get("drawn", 0)), dropped=counts["dropped"])
@@ -236,17 +229,13 @@ class Trainer:
         self.best.restore(found.progress.get("best", {}))
         return found.step
 
-    def _layout(self) -> dict[str, int]:
-        """The settings that the files of the optimizer state depend on."""
-        return {"processes": distributed.world_size(), "zero_stage": self.cfg.trainer.zero_stage}
-
     def _save(self, done: int) -> None:
         def write(folder: Path) -> None:
             self.policy.save(folder)
             self.policy.save_model(folder / "model", self.tokenizer)
 
         progress = {
-            **self._layout(),
+            **state_layout(self.cfg.trainer),
             "questions": {"read": self.questions.read, "dropped": self.questions.dropped},
             "skipped_in_a_row": self.skipped_in_a_row,
             "best": self.best.state(),
@@ -272,7 +261,3 @@ class Trainer:
         write_final_model(
             self.run_dir, done, self.best, lambda folder: self.policy.write_model(folder, self.tokenizer, state)
         )
-
-
-def _words(layout: dict[str, int]) -> str:
-    return f"processes={layout['processes']} trainer.zero_stage={layout['zero_stage']}"

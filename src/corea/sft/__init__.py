@@ -16,5 +16,5 @@ def main(cfg: SftConfig) -> None:
         from corea.sft.cold_start import ColdStart  # imports torch, which takes seconds
 
         ColdStart(cfg, folder, logger).run()
-    if launcher_ranks()[0] == 0:
+    if launcher_ranks()[0] == 0 and (folder / "model").exists():  # none yet if it was stopped early
         print(f"model: {folder / 'model'}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -20,14 +21,16 @@ from transformers.utils import logging as transformers_logging
 
 from corea.config import SftConfig
 from corea.display import progress, say, tick
-from corea.engines.loading import encode_prompt, load_model, pick_device, template_prefix
+from corea.engines.loading import encode_prompt, load_model, template_prefix
 from corea.engines.local.hf import HFEngine
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
 from corea.rl.run import distributed
+from corea.rl.run.interrupt import StopRequest
 from corea.runtime import MetricsWriter, atomic_folder, atomic_write
 from corea.sft import traces
 from corea.sft.held_out_scores import test_metrics
+from corea.sft.scratch_model import scratch_model
 from corea.sft.supervised import Example, build_optimizer, last_step, train_supervised
 from corea.tabular import read_rows
 from corea.tasks.held_out import family_questions
@@ -37,7 +40,7 @@ from corea.tasks.splits import SplitReport
 from corea.types import Question
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 Teacher = Callable[[dict[str, Any], random.Random], str]
 """(entry with "answer" and "metadata", random generator of the question) -> completion."""
@@ -169,31 +172,6 @@ def pair_examples(cfg: SftConfig, encoder: Encoder) -> Callable[[int], list[Exam
     return lambda step: [example(step * size + k) for k in range(size)]
 
 
-def scratch_model(cfg: SftConfig) -> PreTrainedModel:
-    """A Llama decoder with random weights, and the tiny tokenizer."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from corea.sft import broad_tokenizer, tiny_tokenizer
-
-    arch = cfg.architecture
-    assert arch is not None
-    tokenizer = {"tiny": tiny_tokenizer, "broad": broad_tokenizer}[arch.tokenizer].build_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=arch.hidden_size,
-        intermediate_size=arch.feed_forward,
-        num_hidden_layers=arch.layers,
-        num_attention_heads=arch.heads,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        rope_theta=10000.0,
-    )
-    return LlamaForCausalLM(config).to(pick_device(None)), tokenizer
-
-
 class ColdStart:
     """One supervised run in its folder: `metrics.jsonl`, `checkpoints/sft.pt`, `model/`, `metrics.json`."""
 
@@ -224,37 +202,49 @@ class ColdStart:
         if self.main:
             self.writer = MetricsWriter(run_dir / "metrics.jsonl", self.next_step)
         self.metrics: dict[str, float] = {}
+        self.stopped_by: int | None = None
 
     def run(self) -> dict[str, float]:
         """Train to the last step and return the metrics of the last evaluation. Ctrl-C saves a checkpoint first."""
         if self.cfg.sft.eval_first and self.next_step == 0:
             self._evaluate(-1)
-        try:
-            with progress("step", last_step(self.cfg.sft), self.next_step, always=True):
-                train_supervised(
-                    self.model,
-                    self.optimizer,
-                    self.examples,
-                    self.cfg.sft,
-                    pad=self.tokenizer.pad_token_id,
-                    start=self.next_step,
-                    log=self._log,
-                    after_step=self._after_step,
-                )
-        except KeyboardInterrupt:
-            self._save()
-            raise Interrupted(
-                f"stopped after step {self.next_step - 1}; the same command continues from there"
-            ) from None
-        if self.next_step == self.first_step:  # all steps were done before
+        with StopRequest() as stop, progress("step", last_step(self.cfg.sft), self.next_step, always=True):
+            train_supervised(
+                self.model,
+                self.optimizer,
+                self.examples,
+                self.cfg.sft,
+                pad=self.tokenizer.pad_token_id,
+                start=self.next_step,
+                log=self._log,
+                after_step=lambda step: self._after_step(step, stop),
+            )
+        if self.stopped_by is not None and self.next_step < last_step(self.cfg.sft):
+            self._report_stop(self.stopped_by)
+        elif self.next_step == self.first_step:  # all steps were done before
             self._evaluate(last_step(self.cfg.sft) - 1)
         return self.metrics
 
-    def _after_step(self, step: int) -> None:
+    def _after_step(self, step: int, stop: StopRequest) -> bool:
+        """Evaluate and save if scheduled; False on every rank if one of them received a signal."""
         self.next_step = step + 1
-        if self.next_step % self.cfg.sft.eval_every == 0 or self.next_step == last_step(self.cfg.sft):
+        done = self.next_step == last_step(self.cfg.sft)
+        if done or self.next_step % self.cfg.sft.eval_every == 0:
             self._evaluate(step)
             self._save()
+        self.stopped_by = stop.received_by_any()
+        if self.stopped_by is None or done:
+            return True
+        self._save()
+        return False
+
+    def _report_stop(self, received: int) -> None:
+        name = signal.Signals(received).name
+        message = f"stopped by {name} after step {self.next_step - 1}; the same command continues from there"
+        if received == signal.SIGINT:
+            raise Interrupted(message)
+        if self.main:
+            say(message)
 
     def _evaluate(self, step: int) -> None:
         if not self.main:

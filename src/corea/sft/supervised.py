@@ -127,13 +127,14 @@ def train_supervised(
     pad: int,
     start: int = 0,
     log: Callable[[dict[str, float]], None],
-    after_step: Callable[[int], None] = lambda step: None,
+    after_step: Callable[[int], bool] = lambda step: True,
 ) -> None:
     """Run steps `start` to `last_step(cfg)` - 1, updating `model` and `optimizer` in place.
 
     Args:
         examples_of: step number -> examples; depends on nothing else, so that a run can be repeated and resumed.
         log: receives step, loss (nats per token), lr, grad_norm, tokens, tokens_per_s.
+        after_step: receives the step; False ends the training.
     """
     model.train()
     for step in range(start, last_step(cfg)):
@@ -146,7 +147,8 @@ def train_supervised(
         tokens = sum(len(p) + len(c) for p, c in examples)
         rate = tokens / (time.perf_counter() - started)
         log({"step": step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": tokens, "tokens_per_s": rate})
-        after_step(step)
+        if not after_step(step):
+            return
 
 
 def _update(

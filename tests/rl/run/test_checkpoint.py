@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, on a real file system."""
 
+import errno
 import json
 import logging
 
@@ -62,6 +63,26 @@ def test_without_a_whole_checkpoint_nothing_starts_anew(checkpoints):
         UserError, match=r"step-000030: damaged, and no older checkpoint is intact; remove .* to start over"
     ):
         checkpoints.latest()
+
+
+def test_what_a_killed_conversion_leaves_is_removed(checkpoints):
+    for name in ("universal-000030", ".universal-000030.123.tmp", ".step-000040.123.tmp"):
+        (checkpoints.folder / name / "zero").mkdir(parents=True)
+    Checkpoints(checkpoints.folder, keep_last=2)
+    assert sorted(p.name for p in checkpoints.folder.iterdir()) == ["step-000020", "step-000030"]
+
+
+def test_a_full_disk_during_a_conversion_is_one_line_and_leaves_nothing(checkpoints):
+    def full(folder):
+        (folder / "zero").mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with (
+        pytest.raises(UserError, match=r"universal-000030: no space left on the disk; existing files are unchanged$"),
+        checkpoints.converted(checkpoints.latest(), full),
+    ):
+        raise AssertionError("must not run")
+    assert sorted(p.name for p in checkpoints.folder.iterdir()) == ["step-000020", "step-000030"]
 
 
 def test_no_checkpoint(tmp_path):

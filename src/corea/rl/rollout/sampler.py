@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from corea.config import TrainConfig
@@ -66,19 +66,30 @@ class Sampler:
         mine = questions[distributed.rank() :: distributed.world_size()][:count]
         with self.timer.measure("rollout"):
             prompts = [build_messages(self.cfg.model.prompt, q) for q in mine]
-            sampling = rollout_sampling(self.cfg, step, distributed.rank(), attempt)
+            part = noise_part([q.text for q in questions], distributed.rank(), distributed.world_size())
+            sampling = rollout_sampling(self.cfg, step, part, attempt)
             completions = self.engine.generate(prompts, sampling, progress)  # without prompts too: ranks may share it
         with self.timer.measure("grade"):
             groups = make_groups(mine, completions, self.cfg, self.extras)
         return groups, report
 
 
-def rollout_sampling(cfg: TrainConfig, step: int, rank: int, attempt: int = 0) -> Sampling:
-    """Sampling parameters of one rank in one step; each (step, attempt, rank) has its own seed."""
+def noise_part(prompts: Sequence[str], rank: int, processes: int) -> int:
+    """The part of the seed that may differ between ranks: 0, or `rank` if a lower rank has one of this rank's prompts.
+
+    The noise of a completion depends on seed and prompt, so with the same seed on all ranks the rollouts of a step do
+    not depend on the number of processes. Equal prompts on two ranks need different noise.
+    """
+    lower = {prompt for number, prompt in enumerate(prompts) if number % processes < rank}
+    return rank if lower.intersection(prompts[rank::processes]) else 0
+
+
+def rollout_sampling(cfg: TrainConfig, step: int, part: int, attempt: int = 0) -> Sampling:
+    """Sampling parameters of one step; each (step, attempt, part) has its own seed. `part`: see `noise_part`."""
     place = f"rollout/{step}/{attempt}" if attempt else f"rollout/{step}"
     return Sampling(
         temperature=cfg.trainer.temperature,
         max_tokens=cfg.model.max_tokens,
         n=cfg.trainer.group_size,
-        seed=base_seed(cfg.seed, place, str(rank)),
+        seed=base_seed(cfg.seed, place, str(part)),
     )

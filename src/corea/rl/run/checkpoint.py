@@ -17,7 +17,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 PROGRESS = "progress.json"
+UNIVERSAL = "universal-{}"
+"""Folder of a converted checkpoint, while it is loaded."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,8 +53,9 @@ class Checkpoints:
         self.folder = folder
         self.keep_last = keep_last
         if rank() == 0:
-            for left_over in folder.glob(".step-*"):  # from a process that was killed while it was writing
-                shutil.rmtree(left_over, ignore_errors=True)
+            for pattern in (".step-*", UNIVERSAL.format("*"), f".{UNIVERSAL.format('*')}"):
+                for left_over in folder.glob(pattern):  # from a process that was killed while it was writing
+                    shutil.rmtree(left_over, ignore_errors=True)
         barrier()
 
     def save(self, step: int, progress: dict[str, Any], write: Callable[[Path], None], best: int = 0) -> Path:
@@ -102,6 +107,29 @@ class Checkpoints:
                 "another run folder"
             )
         return found
+
+    @contextmanager
+    def converted(self, found: Checkpoint, write: Callable[[Path], None]) -> Iterator[Path]:
+        """A folder that rank 0 fills by `write` from the checkpoint `found`, for all ranks; deleted at the end.
+
+        The other ranks look for the folder instead of waiting in a collective, whose time limit (10 minutes in
+        DeepSpeed) is too short for a large model. If rank 0 fails, the launcher ends them.
+
+        Raises:
+            UserError: the disk is full, or a rank does not see the folder of the checkpoint.
+        """
+        path = self.folder / UNIVERSAL.format(f"{found.step:06d}")
+        _require_shared(found.path)
+        if rank() == 0:
+            with atomic_folder(path) as temporary:
+                write(temporary)
+        while not path.is_dir():
+            time.sleep(0.2)
+        barrier()
+        yield path
+        barrier()
+        if rank() == 0:
+            shutil.rmtree(path)
 
     def _paths(self) -> list[Path]:
         """Checkpoint folders, newest first."""

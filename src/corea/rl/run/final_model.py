@@ -24,7 +24,7 @@ def write_final_model(run_dir: Path, done: int, best: BestCheckpoint, save_model
         done: the last step.
         save_model: writes the current weights to a folder; used if no best checkpoint is selected or intact.
     """
-    record: dict[str, Any] = {"step": done}
+    record: dict[str, Any] = {"step": done, "trained": done}
     name = f"step-{best.step:06d}"
     checkpoint = run_dir / "checkpoints" / name
     damage = find_damage(checkpoint) if best.step else None
@@ -33,7 +33,7 @@ def write_final_model(run_dir: Path, done: int, best: BestCheckpoint, save_model
     with atomic_folder(run_dir / "model") as temporary:
         if best.step and damage is None:
             shutil.copytree(checkpoint / "model", temporary, dirs_exist_ok=True)
-            record = {"step": best.step, "best_by": best.by, "value": best.value, "checkpoint": f"checkpoints/{name}"}
+            record |= {"step": best.step, "best_by": best.by, "value": best.value, "checkpoint": f"checkpoints/{name}"}
         else:
             save_model(temporary)
     record_model(run_dir / "provenance.json", record)
@@ -42,7 +42,8 @@ def write_final_model(run_dir: Path, done: int, best: BestCheckpoint, save_model
 
 
 def record_model(path: Path, record: dict[str, Any]) -> None:
-    """Set `model` in provenance.json: the step that model/ comes from and, for a best checkpoint, metric and value."""
+    """Set `model` in provenance.json: the step that model/ comes from, the number of trained steps and, for a best
+    checkpoint, metric and value."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"starts": []}
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps({**content, "model": record}, indent=1) + "\n", encoding="utf-8")

@@ -28,6 +28,7 @@ from corea.rl.update.batching import MicroBatch, empty_micro_batch
 from corea.rl.update.forward import TokenLogprobs, require_plain_head
 from corea.rl.update.lora import adapters_off, add_adapters, merged_state_dict
 from corea.rl.update.loss import policy_loss
+from corea.rl.update.universal import load_universal, trained_names, write_universal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -178,14 +179,23 @@ class Policy:
         self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
 
     def load(self, folder: Path) -> None:
-        """Load the files that `save` wrote. They are pickles: verify their checksums first.
-
-        Raises:
-            ValueError: the files belong to another number of processes or ZeRO stage.
+        """Load the files that `save` wrote, with the same number of processes and ZeRO stage. They are pickles: verify
+        their checksums first.
         """
         path, _ = self.engine.load_checkpoint(str(folder), tag=TAG)
         if path is None:
             raise ValueError(f"{folder}: DeepSpeed finds no state that it can load")
+
+    def write_universal(self, checkpoint: Path, folder: Path, stage: int) -> None:
+        """Convert what `save` wrote into `checkpoint`, with ZeRO stage `stage` and any number of processes, into the
+        empty `folder`. One rank calls this."""
+        names = trained_names(self.engine.module)
+        groups = parameter_groups(self.model, self.cfg.optimizer.weight_decay)
+        write_universal(checkpoint / TAG, folder, stage, [[names[p] for p in group["params"]] for group in groups])
+
+    def load_universal(self, folder: Path) -> None:
+        """Load what `write_universal` wrote. Every rank calls this."""
+        load_universal(self, folder)
 
     def save_model(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write weights (safetensors), configuration and tokenizer. Every rank calls this; rank 0 writes."""
