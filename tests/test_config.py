@@ -17,6 +17,7 @@ from corea.config import (
     CollectConfig,
     CompareConfig,
     EvaluateConfig,
+    PlanConfig,
     PublishConfig,
     ServeConfig,
     SftConfig,
@@ -36,6 +37,7 @@ VERBS = {
     "compare": CompareConfig,
     "serve": ServeConfig,
     "publish": PublishConfig,
+    "plan": PlanConfig,
 }
 NEEDED = {
     "evaluate": ["answers=answers.parquet"],
@@ -76,7 +78,10 @@ def verbs_of(path: Path) -> list[str]:
     group = path.parts[0]
     if group == "experiment":
         return re.findall(r"corea\.(\w+)", (conf_dir() / f"{path}.yaml").read_text())[:1]
-    return [verb for verb, root in VERBS.items() if group in {f.name for f in fields(root)}]
+    own = {verb: root for verb, root in VERBS.items() if verb != "plan"}  # its groups are those of train
+    found = [verb for verb, root in own.items() if group in {f.name for f in fields(root)}]
+    of_tiers = group == "engine" and path.name != "ray"  # corea.answer gives each tier its engine
+    return [verb for verb in found if not (of_tiers and verb == "answer")]
 
 
 def choices() -> set[tuple[str, str]]:
@@ -196,7 +201,7 @@ def test_an_unknown_choice_lists_the_choices_and_no_schema():
     assert line.startswith("model=tny: no such choice; allowed is gemma3_1b, gemma3_270m, ")
     assert line.endswith("did you mean tiny?")
     line = mistake("train", "engine=vlm")
-    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, own, recorded, replay, vllm, ")
+    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, own, ray, recorded, replay, ")
     assert line.endswith("; did you mean vllm?")
     assert mistake("train", "logger=x") == "logger=x: no such choice; allowed is jsonl, none, wandb"
 

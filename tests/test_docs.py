@@ -20,7 +20,7 @@ GUIDES = sorted(CHECKOUT.glob("docs/**/*.md"))
 PAGES = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + GUIDES + STUDIES
 GENERATED = {CHECKOUT / "docs" / "configuration.md"}
 """Pages that exist only in the built site."""
-VERBS = ("train", "sft", "collect", "evaluate", "answer", "compare", "publish", "serve")
+VERBS = ("train", "sft", "collect", "evaluate", "answer", "compare", "publish", "serve", "plan")
 PLACEHOLDERS = {"ENGINE": "hf", "RANK": "0", "...": "outputs/x", "OWNER/NAME": "me/tiny"}
 """What a page leaves to the reader -> a value."""
 REQUIRED = {

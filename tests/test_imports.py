@@ -29,10 +29,12 @@ ALLOWED = {
     "report": ("evaluation", "cascade", "metrics"),
     "publishing": ("collecting", "tasks"),
     "comparing": ("evaluation", "report", "metrics", "answers"),
+    "plan": (),
     "serving": ("cascade", "engines", "tasks", "answers", "collecting"),
+    "cluster": ("serving", "collecting", "cascade", "engines", "tasks"),
 }
 """Package -> what its modules may import besides themselves, `config` and the common modules."""
-VERBS = ("train", "sft", "collect", "evaluate", "answer", "serve", "compare", "publish")
+VERBS = ("train", "sft", "collect", "evaluate", "answer", "serve", "compare", "publish", "plan")
 PUBLIC = ("rewards", "python_api")
 """Modules of the Python interface."""
 MOST_LINES = 300

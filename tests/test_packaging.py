@@ -80,7 +80,8 @@ def test_the_lowest_versions_are_those_that_pyproject_allows():
     lines = [x for x in (CHECKOUT / "constraints-lowest.txt").read_text().splitlines() if "==" in x]
     pinned = dict(line.split("==") for line in lines)
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    for line in project["dependencies"] + project["optional-dependencies"]["serve"]:
+    extras = project["optional-dependencies"]
+    for line in project["dependencies"] + extras["serve"] + extras["train"]:
         name, lowest = re.match(r"([\w.-]+)>=([\d.]+)", line).groups()
         assert pinned[name.lower()].startswith(lowest), line
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 STEPS = 10
 OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=16", "trainer.save_every=3", "logger=none"]
-TIMED = ("seconds/", "tokens_per_s")
+TIMED = ("seconds/", "tokens_per_s", "speed/", "memory/")
 
 
 def free_port():

@@ -18,6 +18,9 @@ def main(cfg: AnswerConfig) -> None:
     from corea.tasks.grading import set_limits
 
     set_limits(**vars(GradingConfig()))
+    if cfg.engine is not None:
+        _on_cluster(cfg)
+        return
     task, folder = prepare(cfg), run_dir()
     if cfg.dry_run:
         show_answer_estimate(estimate(cfg, task, folder), task.tiers, cfg.budget_usd)
@@ -28,6 +31,26 @@ def main(cfg: AnswerConfig) -> None:
     if cfg.questions == STDIN:
         show_answers(rows, task.tiers)
     show_summary(summary, task.tiers)
+    print(f"answers: {folder / TABLE}")
+
+
+def _on_cluster(cfg: AnswerConfig) -> None:
+    """The same with engine=ray, without all rows in memory."""
+    import pyarrow.parquet as pq
+
+    from corea.cluster.clustered_answers import answer_on_cluster
+    from corea.run_folder import lock_folder, prepare_run_dir, run_dir
+    from corea.serving.answering_run import TABLE
+    from corea.serving.question_files import STDIN
+    from corea.serving.show_answers import show_answers, show_summary
+
+    folder = run_dir()
+    with lock_folder(folder):
+        prepare_run_dir(folder, cfg, name="answer.yaml", harmless=None)
+        summary, tiers = answer_on_cluster(cfg, folder)
+    if cfg.questions == STDIN:
+        show_answers(pq.read_table(folder / TABLE).to_pylist(), tiers)
+    show_summary(summary, tiers)
     print(f"answers: {folder / TABLE}")
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from corea.app import command
 from corea.composition import overrides_of
-from corea.config import CollectConfig, ReplayEngineConfig
+from corea.config import CollectConfig, RayEngineConfig, ReplayEngineConfig
+
+if TYPE_CHECKING:
+    from corea.collecting.answering import Answers
 
 
 @command("collect")
@@ -30,11 +35,22 @@ def main(cfg: CollectConfig) -> None:
     with lock_folder(folder):
         prepare_run_dir(folder, cfg, name="collect.yaml", harmless=None)  # an answer is stored by what it depends on
         with open_logger(cfg.logger, folder, cfg, job="collect") as logger:
-            rows = replay_answers(replayed, folder) if replayed is not None else collect_answers(cfg, tiers, folder)
+            if replayed is not None:
+                rows = replay_answers(replayed, folder)
+            else:
+                rows = collect_answers(cfg, tiers, folder, _elsewhere(cfg))
             summary = summarise(rows)
             log_summary(summary, logger)
     show(summary)
     print(f"answers: {folder / 'answers.parquet'}")
+
+
+def _elsewhere(cfg: CollectConfig) -> Answers | None:
+    if not isinstance(cfg.engine, RayEngineConfig):
+        return None
+    from corea.cluster.clustered_collection import cluster_answers
+
+    return cluster_answers(cfg.engine)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def nearest(column: str, found: Sequence[str]) -> str | None:
         if other in plain:
             return plain[other]
     parts = [name for name in found if column in name.casefold() or name.casefold() in column.split("_")]
-    close = difflib.get_close_matches(column, list(found), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(column, list(found), n=1, cutoff=0.7)
     return next(iter(close or parts), None)
 
 

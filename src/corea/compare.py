@@ -6,9 +6,11 @@ from pathlib import Path
 
 from corea.app import command
 from corea.config import CompareConfig
+from corea.runtime import rare_collections
 
 
 @command("compare")
+@rare_collections()
 def main(cfg: CompareConfig) -> None:
     """Write tables, plots and `comparison.html` into `out` or the run folder, and print the tables."""
     from corea.comparing.comparison import compare_runs

@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, ValueType
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -74,7 +75,7 @@ def with_task_path(overrides: list[str]) -> list[str]:
 
 
 def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
-    """The overrides of corea.train, with the trainer that fits the model if they name a model and no trainer.
+    """The overrides of corea.train or corea.plan, with the trainer that fits a model that they name without one.
 
     conf/train.yaml has trainer=tiny, whose learning rate would ruin a pretrained model. Hydra cannot choose one
     group by another.
@@ -83,10 +84,10 @@ def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
         UserError: a sweep over the tiny model and others, which no single trainer fits.
     """
     given = dict(item.split("=", 1) for item in overrides if "=" in item)
-    if config_name != "train" or "model" not in given or {"trainer", "experiment"} & given.keys():
+    if config_name not in ("train", "plan") or "model" not in given or {"trainer", "experiment"} & given.keys():
         return overrides
     models = swept_values(f"model={given['model']}")
-    if "tiny" not in models:
+    if models and "tiny" not in models:
         return [*overrides, "trainer=gpu"]
     if len(set(models)) > 1:
         raise UserError(f"model={given['model']}: tiny and others need different trainers; give trainer= as well")
@@ -94,8 +95,14 @@ def with_trainer(config_name: str, overrides: list[str]) -> list[str]:
 
 
 def swept_values(override: str) -> list[str]:
-    """The choices of a group that an override names: one, a list, choice(...), or glob(...) of the files in conf/."""
-    item = OverridesParser.create().parse_override(override)
+    """The choices of a group that an override names: one, a list, choice(...), or glob(...) of the files in conf/.
+
+    None of one that cannot be read.
+    """
+    try:
+        item = OverridesParser.create().parse_override(override)
+    except HydraException:  # described when the whole is composed
+        return []
     value = item.value()
     if isinstance(value, Glob):
         return value.filter(sorted(path.stem for path in (conf_dir() / item.key_or_group).glob("*.yaml")))
@@ -174,7 +181,7 @@ def _set_output_dir() -> None:
 @contextmanager
 def composer(verb: str, config_dir: str | None = None, config_path: str | None = None) -> Iterator[Hydra]:
     """Hydra with the search path of the command line: conf/ (or `config_path`), and before it `config_dir`."""
-    register_schemas()
+    register_schemas(verb)
     base = str(conf_dir()) if config_path is None else config_path
     path = create_config_search_path(base if "://" in base else str(Path(base).absolute()))
     if config_dir is not None:

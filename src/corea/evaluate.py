@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from corea.app import command
 from corea.config import EvaluateConfig
+from corea.runtime import rare_collections
 
 
 @command("evaluate")
+@rare_collections()
 def main(cfg: EvaluateConfig) -> None:
     """Measure every dataset of the table; write figures, plots and report beside it, and print a summary."""
     from corea.evaluation.pipeline import run_evaluation

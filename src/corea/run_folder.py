@@ -32,6 +32,8 @@ HARMLESS = (
     "trainer.sample_every",
     "trainer.resume",
     "trainer.threads",
+    "trainer.profile",
+    "trainer.peak_tflops",
     "trainer.token_budget",
     "trainer.validation_every",
     "trainer.validation_questions",
@@ -48,7 +50,7 @@ HARMLESS = (
     "sft.threads",
     *(
         f"engine.{key}"
-        for key in ("batch_rows", "graphs", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights")
+        for key in ("batch_rows", "graphs", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights", "transfer")
     ),
     *(f"engine.{key}" for key in ("concurrency", "timeout_s", "tries", "max_wait_s")),
     "chunk",

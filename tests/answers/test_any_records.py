@@ -56,6 +56,32 @@ def test_common_names_are_found(tmp_path: Path, rows: list[dict[str, Any]]):
         assert column(table, "confidence") == [0.75, 0.5]
 
 
+def test_cases_of_several_runs_are_records_of_their_models(tmp_path: Path):
+    def case(number: int, right: bool, sure: float | None) -> dict[str, Any]:
+        return {"case": f"c{number}", "completion": {"text": "It is 7."}, "grade": {"passed": right}, "certainty": sure}
+
+    runs = [
+        {"run": {"llm": "tiny", "date": "2026"}, "cases": [case(0, True, 0.5), case(1, False, 0.25)]},
+        {"run": {"llm": "big", "date": "2026"}, "cases": [case(0, True, None), case(1, True, None)]},
+    ]
+    tiny, big = read(tmp_path / "suite.json", {"suite": "mine", "runs": runs})
+    assert (column(tiny, "question_id"), column(big, "question_id")) == (["c0", "c1"], ["c0", "c1"])
+    assert (column(tiny, "correct"), column(big, "correct")) == ([True, False], [True, True])
+    assert (column(tiny, "confidence"), column(tiny, "text")) == ([0.5, 0.25], ["It is 7."] * 2)
+
+
+def test_the_csv_of_an_a_b_test_has_two_models(tmp_path: Path):
+    lines = ["ticket,variant,reply,thumbs,conf_pct"]
+    lines += ["T0,A,hello,up,90", "T0,B,hi,up,", "T1,A,bye,down,35", "T1,B,so long,up,"]
+    (tmp_path / "ab.csv").write_text("\n".join(lines))
+    found = read_guessed(str(tmp_path / "ab.csv"), None, {}, "columns")
+    assert found is not None
+    first, second = found.tables
+    assert (column(first, "question_id"), column(second, "question_id")) == (["T0", "T1"], ["T0", "T1"])
+    assert (column(first, "correct"), column(second, "correct")) == ([True, False], [True, True])
+    assert column(first, "confidence") == [90, 35]
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -28,19 +28,34 @@ def answers():
     return p, rng.random(400) < p**2
 
 
-def test_isotonic_is_that_of_scikit_learn(answers):
+@pytest.mark.parametrize("decimals", [1, 2, 15])
+def test_isotonic_is_that_of_scikit_learn(answers, decimals):
     p, right = answers
+    p = p.round(decimals)
+    expected = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p, right.astype(float))
+    fitted = fit_isotonic("s", p, right)
+    assert fitted.x == tuple(expected.X_thresholds_)
+    assert fitted.y == pytest.approx(expected.y_thresholds_, abs=1e-15)
     new = np.linspace(-0.1, 1.1, 77)
-    expected = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p, right.astype(float)).predict(new)
-    np.testing.assert_allclose(apply(fit_isotonic("s", p, right), {"s": new}), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(apply(fitted, {"s": new}), expected.predict(new), rtol=0, atol=1e-12)
+
+
+def test_isotonic_by_hand():
+    # 0.1: 1 of 2 right, 0.2: 0 of 1, together 1 of 3; 0.5: 1 of 2; 0.7 and 0.9: 3 of 3
+    p = np.array([0.9, 0.1, 0.1, 0.2, 0.5, 0.5, 0.7, 0.9])
+    right = np.array([True, True, False, False, True, False, True, True])
+    fitted = fit_isotonic("s", p, right)
+    assert (fitted.x, fitted.y) == ((0.1, 0.2, 0.5, 0.7, 0.9), (1 / 3, 1 / 3, 0.5, 1.0, 1.0))
 
 
 def test_platt_is_that_of_scikit_learn(answers):
     p, right = answers
-    clipped = np.clip(p, 1e-3, 1 - 1e-3)
-    logit = np.log(clipped / (1 - clipped))[:, None]
-    expected = LogisticRegression(C=1e6).fit(logit, right).predict_proba(logit)[:, 1]
-    np.testing.assert_allclose(apply(fit_platt("s", p, right), {"s": p}), expected, rtol=0, atol=1e-12)
+    for verdicts in (right, p > 0.4):  # the second is separated by the signal: the penalty alone keeps the slope finite
+        clipped = np.clip(p, 1e-3, 1 - 1e-3)
+        logit = np.log(clipped / (1 - clipped))[:, None]
+        exact = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(logit, verdicts)
+        expected = exact.predict_proba(logit)[:, 1]
+        np.testing.assert_allclose(apply(fit_platt("s", p, verdicts), {"s": p}), expected, rtol=0, atol=1e-7)
 
 
 def test_maps_by_hand():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -92,10 +93,10 @@ def test_the_evaluation_reads_files_with_several_models(tmp_path, maker):
 
 
 def test_the_evaluation_names_the_command_for_files_of_one_model(tmp_path):
-    with pytest.raises(
-        UserError, match=r"Inspect log of one model; .* corea\.collect engine=replay engine\.tiers=\[log\.json,"
-    ):
-        read_foreign(files.inspect_json(tmp_path), None, {}, 1.0)
+    log = files.inspect_json(tmp_path)
+    command = f"python -m corea.collect engine=replay 'engine.tiers=[{log},OTHER]'"
+    with pytest.raises(UserError, match=rf"Inspect log of one model; .*: {re.escape(command)}"):
+        read_foreign(log, None, {}, 1.0)
     own = tmp_path / "own.json"
     own.write_text(json.dumps([{"question_id": "a", "tier": 0, "is_right": True}]))
     assert read_foreign(own, None, {}, 1.0) is None

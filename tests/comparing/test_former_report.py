@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,66 @@ def test_the_same_questions_are_paired(old: Path, tmp_path: Path) -> None:
     assert written["figure"].tolist() == section.table["figure"].tolist()
 
 
+def three_tiers(moved: int = 0) -> pd.DataFrame:
+    """Three tiers on the same questions. Of the first one, `moved` wrong test answers become right and sure, and half
+    as many of the sure ones that were right become wrong."""
+    frame = one_dataset()
+    rng = np.random.default_rng(5)
+    middle = frame[frame["tier"] == 0].assign(tier=1, model="middle", cost_usd=4e-5)
+    middle["correct"] = rng.random(len(middle)) < 0.7
+    middle["confidence"] = np.where(middle["correct"], 0.9, rng.integers(1, 9, len(middle)) / 10)
+    frame = pd.concat([frame.replace({"tier": {1: 2}}), middle], ignore_index=True)
+    tested = frame[(frame["tier"] == 0) & (frame["split"] == "test")]
+    sure = tested.index[tested["correct"] & (tested["confidence"] == 1)][: moved // 2]
+    wrong = tested.index[~tested["correct"]][:moved]
+    frame.loc[sure, "correct"] = False
+    frame.loc[wrong, ["correct", "confidence"]] = [True, 1.0]
+    return frame
+
+
+def by_question(folder: Path, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Verdict and cost of the reported chain and cost of its reference, question by question."""
+    part = json.loads((folder / "metrics.json").read_text())["tiers"]["in_domain"]
+    chain, thresholds = part["best"]["chain"], [*part["best"]["thresholds"], -1]
+    rows = []
+    for _, answers in frame[frame["split"] == "test"].groupby("question_id"):
+        of_tier, cost = {row.tier: row for row in answers.itertuples()}, 0.0
+        for tier, threshold in zip(chain, thresholds, strict=True):
+            cost += of_tier[tier].cost_usd
+            if tier == chain[-1] or of_tier[tier].confidence >= threshold:
+                rows.append((of_tier[tier].correct, cost, of_tier[part["reference"]].cost_usd))
+                break
+    return tuple(np.array(rows, float).T)
+
+
+def test_chains_on_the_same_questions_are_paired(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    evaluated(old, three_tiers())
+    section, table = compared(new, three_tiers(moved=20), old)
+    before, after = by_question(old, three_tiers()), by_question(new, three_tiers(moved=20))
+    drawn = np.random.default_rng(77).integers(0, 100, (4000, 100))  # another bootstrap than that of the package
+    cost = [part[1][drawn].sum(1) / part[2][drawn].sum(1) for part in (after, before)]
+    expected = {"chain/accuracy": (after[0] - before[0])[drawn].mean(1), "chain/cost_change": cost[0] - cost[1]}
+    for figure, draws in expected.items():
+        row = table.loc[figure]
+        assert row["interval"] == "paired"
+        assert [row["low"], row["high"]] == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.03)
+    assert table.loc["chain/accuracy", "change"] == pytest.approx((after[0] - before[0]).mean())
+    assert table.loc["chain/accuracy", "change"] < 0
+    assert table.loc["chain/cost_change", "high"] < 0
+    assert section.words[0] == "Paired 95 % intervals: both reports have the same test questions."
+    assert not any("chains" in words for words in section.words)
+
+
+def test_answers_that_have_changed_since_the_report_are_not_paired(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    evaluated(old, three_tiers())
+    three_tiers(moved=9).to_parquet(old / "answers.parquet", index=False)  # no longer those of the report
+    section, table = compared(tmp_path / "new", three_tiers(moved=20), old)
+    assert set(table["interval"]) - {""} == {"independent"}
+    assert section.words[0].startswith("Independent 95 % intervals of in_domain: the former answers are gone, have ch")
+
+
 def test_other_questions_are_independent(old: Path, tmp_path: Path) -> None:
     frame = one_dataset(seed=1)
     frame["question_id"] = "other-" + frame["question_id"]
@@ -87,7 +148,7 @@ def test_other_questions_are_independent(old: Path, tmp_path: Path) -> None:
     p, q = row["former"], row["now"]
     normal = 1.96 * math.sqrt((p * (1 - p) + q * (1 - q)) / 100)  # of two independent shares
     assert [row["low"] - row["change"], row["high"] - row["change"]] == pytest.approx([-normal, normal], abs=0.03)
-    assert section.words[0].startswith("Independent 95 % intervals of in_domain: the former answers are gone")
+    assert section.words[0].startswith("Independent 95 % intervals of in_domain: the former answers are gone, ")
 
 
 def test_a_metrics_file_without_answers_is_enough(old: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,24 @@ class Recorder:
         self.seen["summary"] = values
 
 
-def test_a_run_folder_gets_everything(run_folder: Path) -> None:
+class Refused(MetaPathFinder):
+    """Raises where one of `names` is imported."""
+
+    names = ("torch", "sklearn", "scipy.stats", "scipy.optimize", "matplotlib.pyplot", "wandb")
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        assert fullname not in self.names, f"{fullname} takes a while to load and is not needed"
+
+
+@pytest.fixture
+def slow_libraries_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if any(f"{name}.".startswith(f"{refused}.") for refused in Refused.names):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Refused(), *sys.meta_path])
+
+
+def test_a_run_folder_gets_everything(run_folder: Path, slow_libraries_refused: None) -> None:
     cfg = config(run_folder / "answers.parquet")
     results = run_evaluation(cfg)
     outputs = write_outputs(results, cfg)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.optimize import nnls
+from scipy.stats import foldnorm, norm
 
-from corea.metrics.ece_change import CHANGE_KERNEL, ece_change_interval
+from corea.metrics.ece_change import BIAS, CHANGE_KERNEL, ece_change_interval, ece_change_p_value
 from corea.metrics.ece_interval import KERNELS, bins_of_answers, bins_of_levels, ece_interval
-from corea.metrics.ece_kernel import kernel
+from corea.metrics.ece_kernel import kernel, non_negative
 
 GRID = np.arange(11) / 10
 
@@ -158,6 +159,34 @@ def test_the_kernel_estimates_an_absolute_value_with_little_bias(parameters: tup
         assert float(f.variance(mu)) == pytest.approx(square - mean**2, abs=0.02)
         assert abs(mean - mu) < bias
     assert float((norm.pdf(x) * 0.005 * kernel(0.0)(x)).sum()) == pytest.approx(np.sqrt(2 / np.pi), abs=1e-3)
+
+
+def test_the_interval_of_a_change_is_the_quantile_of_a_folded_normal() -> None:
+    rng = np.random.default_rng(8)
+    c = rng.random((2, 300))
+    pair = (tuple(c), tuple(rng.random((2, 300)) < c**1.5), (bin_of(c[0]), bin_of(c[1])), 10)
+    found, _ = ece_change_interval(*pair, level=0.9)
+    error = (found.high - found.estimate) / foldnorm.ppf(0.9, BIAS)
+    wider, _ = ece_change_interval(*pair, level=0.99)
+    assert wider.high - wider.estimate == pytest.approx(error * foldnorm.ppf(0.99, BIAS), rel=1e-12)
+    assert ece_change_p_value(*pair) == pytest.approx(foldnorm.sf(abs(found.estimate) / error, BIAS), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_non_negative_least_squares_are_those_of_scipy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    free = int(rng.integers(1, 30))
+    design, target = rng.normal(size=(free + seed, free)), rng.normal(size=free + seed)
+    if seed % 3 == 0:
+        design = np.abs(design)  # columns that are hard to tell apart
+    found = non_negative(design, target)
+    assert (found >= 0).all()
+    assert np.linalg.norm(design @ found - target) == pytest.approx(nnls(design, target)[1], abs=1e-10)
+
+
+def test_non_negative_least_squares_by_hand() -> None:
+    # without the limit x = (2, -1); with x_2 = 0 the best x_1 is (2 + 1) / 2
+    assert non_negative(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([2.0, 1.0])) == pytest.approx([1.5, 0.0])
 
 
 def test_the_kernel_of_one_ece_rises_with_the_gap() -> None:

@@ -1,5 +1,6 @@
 """Whole runs on the model that ships with corea: what is written, and that a stopped run loses and repeats nothing."""
 
+import json
 import logging
 import math
 import signal
@@ -77,12 +78,25 @@ def test_sigterm_leaves_a_checkpoint_and_the_resumed_run_is_bit_identical(whole,
     assert_same_run(whole, tmp_path)
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_ctrl_c_says_how_to_go_on_and_a_profiled_run_is_bit_identical(whole, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="after step 3; a checkpoint was saved: resume with the same command"):
         Trainer(config(), tmp_path, SendingLogger(3, signal.SIGINT)).run()
     assert (tmp_path / "checkpoints" / "step-000003").is_dir()
     assert signal.getsignal(signal.SIGINT) is before
+    Trainer(config("trainer.profile=[5,6]"), tmp_path, NoLogger()).run()
+    assert_same_run(whole, tmp_path)
+    events = json.loads((tmp_path / "profile-steps-5-6.json").read_text())["traceEvents"]
+    assert sum("AdamW.step" in event.get("name", "") for event in events) == 4  # two groups of parameters, two steps
+    assert [path.name for path in tmp_path.glob("profile*")] == ["profile-steps-5-6.json"]
+
+
+def test_speed_and_memory_are_logged_and_the_share_of_a_peak_only_where_it_is_known(whole, tmp_path):
+    line = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
+    assert "speed/mfu" not in line
+    assert line["speed/tokens_per_s_gpu"] == line["tokens_per_s"]  # one process
+    assert 0 <= line["speed/padding_share"] < 0.5
+    assert 0.05 < line["memory/rollout_gib"] <= line["memory/update_gib"] < 64
 
 
 def test_lines_after_the_checkpoint_are_written_anew(whole, tmp_path):
@@ -101,9 +115,12 @@ def test_a_finished_run_is_left_as_it_is(whole):
     assert metrics(whole) == before
 
 
-def test_another_zero_stage_is_refused(whole):
-    with pytest.raises(UserError, match="zero_stage"):
-        Trainer(config("trainer.zero_stage=0"), whole, NoLogger()).run()
+def test_a_run_goes_on_at_another_zero_stage(whole, tmp_path):
+    Trainer(config("trainer.zero_stage=1"), tmp_path, SendingLogger(3, signal.SIGTERM)).run()
+    Trainer(config("trainer.zero_stage=0", "trainer.steps=4"), tmp_path, NoLogger()).run()
+    expected, found = metrics(whole)[3], metrics(tmp_path)[3]
+    assert found["reward"] == expected["reward"]
+    assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-5)
 
 
 def test_several_updates_a_batch(tmp_path):

@@ -1,5 +1,6 @@
 """Tiers behind a server: the budget of all together, failures, and what is paid."""
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -8,8 +9,10 @@ import live_helpers as live
 import pandas as pd
 import pytest
 
-from corea.config import OpenAIEngineConfig
+from corea.config import OpenAIEngineConfig, PriceConfig
 from corea.engines.remote.ledger import BudgetReached, Ledger
+from corea.engines.remote.openai_chat import OpenAIEngine
+from corea.engines.remote.paid_calls import PaidCalls
 from corea.errors import UserError
 from fault_server import FaultServer
 
@@ -140,3 +143,27 @@ def test_a_ledger_that_threads_share_never_exceeds_its_budget(tmp_path):
     assert len(granted) == len(set(granted)) in (99, 100)  # sums of 0.01 are rounded
     assert ledger.spent <= 1.0 + 1e-9
     assert Ledger(tmp_path / "spending.jsonl", 1.0).spent == pytest.approx(ledger.spent)
+
+
+def test_calls_that_are_given_up_while_they_wait_for_budget_stop_no_other_call():
+    async def scenario() -> None:
+        engine = OpenAIEngine(
+            "m", ledger=Ledger(None, 1.0), key_env=None, cache=None, price=PriceConfig(input=1, output=1)
+        )
+        calls = PaidCalls(engine, None)
+        first = await calls._reserve(1.0, patient=True)
+        waiting = [asyncio.create_task(calls._reserve(1.0, patient=True)) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        for _ in range(3):  # the client hangs up, the deadline is over, the server stops
+            for one in waiting:
+                one.cancel()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            found = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(error) for error in found] == [asyncio.CancelledError] * 20
+            late = asyncio.create_task(calls._reserve(1.0, patient=True))
+            await asyncio.sleep(0.01)
+            engine.ledger.settle(first, 0.0)
+            assert await late == first + 1
+
+    asyncio.run(scenario())

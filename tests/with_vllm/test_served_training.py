@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from corea.engines.loading import model_location
 from loopback_server import serving
@@ -60,6 +62,19 @@ def test_training_hands_a_server_its_weights(url, tmp_path):
     assert served != old
 
 
+def test_a_server_samples_the_next_batch_during_the_update(url, tmp_path):
+    run = tmp_path / "run"
+    for steps in (4, 5):  # the second start samples its first batch anew: none was drawn for it
+        done = train(url, run, "trainer.optimizer.lr=1e-3", f"trainer.steps={steps}", "trainer.off_policy_steps=1")
+        assert done.returncode == 0, done.stderr
+        assert "saves no time" not in done.stderr
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["staleness"] for line in lines] == [0, 0, 1, 1, 0]
+    fresh = [line["logprob_gap/max"] for line in lines if not line["staleness"]]
+    assert max(fresh) < 1e-3  # no weights reached the server while it sampled
+    assert all(line["importance/kl"] > 1e-7 for line in lines if line["staleness"])
+
+
 def test_sampling_is_seeded_and_long_prompts_are_errors(url, tmp_path):
     from corea.config import VLLMServerEngineConfig
     from corea.engines.local.hf import HFEngine
@@ -80,3 +95,25 @@ def test_sampling_is_seeded_and_long_prompts_are_errors(url, tmp_path):
     assert len({c.text for c in first}) > 1
     assert [c.finish_reason for c in refused] == ["error"] * 4
     assert told == [1]
+
+
+@pytest.fixture(scope="module")
+def url_with_adapters(tmp_path_factory):
+    server = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model_location("package:tiny_slm")]
+    command = [*server, *SERVE, "--logprobs-mode", "processed_logprobs", "--enable-lora", "--max-lora-rank", "8"]
+    environment = settings(VLLM_ALLOW_RUNTIME_LORA_UPDATING="True")
+    with serving(command, environment, tmp_path_factory.mktemp("lora") / "log") as address:
+        yield address
+
+
+def test_a_server_samples_from_the_adapters_that_it_loads_after_each_update(url_with_adapters, tmp_path):
+    given = ["trainer.lora.rank=4", "trainer.optimizer.lr=3e-2", "trainer.optimizer.warmup=0", "trainer.steps=3"]
+    done = train(url_with_adapters, tmp_path, *given)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["grad_norm"] > 0 for line in lines)
+    assert max(line["logprob_gap/max"] for line in lines) < 1e-3
+    before = load_file(Path(model_location("package:tiny_slm")) / "model.safetensors")
+    merged = load_file(tmp_path / "model" / "model.safetensors")
+    assert max((merged[k] - before[k]).abs().max() for k in before) > 1e-2  # far more than the gap: they were handed on
+    assert list((tmp_path / "served_weights").iterdir()) == []

@@ -34,9 +34,9 @@ def read_foreign(
         return None
     if len(file.tables) < 2:
         what = f"{file.tool} of one model; a cascade needs two, smallest first"
-        raise refuse(path, f"{what}: python -m corea.collect engine=replay engine.tiers=[{Path(path).name},OTHER]")
+        raise refuse(path, f"{what}: python -m corea.collect engine=replay 'engine.tiers=[{path},OTHER]'")
     if any("correct" not in table.columns.data for table in file.tables):
-        grade = f"corea.collect engine=replay engine.tiers=[{Path(path).name}] engine.questions=QUESTIONS grades them"
+        grade = f"corea.collect engine=replay 'engine.tiers=[{path}]' engine.questions=QUESTIONS grades them"
         raise refuse(path, f"{file.tool} without verdicts: python -m {grade}")
     columns = columns_of(path, _rows(file, text))
     columns.names = names

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corea.config.answer_columns import COLUMNS
 from corea.runtime import atomic_write
@@ -28,6 +27,8 @@ def write_answers(path: Path, rows: Sequence[dict[str, Any]], meta: dict[str, An
         rows: one dict per answer; keys outside the list of columns are signals (float64) and are written last.
         meta: what the reader gets back as `Answers.meta`; stored in the schema under the key "corea".
     """
+    import pyarrow.parquet as pq
+
     signals = sorted({name for row in rows for name in row if name not in TYPES})
     types = {**TYPES, **dict.fromkeys(signals, pa.float64())}
     arrays = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()}

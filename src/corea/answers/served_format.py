@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corea.errors import UserError
 
@@ -103,6 +102,8 @@ def _tier(tier: dict[str, Any]) -> dict[str, Any]:
 
 def part_rows(path: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
     """The requests of a part, in the shape of a tail's lines."""
+    import pyarrow.parquet as pq
+
     rows = pq.read_table(path, columns=columns).to_pylist()
     for row in rows:
         for tier in row.get("tiers") or ():

@@ -35,8 +35,8 @@ DIGITS = 12
 """Decimals of a confidence that are kept, so that 0.7000000000000001 from a reader or a sum is 0.7."""
 ONE_DATASET = "all"
 """Name of the dataset of a table without the column dataset."""
-RIGHT = ("true", "1", "1.0", "yes", "pass", "passed", "correct", "right", "t", "y", "c")
-WRONG = ("false", "0", "0.0", "no", "fail", "failed", "incorrect", "wrong", "f", "n", "i")
+RIGHT = ("true", "1", "1.0", "yes", "pass", "passed", "correct", "right", "up", "t", "y", "c")
+WRONG = ("false", "0", "0.0", "no", "fail", "failed", "incorrect", "wrong", "down", "f", "n", "i")
 TRUTH = {**dict.fromkeys(RIGHT, 1.0), **dict.fromkeys(WRONG, 0.0)}
 """Verdict as a word, in lower case -> its value."""
 PERCENT_HINT = 2.0

@@ -170,14 +170,7 @@ def _measure(
     test: Stack, rows: list[tuple[Chain, np.ndarray]], silent: np.ndarray, cfg: CascadeConfig
 ) -> list[dict[str, Figure]]:
     """Figures of each row, with paired intervals of the differences to the last row, the reference alone."""
-    columns = []
-    for chain, thresholds in rows:
-        right, cost = run_chain(test, chain, thresholds[None], silent)
-        passed = answering(test, chain, thresholds[None], silent)[0] > 0
-        columns += [right[0].astype(np.float64), cost[0], passed.astype(np.float64)]
-    values = np.stack(columns)  # [3 C, N]
-    observed, drawn = values.mean(1), _resampled(values, cfg)
-    here, draws = _figures(observed, observed[-3:]), _figures(drawn, drawn[..., -3:])
+    here, draws = drawn_chains(test, rows, silent, cfg)
     return [
         figures_of(
             {name: value[i] for name, value in here.items()},
@@ -187,6 +180,24 @@ def _measure(
         )
         for i in range(len(rows))
     ]
+
+
+def drawn_chains(
+    test: Stack, rows: list[tuple[Chain, np.ndarray]], silent: np.ndarray, cfg: CascadeConfig
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Figures [C] of chains with thresholds [k], and their draws [R, C] over resampled questions.
+
+    The last row is the reference that changes are against. Equal numbers of questions are resampled alike for the same
+    seed. `silent` is [T].
+    """
+    columns = []
+    for chain, thresholds in rows:
+        right, cost = run_chain(test, chain, thresholds[None], silent)
+        passed = answering(test, chain, thresholds[None], silent)[0] > 0
+        columns += [right[0].astype(np.float64), cost[0], passed.astype(np.float64)]
+    values = np.stack(columns)  # [3 C, N]
+    observed, drawn = values.mean(1), _resampled(values, cfg)
+    return _figures(observed, observed[-3:]), _figures(drawn, drawn[..., -3:])
 
 
 def _figures(means: np.ndarray, base: np.ndarray) -> dict[str, np.ndarray]:

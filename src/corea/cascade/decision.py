@@ -66,6 +66,8 @@ class LiveChain(Thresholds, Protocol):
 
 def deferred(confidence: np.ndarray | float, threshold: np.ndarray | float) -> np.ndarray:
     """True where a question is deferred. `confidence` (NaN is missing) and `threshold` broadcast."""
+    if isinstance(confidence, float) and isinstance(threshold, float):  # one question, in a fraction of the time
+        return np.asarray(not confidence >= threshold)
     return ~(np.asarray(confidence, np.float64) >= threshold)
 
 
@@ -99,7 +101,7 @@ def decide(confidence: np.ndarray | float, point: Thresholds, position: int = 0)
             f"operating point of {point.dataset}: no threshold: {point.rule.get('note') or 'none was found'}"
         )
     if position >= len(point.thresholds):
-        return np.ones(np.shape(confidence), bool)
+        return np.asarray(True) if isinstance(confidence, float) else np.ones(np.shape(confidence), bool)
     return ~deferred(confidence, point.thresholds[position])
 
 

@@ -28,6 +28,11 @@ LENGTH = "length"
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Inverse L2 strengths that cross-validation chooses from for a stack."""
 FOLDS = 5
+WEAK = 1e6
+"""Inverse L2 strength of Platt's curve."""
+NEWTON_STEPS = 50
+SETTLED = 1e-10
+"""A Newton step of this size is the last one."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -80,22 +85,53 @@ KINDS: dict[str, type[Isotonic] | type[Platt] | type[Stack]] = {"isotonic": Isot
 
 
 def fit_isotonic(signal: str, confidence: np.ndarray, correct: np.ndarray) -> Isotonic:
-    """Fit on `confidence` [N] without NaN and `correct` [N] bool."""
-    from sklearn.isotonic import IsotonicRegression
-
-    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, correct.astype(float))
-    return Isotonic(signal=signal, x=_floats(fitted.X_thresholds_), y=_floats(fitted.y_thresholds_))
+    """Fit on `confidence` [N] without NaN and `correct` [N] bool, by pooling adjacent violators."""
+    level, place = np.unique(np.asarray(confidence, np.float64), return_inverse=True)
+    right, size = np.bincount(place, weights=correct), np.bincount(place)
+    blocks: list[tuple[float, int, int]] = []  # right answers, answers, levels; shares of right answers ascend
+    for hits, answers in zip(right.tolist(), size.tolist(), strict=True):
+        levels = 1
+        while blocks and blocks[-1][0] * answers >= hits * blocks[-1][1]:
+            before = blocks.pop()
+            hits, answers, levels = hits + before[0], answers + before[1], levels + before[2]
+        blocks.append((hits, answers, levels))
+    x, y, end = [], [], 0
+    for hits, answers, levels in blocks:
+        ends = dict.fromkeys((end, end + levels - 1))  # the first and the last level of a block are its knots
+        x += [float(level[k]) for k in ends]
+        y += [hits / answers] * len(ends)
+        end += levels
+    return Isotonic(signal=signal, x=tuple(x), y=tuple(y))
 
 
 def fit_platt(signal: str, confidence: np.ndarray, correct: np.ndarray) -> Platt:
-    """Fit on `confidence` [N] without NaN and `correct` [N] bool; a constant signal gets the share of correct ones."""
-    from sklearn.linear_model import LogisticRegression
+    """Fit on `confidence` [N] without NaN and `correct` [N] bool; a constant signal gets the share of correct ones.
 
+    Newton's method on the log loss, with a penalty of slope^2 / (2 WEAK) that keeps the slope finite where the signal
+    separates right from wrong answers. The steps are halved until the loss falls.
+    """
+    z, y = _logit(confidence), np.asarray(correct, np.float64)
     if len(np.unique(confidence)) < 2:
-        share = np.clip(correct.mean(), EDGE, 1 - EDGE)
+        share = np.clip(y.mean(), EDGE, 1 - EDGE)
         return Platt(signal=signal, slope=0.0, intercept=float(np.log(share / (1 - share))))
-    fitted = LogisticRegression(C=1e6).fit(_logit(confidence)[:, None], correct)
-    return Platt(signal=signal, slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
+    design, ridge = np.stack([z, np.ones_like(z)]), np.array([1 / WEAK, 0.0])
+
+    def loss(weights: np.ndarray) -> float:
+        score = weights @ design
+        return float(np.logaddexp(0, np.where(y > 0, -score, score)).sum() + ridge @ weights**2 / 2)
+
+    weights = np.zeros(2)
+    reached = loss(weights)
+    for _ in range(NEWTON_STEPS):
+        p = _sigmoid(weights @ design)
+        gradient = design @ (p - y) + ridge * weights
+        step = np.linalg.solve((design * (p * (1 - p))) @ design.T + np.diag(ridge), gradient)
+        while (ahead := loss(weights - step)) > reached and np.abs(step).max() > SETTLED:
+            step = step / 2
+        weights, reached = weights - step, ahead
+        if np.abs(step).max() <= SETTLED:
+            break
+    return Platt(signal=signal, slope=float(weights[0]), intercept=float(weights[1]))
 
 
 def fit_stack(features: Mapping[str, np.ndarray], correct: np.ndarray, seed: int = 0) -> Stack:
@@ -229,7 +265,8 @@ def _logit(confidence: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(score: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.asarray(score, np.float64)))
+    with np.errstate(over="ignore"):  # of exp, where the sigmoid is 0
+        return 1 / (1 + np.exp(-np.asarray(score, np.float64)))
 
 
 def _floats(values: Sequence[float] | np.ndarray) -> tuple[float, ...]:

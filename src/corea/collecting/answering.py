@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,17 @@ LEDGER = "spending-{}.jsonl"
 """File beside the answers with the costs of a tier's server calls."""
 
 
-def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> pd.DataFrame:
+Answers = Callable[[Tier, Sequence[Question], Path], Iterator[tuple[list[Question], list[list[Completion]]]]]
+"""Asks a tier elsewhere: (tier, questions, file of its expenses) -> some questions with their samples, as they come."""
+
+
+def collect_answers(
+    cfg: CollectConfig, tiers: Sequence[Tier], folder: Path, elsewhere: Answers | None = None
+) -> pd.DataFrame:
     """Write `folder`/answers.parquet and, with a run, answers_before.parquet; resume an earlier run.
+
+    Args:
+        elsewhere: asks a tier; None: its engine runs in this process.
 
     Returns:
         All rows; those of the model before RL have its own model name.
@@ -43,7 +52,7 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     for tier in tiers:
         asked = asked_of(tier, questions, cfg)
         say(f"{tier.name}: {len(asked)} questions, {tier.samples} completion(s) each")
-        answers = answer_all(tier, asked, folder / "answers", cfg.chunk)
+        answers = answer_all(tier, asked, folder / "answers", cfg.chunk, elsewhere)
         rows = table_rows(tier, answers)
         add_signals(tier, answers, rows, cfg.seed)
         if cfg.fit_without_llm:
@@ -60,7 +69,9 @@ def collect_answers(cfg: CollectConfig, tiers: Sequence[Tier], folder: Path) -> 
     return pd.DataFrame([r for rows in answered.values() for r in rows])
 
 
-def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: int) -> list[Answered]:
+def answer_all(
+    tier: Tier, questions: Sequence[Question], folder: Path, chunk: int, elsewhere: Answers | None = None
+) -> list[Answered]:
     """The tier's completions of all questions in order; only those that `folder` lacks are generated.
 
     Raises:
@@ -72,7 +83,9 @@ def answer_all(tier: Tier, questions: Sequence[Question], folder: Path, chunk: i
         _check_prompts(tier, done, [[store.get(question_key(q), 0)] for q in done])
         known = {question_key(q) for q in done}
         open_questions = [q for q in questions if question_key(q) not in known]
-        if open_questions:
+        if open_questions and elsewhere is not None:
+            _ask_elsewhere(elsewhere, tier, open_questions, store, len(questions))
+        elif open_questions:
             _ask(tier, open_questions, store, chunk, len(questions))
         return [
             Answered(question=q, sample=sample, completion=store.get(question_key(q), sample))
@@ -103,20 +116,25 @@ def tier_engine(tier: Tier, budget_usd: float | None, ledger: Path | Ledger) -> 
     )
 
 
-def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
-    """Generate in chunks of similar length, which need little padding, and store each chunk.
-
-    The longest prompts come first, so that a prompt that does not fit fails at once.
-    """
-    check_signals(tier)
-    engine = tier_engine(tier, tier.budget_usd, store.path.with_name(LEDGER.format(tier.label)))
-    sampling = Sampling(
+def tier_sampling(tier: Tier) -> Sampling:
+    """Sampling parameters of a tier that collects."""
+    return Sampling(
         temperature=tier.temperature,
         max_tokens=tier.max_tokens,
         n=tier.samples,
         seed=tier.seed,
         record=to_record(tier.signals),
     )
+
+
+def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, total: int) -> None:
+    """Generate in chunks of similar length, which need little padding, and store each chunk.
+
+    The longest prompts come first, so that a prompt that does not fit fails at once.
+    """
+    check_signals(tier)
+    engine = tier_engine(tier, tier.budget_usd, _ledger(store, tier))
+    sampling = tier_sampling(tier)
     ordered = sorted(questions, key=lambda q: len(q.text), reverse=True)
     failed: list[tuple[str, str]] = []
     try:
@@ -136,6 +154,28 @@ def _ask(tier: Tier, questions: Sequence[Question], store: Store, chunk: int, to
                 failed += _errors(part, groups)
     finally:
         engine.close()
+    _report(tier, failed)
+
+
+def _ask_elsewhere(answers: Answers, tier: Tier, questions: Sequence[Question], store: Store, total: int) -> None:
+    """Store what `answers` gives, in the order in which it comes; the longest questions are asked first."""
+    check_signals(tier)
+    ordered = sorted(questions, key=lambda q: len(q.text), reverse=True)
+    failed: list[tuple[str, str]] = []
+    with asking(tier.name, total, total - len(questions)) as progress:
+        for part, groups in answers(tier, ordered, _ledger(store, tier)):
+            store.add((question_key(q), g) for q, g in zip(part, groups, strict=True))
+            _check_prompts(tier, part, groups)
+            progress.kept(len(part), tokens=sum(c.completion_tokens for g in groups for c in g))
+            failed += _errors(part, groups)
+    _report(tier, failed)
+
+
+def _ledger(store: Store, tier: Tier) -> Path:
+    return store.path.with_name(LEDGER.format(tier.label))
+
+
+def _report(tier: Tier, failed: Sequence[tuple[str, str]]) -> None:
     if failed:
         named = "; ".join(f"{question}: {error}" for question, error in failed[:3])
         print(f"{tier.name}: {len(failed)} questions failed; the next start tries them again ({named})", flush=True)

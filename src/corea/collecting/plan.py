@@ -25,6 +25,7 @@ from corea.config import (
     LLMConfig,
     ModelConfig,
     PriceConfig,
+    RayEngineConfig,
 )
 from corea.config.deprecated import first_target
 from corea.config.messages import one_line
@@ -171,7 +172,7 @@ def _small(cfg: CollectConfig) -> Tier:
         cfg,
         model,
         model.path,
-        cfg.engine,
+        cfg.engine.inner if isinstance(cfg.engine, RayEngineConfig) else cfg.engine,
         tier=0,
         label="slm",
         temperature=cfg.temperature,

@@ -1,28 +1,31 @@
 """The results of an evaluation against a former report: its run folder, or its metrics.json.
 
 Where the former answers table is still there and has the same test questions, the interval of a difference is paired:
-both sides are measured on the same resampled questions (paired_figures.py). Else it is that of independent samples: the
-half-widths of the two intervals add in quadrature on each side (Zou and Donner 2008, "MOVER"), which needs nothing but
-the two reports. On the same questions that one is valid and too wide.
+both sides are measured on the same resampled questions (paired_figures.py; chains of tiers: paired_chains.py). Else it
+is that of independent samples: the half-widths of the two intervals add in quadrature on each side (Zou and Donner
+2008, "MOVER"), which needs nothing but the two reports. On the same questions that one is valid and too wide.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from corea.answers.pairs import Pairs
 from corea.comparing.figure_text import number, span_text
 from corea.comparing.metric_names import metrics_of
-from corea.comparing.paired_figures import draw_figures, over_questions, questions_of
-from corea.comparing.run_sources import FIGURES, ComparedRun, read_document, read_folder, shared_bootstrap
+from corea.comparing.paired_chains import ChainSide, chain_spans
+from corea.comparing.paired_figures import answers_of, draw_figures, over_questions
+from corea.comparing.run_sources import FIGURES, ComparedRun, read_document, read_folder
 from corea.comparing.seed_figures import Span
+from corea.config.cascade_schema import CascadeConfig
 from corea.config.roots import EvaluateConfig
 from corea.errors import UserError
-from corea.evaluation.question_sets import QuestionSets
+from corea.evaluation.question_sets import QuestionSets, question_sets
 from corea.evaluation.results import Results
 from corea.metrics.figures import Figure
 from corea.report.former_section import FormerRow, FormerSection
@@ -60,11 +63,15 @@ def against_former(results: Results, cfg: EvaluateConfig) -> FormerSection:
     if not shared:
         raise UserError(f"former={cfg.former}: none of its datasets ({', '.join(figures[0])}) is in {cfg.answers}")
     same_level = (former.document or {}).get("level") == results.cfg.level
-    asked = _questions(former, now, cfg) if same_level else None
-    lines, paired = [], []
+    sides = _sides(former, now, cfg) if same_level else None
+    lines, paired, paired_chains = [], [], []
     for name in shared:
-        spans = _paired(former, now, asked, name, cfg) if asked is not None else {}
+        spans = _paired(*sides, name, cfg) if sides is not None else {}
         paired += [name] if spans else []
+        if spans and sides is not None:
+            of_chains = chain_spans(sides[0].chains, sides[1].chains, name, cfg.cascade.level)
+            paired_chains += [name] if of_chains else []
+            spans |= of_chains
         lines += _settings_rows(former, now, name)
         for metric in HEADLINE:
             one, other = (side[name].get(metric) for side in figures)
@@ -72,7 +79,7 @@ def against_former(results: Results, cfg: EvaluateConfig) -> FormerSection:
                 lines.append(_line(name, metric, one, other, spans.get(metric, Span()), same_level))
     return FormerSection(
         name="/".join(Path(cfg.former).absolute().parts[-2:]),
-        words=_words(results, shared, paired, same_level),
+        words=_words(results, shared, paired, paired_chains, same_level),
         rows=[row for row, _ in lines],
         table=pd.DataFrame([record for _, record in lines if record]),
     )
@@ -90,28 +97,56 @@ def read_former(path: Path) -> ComparedRun:
     return replace(run, document=document)
 
 
-def _questions(former: ComparedRun, now: ComparedRun, cfg: EvaluateConfig) -> tuple[QuestionSets, QuestionSets] | None:
-    """The questions of both sides; None where the former answers table is gone."""
+@dataclass(slots=True, kw_only=True)
+class _Side:
+    """One of the two reports with its answers."""
+
+    document: dict[str, Any]
+    cascade: CascadeConfig
+    sets: QuestionSets
+    chains: ChainSide
+
+
+def _sides(former: ComparedRun, now: ComparedRun, cfg: EvaluateConfig) -> tuple[_Side, _Side] | None:
+    """The answers of both sides; None where the former answers table is gone."""
     if former.evaluation is None:
         return None
-    return questions_of(former, cfg.cascade), questions_of(now, cfg.cascade)
+    return _side(former, cfg), _side(now, cfg)
 
 
-def _paired(
-    former: ComparedRun, now: ComparedRun, asked: tuple[QuestionSets, QuestionSets], dataset: str, cfg: EvaluateConfig
-) -> dict[str, Span]:
-    """Metric -> paired interval; empty where the test questions are not the same."""
+def _side(run: ComparedRun, cfg: EvaluateConfig) -> _Side:
+    answers, cascade = answers_of(run, cfg.cascade)
+    sets = question_sets(answers, None, cascade)
+    return _Side(
+        document=run.document or {},
+        cascade=cascade,
+        sets=sets,
+        chains=ChainSide(run.document or {}, answers, sets.names, cascade),
+    )
+
+
+def _paired(former: _Side, now: _Side, dataset: str, cfg: EvaluateConfig) -> dict[str, Span]:
+    """Metric -> paired interval; empty where the test questions are not the same, or the answers have changed."""
     draws, ids = [], []
-    for run, sets in zip((former, now), asked, strict=True):
-        assert run.evaluation is not None
-        cascade = shared_bootstrap(run.evaluation.cascade, cfg.cascade)
-        test, known, _ = sets.parts(dataset, cascade)
+    for side in (former, now):
+        test, known, _ = side.sets.parts(dataset, side.cascade)
+        if not _as_reported(side.document, dataset, test):
+            return {}
         ids.append(list(map(str, test.question_id)))
-        draws.append((test, known, cascade))
+        draws.append((test, known, side.cascade))
     if ids[0] != ids[1] or not ids[0]:
         return {}
     before, after = (draw_figures(test, known, dataset, cascade, ()) for test, known, cascade in draws)
     return {m: over_questions(m, [after], [before], cfg.cascade.level, True) for m in HEADLINE}
+
+
+def _as_reported(document: dict[str, Any], dataset: str, test: Pairs) -> bool:
+    """Whether the answers give the accuracies of both models that the report has."""
+    part = _part(document, dataset)
+    return all(
+        abs(float(right.mean()) - part[system]["accuracy"]["value"]) < 1e-9
+        for system, right in (("slm", test.slm_correct), ("llm", test.llm_correct))
+    )
 
 
 def _line(
@@ -157,8 +192,12 @@ def _settings_rows(former: ComparedRun, now: ComparedRun, dataset: str) -> list[
     return rows
 
 
+def _part(document: dict[str, Any], dataset: str) -> dict[str, Any]:
+    return document["pooled"] if dataset == "pooled" else document["datasets"][dataset]
+
+
 def _settings(document: dict[str, Any], dataset: str) -> dict[str, str]:
-    part = document["pooled"] if dataset == "pooled" else document["datasets"][dataset]
+    part = _part(document, dataset)
     points = part.get("cascade") or [{}]
     best = ((document.get("tiers") or {}).get(dataset) or {}).get("best") or {}
     return {
@@ -169,7 +208,9 @@ def _settings(document: dict[str, Any], dataset: str) -> dict[str, str]:
     }
 
 
-def _words(results: Results, shared: list[str], paired: list[str], same_level: bool) -> list[str]:
+def _words(
+    results: Results, shared: list[str], paired: list[str], paired_chains: list[str], same_level: bool
+) -> list[str]:
     level = f"{100 * results.cfg.level:g} %"
     words = []
     if not same_level:
@@ -180,11 +221,15 @@ def _words(results: Results, shared: list[str], paired: list[str], same_level: b
     if same_level and paired != shared:
         of = ", ".join(name for name in shared if name not in paired)
         words.append(
-            f"Independent {level} intervals of {of}: the former answers are gone or belong to other test questions, so "
-            "that a difference of the questions counts as chance; on the same questions they are too wide."
+            f"Independent {level} intervals of {of}: the former answers are gone, have changed or belong to other test "
+            "questions, so that a difference of the questions counts as chance; on the same ones they are too wide."
         )
-    if same_level and paired and any(results.chain(name) for name in shared):
-        words.append("The figures of chains have independent intervals.")
+    apart = [name for name in paired if results.chain(name) and name not in paired_chains]
+    if same_level and apart:
+        words.append(
+            f"The figures of chains of {', '.join(apart)} have independent intervals: the former report has no such "
+            "chain, or other tiers."
+        )
     words.append("A star marks an interval that excludes 0. Thresholds have none.")
     missing = [name for name in results.everything if name not in shared]
     if missing:

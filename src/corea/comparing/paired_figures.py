@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from corea.answers.pairs import Pairs
+from corea.answers.table import Answers
 from corea.comparing.run_groups import RunGroup
 from corea.comparing.run_sources import ComparedRun, shared_bootstrap
 from corea.comparing.seed_figures import Span, difference_span, mean_span
@@ -54,13 +55,19 @@ class Draws:
     cfg: CascadeConfig
 
 
-def questions_of(run: ComparedRun, shared: CascadeConfig) -> QuestionSets:
-    """The questions of a run with its signal and splits, as its evaluation reads them."""
+def answers_of(run: ComparedRun, shared: CascadeConfig) -> tuple[Answers, CascadeConfig]:
+    """The answers of a run with its signal, as its evaluation reads them, and how they are evaluated."""
     assert run.evaluation is not None, "only for runs with an answers table"
     cfg = run.evaluation
     cascade = shared_bootstrap(cfg.cascade, shared)
     inputs = Reader(cfg).read(regrader(cfg.audit) if cfg.audit is not None else None)
-    return question_sets(add_combined(inputs.answers, None, cascade)[0], None, cascade)
+    return add_combined(inputs.answers, None, cascade)[0], cascade
+
+
+def questions_of(run: ComparedRun, shared: CascadeConfig) -> QuestionSets:
+    """The questions of a run with its signal and splits, as its evaluation reads them."""
+    answers, cascade = answers_of(run, shared)
+    return question_sets(answers, None, cascade)
 
 
 def require_same_questions(one: Pairs, other: Pairs, names: tuple[str, str], dataset: str, split: str) -> None:

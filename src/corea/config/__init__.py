@@ -16,8 +16,10 @@ from corea.config.engine_schema import (
 from corea.config.live_schema import LivePolicyConfig, LiveTierConfig
 from corea.config.logger_schema import LoggerConfig, NoLoggerConfig, WandbConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
+from corea.config.plan_schema import PlanConfig, PlanOptionsConfig
 from corea.config.price_schema import PriceConfig
 from corea.config.publish_schema import PublishConfig
+from corea.config.ray_schema import RayEngineConfig, RayTierConfig
 from corea.config.reward_schema import RewardConfig
 from corea.config.roots import AnswerConfig, CollectConfig, CompareConfig, EvaluateConfig, SftConfig, TrainConfig
 from corea.config.serve_schema import ServeConfig, ServeOptionsConfig
@@ -46,8 +48,12 @@ __all__ = [
     "OpenAIEngineConfig",
     "OptimizerConfig",
     "OwnEngineConfig",
+    "PlanConfig",
+    "PlanOptionsConfig",
     "PriceConfig",
     "PublishConfig",
+    "RayEngineConfig",
+    "RayTierConfig",
     "RecordedEngineConfig",
     "ReplayEngineConfig",
     "RewardConfig",

@@ -149,7 +149,10 @@ class VLLMServerEngineConfig(OpenAIEngineConfig):
     base_urls: list[str] = field(default_factory=list)
     """Several servers for training, which share the prompts; empty: base_url alone."""
     weights: Optional[str] = None
-    """Folder through which the servers receive weights; null: served_weights in the run folder."""
+    """Folder through which the servers receive weights and adapters; null: served_weights in the run folder."""
+    transfer: str = checked("auto", one_of("auto", "nccl", "ipc", "file"))
+    """How weights reach the servers: nccl and ipc are vLLM's weight transfer from GPU to GPU (ipc on the same GPU),
+    file is a file in `weights`; auto is nccl where trainer and servers allow it, else file, as a log line says."""
     max_logprob_gap: Optional[float] = checked(0.05, above(0))
     """Maximum mean |difference| between sampled and recomputed log-probabilities of a step; the run stops above it.
     null: no check."""

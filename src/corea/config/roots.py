@@ -20,6 +20,7 @@ from corea.config.engine_schema import EngineConfig, ReplayEngineConfig
 from corea.config.live_schema import LivePolicyConfig, LiveTierConfig, unchanged_tiers
 from corea.config.logger_schema import LoggerConfig
 from corea.config.model_schema import ArchitectureConfig, LLMConfig, ModelConfig
+from corea.config.ray_schema import RayEngineConfig
 from corea.config.reward_schema import RewardConfig
 from corea.config.trainer_schema import SupervisedConfig, TrainerConfig
 from corea.config.wide_schema import WideTierConfig
@@ -259,6 +260,8 @@ class AnswerConfig:
     engine, and a tier above 3 its keys."""
     answer: LivePolicyConfig = nested(LivePolicyConfig)
     """What happens where the cascade cannot answer as it was calibrated."""
+    engine: Optional[EngineConfig] = None
+    """engine=ray: the tiers are pools of actors on a Ray cluster; null: they run in this process."""
     budget_usd: Optional[float] = checked(None, at_least(0))
     """Maximum dollars that all calls of paid servers for this run folder may cost; null: no limit."""
     dry_run: bool = False
@@ -272,3 +275,10 @@ class AnswerConfig:
         check(self, "")
         for name in self.tiers:
             require(name.isdigit(), "tiers", name, "numbers of tiers, as the operating point has them")
+        given = self.engine.name if self.engine is not None else None
+        ray = isinstance(self.engine, RayEngineConfig)
+        require(ray or given is None, "engine", given, "ray or null; the engine of a tier is +engine@tiers.0.engine=hf")
+        estimated = self.dry_run and self.engine is not None
+        require(
+            not estimated, "dry_run", True, "false with engine=ray; without it the same command prints the estimate"
+        )

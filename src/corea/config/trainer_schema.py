@@ -15,7 +15,12 @@ BEST_BY = ("pass@1", "ece", "brier", "auroc", "cascade_area")
 LOWER_IS_BETTER = ("ece", "brier")
 """Those of BEST_BY of which a smaller value is better; of the others, a larger one."""
 ADVANTAGES = ("grpo", "dr_grpo", "rloo")
+IMPORTANCE_MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 _BETAS = Allowed("two numbers in [0, 1)", lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas))
+_PROFILE = Allowed(
+    "one step or two, the first and the last, counted from 1: [3,5]",
+    lambda steps: len(steps) in (1, 2) and 1 <= steps[0] <= steps[-1],
+)
 _TARGETS = Allowed("all-linear, or names of layers", bool)
 
 
@@ -40,6 +45,10 @@ class LossConfig:
     """token_mean (one global denominator), sequence_mean, constant (divide by rows x max_tokens)."""
     importance_cap: Optional[float] = checked(2.0, above(0))
     """Upper bound of the trainer/sampler importance weight; null: no correction."""
+    importance_mode: str = checked("token_truncate", one_of(*IMPORTANCE_MODES))
+    """Level of the importance weight (of each token, or the product over a completion), and what happens to one above
+    importance_cap: truncate sets it to the cap, mask to 0, which leaves the tokens out. The four modes of TRL
+    (vllm_importance_sampling_mode)."""
     mask_truncated: bool = False
     """Leave completions that hit max_tokens out of the loss."""
 
@@ -121,10 +130,15 @@ class TrainerConfig:
     """Optimizer steps per pass over a batch."""
     epochs: int = checked(1, at_least(1))
     """Passes over a batch."""
+    off_policy_steps: int = checked(0, within(0, 1))
+    """Updates between the weights that sample a batch and those that are updated on it. 1: the next batch is sampled
+    during the update, by an engine in another process (vllm_server); trainer.loss.importance_cap corrects for it."""
     token_budget: int = checked(1024, at_least(1))
     """Padded tokens per micro-batch; on a CPU, a number that fits the processor's cache is fastest."""
     share_prompt: bool = True
     """Compute the prompt of a question once for all its completions in the update, if the model's attention allows."""
+    packing: bool = False
+    """Lay the sequences of a micro-batch end to end instead of padding them. Layers with a sliding window refuse it."""
     zero_stage: int = checked(0, within(0, 3))
     """DeepSpeed ZeRO stage."""
     offload: bool = False
@@ -155,15 +169,25 @@ class TrainerConfig:
     """Stop after this many steps in a row whose loss or gradient was not finite; such steps change nothing."""
     threads: Optional[int] = checked(None, at_least(1))
     """torch threads per process; null: torch's default."""
+    profile: Optional[list[int]] = checked(None, _PROFILE)
+    """Steps of which torch's profiler writes a trace into the run folder: first and last, or one; null: none."""
+    peak_tflops: Optional[float] = checked(None, above(0))
+    """Peak of a device in TFLOP/s, of which speed/mfu is the share; null: that of a known GPU (corea.gpus), and no
+    speed/mfu on a CPU."""
 
     def __post_init__(self) -> None:
         check(self, "trainer")
+        late = self.profile is not None and self.profile[-1] > self.steps
+        require(not late, "trainer.profile", self.profile, f"steps up to trainer.steps={self.steps}")
         most = f"at most trainer.questions={self.questions}: each needs the completions of a question"
         require(self.minibatches <= self.questions, "trainer.minibatches", self.minibatches, most)
         unvalidated = self.best_by is not None and self.validation_every == 0
         require(not unvalidated, "trainer.best_by", self.best_by, "nothing without trainer.validation_every")
         alone = self.patience is not None and self.best_by is None
         require(not alone, "trainer.patience", self.patience, "nothing without trainer.best_by")
+        uncorrected = self.off_policy_steps > 0 and self.loss.importance_cap is None
+        allowed = "0 with trainer.loss.importance_cap=null: importance weights correct for older samples"
+        require(not uncorrected, "trainer.off_policy_steps", self.off_policy_steps, allowed)
         sharded = self.lora.rank > 0 and self.zero_stage == 3
         allowed = "0, 1 or 2 with trainer.lora.rank > 0: adapters are too small to gain from stage 3"
         require(not sharded, "trainer.zero_stage", self.zero_stage, allowed)

@@ -43,6 +43,17 @@ def resolve_engine(cfg: EngineConfig) -> EngineConfig:
     return resolved
 
 
+def refuse_ray(**_: Any) -> Engine:
+    """`_target_` of engine=ray, which is no engine of its own but runs the tiers of corea.collect and corea.answer.
+
+    Raises:
+        UserError: always.
+    """
+    raise UserError(
+        "engine=ray: allowed as `engine` of corea.collect and corea.answer; a single tier has another engine"
+    )
+
+
 def engine_options(cfg: EngineConfig) -> dict[str, Any]:
     """Keyword arguments of the engine's class: the fields of its schema, or the `params` of the user's own engine."""
     if isinstance(cfg, OwnEngineConfig):

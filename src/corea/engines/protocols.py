@@ -6,7 +6,8 @@ passed by keyword, besides the model and the tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from corea.types import Engine
@@ -25,7 +26,9 @@ class TrainingEngine(Engine, Protocol):
     token whose log-probability is NaN.
 
     An engine that keeps its own copy of the weights may set `shares_model = False`. Otherwise the whole model is
-    gathered on every rank (ZeRO-3) while it samples.
+    gathered on every rank (ZeRO-3) while it samples. If besides it samples in another process, `generates_elsewhere =
+    True` lets trainer.off_policy_steps=1 call `generate` in a thread during the update; `sync` is not called until it
+    returns.
     """
 
     max_logprob_gap: float | None
@@ -40,6 +43,19 @@ class TrainingEngine(Engine, Protocol):
                 because weights are gathered from all ranks while it is read. An engine that shares the trainer's
                 module need not read it.
         """
+        ...
+
+
+@runtime_checkable
+class AdapterEngine(Protocol):
+    """A TrainingEngine that may take low-rank adapters in place of all weights."""
+
+    takes_adapters: bool
+    """True: with trainer.lora the adapters are passed on alone, by `sync_adapter`."""
+
+    def sync_adapter(self, write: Callable[[Path], None]) -> None:
+        """Take over the adapters after an update. `write` writes them (peft's files) into a folder on rank 0; every
+        rank must call it."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,12 @@ from corea.answers.pairs import Pairs
 from corea.answers.table import Answers
 from corea.config.cascade_schema import CascadeConfig
 from corea.evaluation.dataset import Evaluation
-from corea.evaluation.regrade import Regraded
 from corea.metrics.bootstrap import interval
 
-Regrader = Callable[[pd.DataFrame, str], Regraded]
+if TYPE_CHECKING:
+    from corea.evaluation.regrade import Regraded  # loads the graders
+
+Regrader = Callable[[pd.DataFrame, str], "Regraded"]
 """Frame and path of an answers table -> our verdicts."""
 SHOWN = ("dataset", "question_id", "split", "tier", "model", "sample", "question", "gold")
 MOVED = ("accuracy", "ece", "ece_equal_mass", "brier", "auroc", "aurc")

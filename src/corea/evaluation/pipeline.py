@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from corea.answers.pairs import Pairs, pair
 from corea.answers.served_answers import SERVED
 from corea.answers.table import Answers
 from corea.cascade.chain_results import TierResults, measure_tiers
-from corea.cascade.chains import Stack, joined, stack
 from corea.cascade.combined import COMBINED, Stacks
 from corea.config.cascade_schema import RECALIBRATIONS, RULES, CascadeConfig
 from corea.config.roots import EvaluateConfig
@@ -33,6 +31,7 @@ from corea.evaluation.question_sets import POOLED, QuestionSets, add_combined, m
 from corea.evaluation.results import FINDS, AnswersFile, Results, models_of
 from corea.evaluation.served_log_point import comparison, with_split
 from corea.evaluation.signal_comparison import SignalRow, compare, variants
+from corea.evaluation.tier_stacks import tier_stacks
 from corea.tabular_arrow import file_hash
 
 CHAIN_PARTS = 3
@@ -134,20 +133,9 @@ class Evaluator:
 
     def chains(self) -> dict[str, TierResults]:
         """Chains of the datasets that have more than two tiers, and of all together, by the raw signal."""
-        names, cfg = self.questions.names, self.cfg
-        parts: dict[str, tuple[Stack, np.ndarray]] = {}
-        for name in names:
-            data, questions = stack(self.answers, cfg.signal, name, cfg.large)
-            if len(data.tiers) > 2:
-                ids = questions.question_id
-                divided = with_splits(questions, cfg, self.answers, [])  # may leave questions out
-                parts[name] = (data.where(np.isin(ids, divided.question_id)), divided.split)
-        if len(parts) == len(names) > 1 and len({tuple(data.tiers) for data, _ in parts.values()}) == 1:
-            stacks, splits = zip(*parts.values(), strict=True)
-            parts[POOLED] = (joined(stacks), np.concatenate(splits))
         measured = {}
-        for name, (data, split) in parts.items():
-            measured[name] = measure_tiers(data, split, cfg)
+        for name, tiers in tier_stacks(self.answers, self.questions.names, self.cfg).items():
+            measured[name] = measure_tiers(tiers.stack, tiers.split, self.cfg)
             tick(CHAIN_PARTS)
         return {name: found for name, found in measured.items() if found is not None}
 
@@ -181,8 +169,9 @@ class Evaluator:
 
 
 def _without_ece_interval(evaluations: dict[str, Evaluation]) -> list[str]:
-    """Why datasets have no interval of ECE."""
-    reasons = [e.small.no_interval for e in evaluations.values() if e.small.no_interval]
+    """Why datasets have no interval of ECE, where some of their answers state a confidence."""
+    stated = [e.small for e in evaluations.values() if e.small.figures["missing_confidence"].value < 1]
+    reasons = [small.no_interval for small in stated if small.no_interval]
     return list(dict.fromkeys(reasons))
 
 

@@ -20,7 +20,6 @@ from math import sqrt
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
-from scipy.optimize import nnls
 
 Array = np.ndarray
 STEP, END = 0.05, 5.0
@@ -29,6 +28,8 @@ MU = np.arange(61) / 10
 """[M] values of mu at which moments are tabulated; beyond the last one f is |x|."""
 ORDERS = 6
 """Terms of the covariance of two correlated observations."""
+PATIENCE = 3
+"""Exchanges of whole blocks without progress before variables change side one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,5 +113,30 @@ def _rising(square: Array, right: Array, slope: float) -> Array:
     steps = np.tril(np.ones_like(square))
     least = np.full(len(right), slope * STEP)
     least[0] = -20.0  # f(0) is free
-    more, _ = nnls(factor.T @ steps, np.linalg.solve(factor, right) - factor.T @ steps @ least)
+    more = non_negative(factor.T @ steps, np.linalg.solve(factor, right) - factor.T @ steps @ least)
     return steps @ (least + more)
+
+
+def non_negative(design: Array, target: Array, tolerance: float = 1e-11) -> Array:
+    """x >= 0 [F] with the least |design x - target|, for a `design` [N, F] of full column rank.
+
+    Block pivoting (Portugal, Judice and Vicente 1994): every variable on the wrong side changes side at once, or only
+    the last of them where that has stopped to help. scipy.optimize has a solver too, but its import takes longer than
+    the evaluation of a small table.
+    """
+    free = np.ones(design.shape[1], bool)
+    fewest, patience = len(free) + 1, PATIENCE
+    while True:
+        x = np.zeros(len(free))
+        x[free] = np.linalg.lstsq(design[:, free], target, rcond=None)[0]
+        slope = design.T @ (design @ x - target)
+        wrong = np.where(free, x, slope) < -tolerance
+        if not wrong.any():
+            return np.maximum(x, 0)
+        if wrong.sum() < fewest:
+            fewest, patience = wrong.sum(), PATIENCE
+        elif patience > 0:
+            patience -= 1
+        else:
+            wrong[: np.flatnonzero(wrong)[-1]] = False
+        free ^= wrong

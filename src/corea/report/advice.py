@@ -45,7 +45,8 @@ def _two_tiers(results: Results, name: str) -> str:
     if not found:
         known = results.datasets[name].calibration_questions
         why = own.choice.note.split(FINDS)[0] or "no threshold saves anything"
-        return f"{name}: use the LLM alone: with {known:,} calibration questions {why}."
+        with_so_many = f"with {known:,} calibration questions " if known else ""
+        return f"{name}: use the LLM alone: {with_so_many}{why}."
     label = min(found, key=lambda key: found[key].pick.cost_change)
     point = found[label]
     chosen = f", chosen among {len(safe)} signals on the calibration questions" if label != _label(results) else ""

@@ -42,11 +42,14 @@ def render_template(path: Path, scripts: Sequence[Path], data: Any, **values: An
 
 @cache
 def packed_plotly() -> str:
-    """Plotly's JavaScript, gzip in base64. Located without importing plotly, which is slow."""
+    """Plotly's JavaScript, gzip in base64. Located without importing plotly, which is slow.
+
+    Level 4 takes half the time of level 6 and makes the page 4 % larger.
+    """
     spec = importlib.util.find_spec("plotly")
     assert spec is not None, "plotly is a dependency of corea"
     script = Path(str(spec.origin)).parent / "package_data" / "plotly.min.js"
-    return base64.b64encode(gzip.compress(script.read_bytes(), 6, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(script.read_bytes(), 4, mtime=0)).decode()
 
 
 def html_table(head: Sequence[str], rows: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
+    "axes.titley": 1.0,  # else every drawing looks for ticks above the axes, of which there are none
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -109,7 +109,9 @@ def warnings(results: Results) -> list[str]:
         if "more calibration questions" in note:
             found["few"].append(f"{name}: {note}")
         gain = evaluation.areas["area_gain"]
-        if gain.high <= 0:
+        if evaluation.small.figures["missing_confidence"].value == 1:
+            found["other"].append(f"{name}: without any confidence of the small model the LLM gets every question")
+        elif gain.high <= 0:
             found["other"].append(f"{name}: deferring by this confidence is worse than deferring at random")
         elif gain.low <= 0:
             text = "deferring by this confidence is not distinguishable from deferring at random"

@@ -6,6 +6,7 @@
                 |------------ Sampler.sample() ------------|------------ Updater.update() ------------|
                                      ^                                                                |
                                      '----------------------- engine.sync() <-------------------------'
+                BatchSource: at the start of the step, or during the update before it
 
     every N steps  Validation.run()    held-out questions -> metrics, the best checkpoint
                    Checkpoints.save()  weights, optimizer, counts
@@ -33,6 +34,7 @@ from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.errors import Interrupted, UserError
 from corea.logger import Logger
+from corea.rl.rollout.batch_source import BatchSource, StepAbandoned
 from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.reward import reward_warnings
 from corea.rl.rollout.sampler import Batch, Sampler
@@ -40,25 +42,24 @@ from corea.rl.rollout.user_parts import check_user_parts
 from corea.rl.run import distributed
 from corea.rl.run.best_checkpoint import BestCheckpoint
 from corea.rl.run.checkpoint import Checkpoints
+from corea.rl.run.device_use import peak_flops, speed_metrics
 from corea.rl.run.final_model import write_final_model
 from corea.rl.run.interrupt import StopRequest
+from corea.rl.run.memory_meter import MemoryMeter
 from corea.rl.run.phase_timer import PhaseTimer
 from corea.rl.run.resuming import load_checkpoint, state_layout
 from corea.rl.run.step_metrics import batch_metrics, columns, joined
+from corea.rl.run.step_profile import StepProfile
 from corea.rl.run.step_reporter import StepReporter
 from corea.rl.update.policy import Policy
 from corea.rl.update.schedule import learning_rate
 from corea.rl.update.updater import Updater
-from corea.rl.update.weight_sync import require_parity, trained_weights
+from corea.rl.update.weight_sync import hand_over, require_parity
 from corea.rl.validation import Validation
 from corea.tasks.splits import SplitReport
 from corea.types import Group
 
 log = logging.getLogger(__name__)
-
-
-class _StepAbandoned(Exception):
-    """A signal arrived while completions were sampled. The step is abandoned; nothing has changed."""
 
 
 class Trainer:
@@ -84,12 +85,17 @@ class Trainer:
         )
         # vLLM must be set up before DeepSpeed.
         self.engine = build_training_engine(cfg.engine, cfg.model, model, self.tokenizer)
-        self.timer = PhaseTimer()
+        self.timer = PhaseTimer(MemoryMeter())
+        self.peak = peak_flops(model.dtype, cfg.trainer.peak_tflops)
         self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
+        if getattr(self.engine, "takes_adapters", False):
+            hand_over(self.engine, self.policy)
         self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
         self.main = distributed.rank() == 0
+        self.profile = StepProfile(cfg.trainer.profile if self.main else None, run_dir)
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)
-        self.sampler = Sampler(cfg, self.engine, self.extras, self.timer)
+        sampler = Sampler(cfg, self.engine, self.extras, self.timer)
+        self.batches = BatchSource(cfg, sampler, self.engine, self._weights_for_sampling)
         self.validation = Validation(cfg, self.engine, self.extras)
         self.best = BestCheckpoint(cfg.trainer.best_by, cfg.trainer.patience)
         self.questions = SplitReport()
@@ -124,8 +130,9 @@ class Trainer:
             reporter = StepReporter(self.cfg, self.run_dir, self.logger, bar, next_step=done + 1)
             while done < steps and received is None and not self.best.exhausted:
                 try:
-                    metrics, groups = self._train_step(done, stop)
-                except _StepAbandoned:
+                    with self.profile.step(done + 1):
+                        metrics, groups = self._train_step(done, stop)
+                except StepAbandoned:
                     received = stop.received_by_any()
                     break
                 done += 1
@@ -134,9 +141,10 @@ class Trainer:
                     with self.timer.measure("save"):
                         self._save(done)
                     saved = done
-                reporter.report_step(done, metrics, groups, self.timer.seconds)
+                reporter.report_step(done, metrics | self.timer.memory_metrics(), groups, self.timer.seconds)
                 self._check_finite(done, groups, reporter)
                 received = stop.received_by_any()
+            self.profile.close(done)
             if received is not None and saved != done:
                 self._save(done)
         if received is not None and done < steps and not self.best.exhausted:
@@ -147,6 +155,8 @@ class Trainer:
     def _announce(self, done: int) -> None:
         for warning in reward_warnings(self.cfg.reward, self.cfg.trainer.group_size):
             log.warning(warning)
+        if self.batches.ahead and not self.batches.beside:
+            log.warning("trainer.off_policy_steps=1: saves no time, because each batch is drawn before the update here")
         if done:
             log.info("continuing after step %d of %d in %s", done, self.cfg.trainer.steps, self.run_dir)
 
@@ -154,15 +164,17 @@ class Trainer:
         """Sample, update, sync. Nothing changes before the first update, so the step can be abandoned until then."""
         self.timer.reset()
         started = time.perf_counter()
-        with self._weights_for_sampling():
-            batch = self.sampler.sample(index, self._abandon_if_stopped(stop))
+        batch = self.batches.take(index, self._abandon_if_stopped(stop))
         if stop.received_by_any() is not None:
-            raise _StepAbandoned
+            raise StepAbandoned
+        self.batches.start_next(index, self._abandon_if_stopped(stop))
         lr = learning_rate(index, self.cfg.trainer.steps, self.cfg.trainer.optimizer)
         update_metrics = self.updater.update(batch.groups, lr)
-        require_parity(update_metrics, self.engine.max_logprob_gap, step=index + 1)
+        limit = None if batch.staleness else self.engine.max_logprob_gap  # a stale gap contains an update
+        require_parity(update_metrics, limit, step=index + 1)
+        self.batches.end_step(index)
         with self.timer.measure("sync"):
-            self.engine.sync(trained_weights(self.policy))
+            hand_over(self.engine, self.policy)
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if update_metrics["skipped_updates"] else 0
         self.questions = batch.report if index == 0 else self.questions + batch.report
         return self._step_metrics(batch, {**update_metrics, "lr": lr}, started), batch.groups
@@ -175,6 +187,7 @@ class Trainer:
         """Metrics of all ranks' rollouts, beside those of the update."""
         table = joined(distributed.gather(columns(batch.first_groups)))
         metrics = {**batch_metrics(table), **metrics}
+        metrics["staleness"] = batch.staleness
         metrics |= {"questions/read": self.questions.read, "questions/dropped": self.questions.dropped}
         if self.cfg.trainer.resample:
             metrics["resampled_groups"] = batch.resampled
@@ -182,6 +195,7 @@ class Trainer:
             metrics["reward_timeouts"] = sum(distributed.gather(self.extras.timeouts))
         elapsed = time.perf_counter() - started
         tokens = float(table["completion_tokens"].sum() + table["prompt_tokens"].sum())
+        metrics |= speed_metrics(self.updater.flops, tokens, self.timer.seconds, elapsed, self.peak)
         return metrics | {"tokens": tokens, "tokens_per_s": tokens / elapsed, "seconds/step": elapsed}
 
     def _abandon_if_stopped(self, stop: StopRequest) -> Callable[[int], None]:
@@ -189,7 +203,7 @@ class Trainer:
 
         def progress(_: int) -> None:
             if stop.received is not None and distributed.world_size() == 1:
-                raise _StepAbandoned
+                raise StepAbandoned
 
         return progress
 
@@ -222,7 +236,8 @@ class Trainer:
         if found is None:
             return 0
         load_checkpoint(self.policy, self.checkpoints, found)
-        self.engine.sync(trained_weights(self.policy))
+        self.batches.load(found.path, found.step)
+        hand_over(self.engine, self.policy)
         counts = found.progress["questions"]
         self.questions = SplitReport(read=counts.get("read", counts.get("drawn", 0)), dropped=counts["dropped"])
         self.skipped_in_a_row = found.progress.get("skipped_in_a_row", 0)
@@ -233,6 +248,7 @@ class Trainer:
         def write(folder: Path) -> None:
             self.policy.save(folder)
             self.policy.save_model(folder / "model", self.tokenizer)
+            self.batches.save(folder, done)
 
         progress = {
             **state_layout(self.cfg.trainer),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,17 @@ def add_verdicts(rows: Sequence[dict[str, Any]], questions: Sequence[Question], 
         rows[n] |= {"gold": questions[n].gold, "correct": verdict.correct, "outcome": verdict.outcome.value}
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], tiers: Mapping[int, Tier]) -> None:
-    """Write the rows as a Parquet file, atomically."""
+def answer_table(rows: Sequence[Mapping[str, Any]], tiers: Iterable[int], graded: bool) -> pa.Table:
+    """The rows as a table; `graded`: with verdicts."""
     types = dict(TYPES)
     types |= {f"tier{tier}_{name}": kind for tier in sorted(tiers) for name, kind in OF_A_TIER.items()}
-    types |= GRADED if any("gold" in row for row in rows) else {}
-    table = pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()})
+    types |= GRADED if graded else {}
+    return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()})
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], tiers: Mapping[int, Tier]) -> None:
+    """Write the rows as a Parquet file, atomically."""
+    table = answer_table(rows, tiers, any("gold" in row for row in rows))
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -154,7 +159,7 @@ def summarise_rows(
 ) -> Summary:
     """`repriced`: prices are not those of the operating point, so its costs are not used."""
     costs = [row["cost_usd"] for row in rows]
-    alone, basis = _llm_alone(rows, points, repriced)
+    alone, basis = LastTierAlone().add(rows, points, repriced).result()
     verdicts = [row["correct"] for row in rows if row.get("correct") is not None]
     expected = [points[row["dataset"]].expected.get("deferral_rate") for row in rows if row["dataset"] in points]
     deferral = total(expected) if len(expected) == len(rows) else None
@@ -176,35 +181,76 @@ def summarise_rows(
     )
 
 
+def add_summaries(one: Summary, other: Summary, alone: LastTierAlone) -> Summary:
+    """The figures of two tables with the same operating point together; `alone` has the rows of both."""
+    n = one.questions + other.questions
+
+    def mean(a: float, b: float) -> float:
+        return (a * one.questions + b * other.questions) / n
+
+    def both(name: str) -> Any:
+        """Sum of a figure; None where one is unknown."""
+        return total([getattr(one, name), getattr(other, name)])
+
+    expected = one.expected_deferral, other.expected_deferral
+    return Summary(
+        questions=n,
+        answered=dict(sorted((Counter(one.answered) + Counter(other.answered)).items())),
+        reasons=dict(Counter(one.reasons) + Counter(other.reasons)),
+        deferred_share=mean(one.deferred_share, other.deferred_share),
+        expected_deferral=None if None in expected else mean(expected[0] or 0.0, expected[1] or 0.0),
+        cost_usd=both("cost_usd"),
+        llm_alone_usd=alone.result()[0],
+        llm_alone_basis=alone.result()[1],
+        failed=one.failed + other.failed,
+        fallbacks=one.fallbacks + other.fallbacks,
+        unbound=one.unbound or other.unbound,
+        operating_point=one.operating_point,
+        correct=both("correct"),
+        graded=both("graded"),
+    )
+
+
 def _deferred(row: Mapping[str, Any]) -> bool:
     return sum(row.get(key) is not None for key in row if key.endswith("_status") and key.startswith("tier")) > 1
 
 
-def _llm_alone(
-    rows: Sequence[Mapping[str, Any]], points: Mapping[str, LivePoint], repriced: bool
-) -> tuple[float | None, str]:
-    """(dollars of the last tier alone for all rows, basis).
+@dataclass(slots=True)
+class LastTierAlone:
+    """Dollars of the last tier alone, row by row.
 
     Where the last tier answered, its cost is known. For the other questions it is estimated: from the operating point,
     else from the questions that it answered here.
     """
-    primary = next(iter(points.values()))
-    asked: list[float] = []
-    others: list[float | None] = []
-    for row in rows:
-        point = points.get(row["dataset"], primary)
-        cost = row.get(f"tier{point.chain[-1]}_cost_usd")
-        if cost is None:
-            others.append(None if repriced else point.llm_cost_usd)
-        else:
-            asked.append(cost)
-    if not others:
-        return float(sum(asked)), "its own answers"
-    if (rest := total(others)) is not None:
-        basis = "its mean cost on the operating point's test questions"
-        return float(sum(asked) + rest), f"for the {len(others)} questions that it did not answer, {basis}"
-    if not asked:
-        return None, "unknown"
-    mean = sum(asked) / len(asked)
-    basis = f"its mean cost of the {len(asked)} that it answered"
-    return float(sum(asked) + mean * len(others)), f"for the {len(others)} questions that it did not answer, {basis}"
+
+    asked: int = 0
+    asked_usd: float = 0.0
+    others: int = 0
+    others_usd: float | None = 0.0
+    """From the operating point; None: it does not say."""
+
+    def add(self, rows: Iterable[Mapping[str, Any]], points: Mapping[str, LivePoint], repriced: bool) -> LastTierAlone:
+        """Take in rows; `repriced` as in `summarise_rows`. Returns itself."""
+        primary = next(iter(points.values()))
+        for row in rows:
+            point = points.get(row["dataset"], primary)
+            cost = row.get(f"tier{point.chain[-1]}_cost_usd")
+            if cost is None:
+                self.others += 1
+                self.others_usd = total([self.others_usd, None if repriced else point.llm_cost_usd])
+            else:
+                self.asked += 1
+                self.asked_usd += cost
+        return self
+
+    def result(self) -> tuple[float | None, str]:
+        """(dollars for all rows, basis)."""
+        if not self.others:
+            return self.asked_usd, "its own answers"
+        for_others = f"for the {self.others} questions that it did not answer, its mean cost"
+        if self.others_usd is not None:
+            return self.asked_usd + self.others_usd, f"{for_others} on the operating point's test questions"
+        if not self.asked:
+            return None, "unknown"
+        mean = self.asked_usd / self.asked
+        return self.asked_usd + mean * self.others, f"{for_others} of the {self.asked} that it answered"

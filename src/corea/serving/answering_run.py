@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,21 @@ def prepare(cfg: AnswerConfig) -> Task:
     """Read the operating point and the questions, and build the tiers. Raises UserError before anything is asked."""
     file = read_point(cfg.operating_point)
     questions = read_questions(cfg, file.primary)
-    named = dict.fromkeys(q.dataset for q in questions)
+    points, tiers = plan_tiers(cfg, file, dict.fromkeys(q.dataset for q in questions))
+    shared: dict[tuple[str, str, str], Route] = {}
+    routes = [shared.setdefault((q.dataset, q.id, q.text), new_route(q, points, file.primary)) for q in questions]
+    return Task(file=file, points=points, tiers=tiers, questions=questions, routes=routes)
+
+
+def plan_tiers(
+    cfg: AnswerConfig, file: PointFile, named: Iterable[str]
+) -> tuple[dict[str, LivePoint], dict[int, Tier]]:
+    """Points and tiers for questions of the datasets `named`.
+
+    Raises:
+        UserError: a dataset is unknown, a tier cannot be built, or a budget lacks a price.
+    """
+    named = list(named)
     unknown = [name for name in named if name not in file.datasets]
     if unknown and cfg.answer.uncalibrated == "reject":
         raise UserError(
@@ -63,14 +77,14 @@ def prepare(cfg: AnswerConfig) -> Task:
     points = {name: file.point(name) for name in (*named, *([file.primary] if unknown else [])) if name not in unknown}
     tiers = live_tiers(file, points.values(), cfg.tiers, cfg.answer.unbound)
     _require_price(cfg, tiers)
-    shared: dict[tuple[str, str, str], Route] = {}
-    routes = []
-    for q in questions:
-        point = points.get(q.dataset, points.get(file.primary))
-        assert point is not None, "an unknown dataset brings the primary one"
-        route = Route(q, point, calibrated=q.dataset in points)
-        routes.append(shared.setdefault((q.dataset, q.id, q.text), route))
-    return Task(file=file, points=points, tiers=tiers, questions=questions, routes=routes)
+    return points, tiers
+
+
+def new_route(question: Question, points: Mapping[str, LivePoint], primary: str) -> Route:
+    """The route of a question that no tier has answered yet."""
+    point = points.get(question.dataset, points.get(primary))
+    assert point is not None, "an unknown dataset brings the primary one"
+    return Route(question, point, calibrated=question.dataset in points)
 
 
 def _require_price(cfg: AnswerConfig, tiers: Mapping[int, Tier]) -> None:

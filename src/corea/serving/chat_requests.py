@@ -164,15 +164,18 @@ def _require(ok: bool, message: str, param: str | None, code: str = "invalid_val
 
 
 def _point(model: Any, catalogue: Catalogue) -> LivePoint:
+    if isinstance(model, str) and model in catalogue.models:
+        return catalogue.models[model]
     _require(isinstance(model, str) and bool(model), "model must be given", "model", "missing_required_parameter")
     known = ", ".join(catalogue.models)
-    _require(model in catalogue.models, f"there is no such model; there are {known}", "model", "model_not_found")
-    return catalogue.models[model]
+    raise BadRequest(f"there is no such model; there are {known}", param="model", code="model_not_found")
 
 
 def _messages(given: Any, most_chars: int) -> list[dict[str, Any]]:
     _require(isinstance(given, list) and bool(given), "messages must be a list that is not empty", "messages")
     for number, message in enumerate(given):
+        if isinstance(message, dict) and message.get("role") in ROLES and isinstance(message.get("content"), str):
+            continue
         where = f"messages[{number}]"
         _require(isinstance(message, dict), f"{where} must be an object", where)
         _require(message.get("role") in ROLES, f"{where}.role must be one of {', '.join(ROLES)}", f"{where}.role")
@@ -185,8 +188,9 @@ def _messages(given: Any, most_chars: int) -> list[dict[str, Any]]:
         lacking = content is None and message["role"] != "assistant"
         _require(not lacking, f"{where}.content must be given", f"{where}.content")
     size = sum(len(_text(message)) for message in given)
-    too_long = f"the messages have {size} characters; allowed are {most_chars}"
-    _require(size <= most_chars, too_long, "messages", "context_length_exceeded")
+    if size > most_chars:
+        too_long = f"the messages have {size} characters; allowed are {most_chars}"
+        raise BadRequest(too_long, param="messages", code="context_length_exceeded")
     return given
 
 
@@ -218,9 +222,11 @@ def _numbers(body: Mapping[str, Any]) -> None:
         _require(ok, f"{name} must be a whole number from 1 to {most}", name)
     for name, (low, high) in RANGES.items():
         value = body.get(name)
+        if value is None:
+            continue
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
         ok = math.isfinite(number) and low <= number <= high
-        _require(value is None or ok, f"{name} must be a number from {low:g} to {high:g}", name)
+        _require(ok, f"{name} must be a number from {low:g} to {high:g}", name)
 
 
 def _conversation(messages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -67,6 +67,7 @@ class CascadeService:
         self.file, self.tiers, self.options, self.ledger = file, tiers, options, ledger
         plain = {number: tier.tier for number, tier in tiers.items()}
         self.catalogue = Catalogue(models=dict(points), tiers=plain, options=options)
+        self.samplings = {number: tier_sampling(tier) for number, tier in plain.items()}
         self.observers, self.shadow, self.diverts = list(observers), shadow, diverts
         self.refused: Callable[[int], None] = lambda status: None
         """Gets the HTTP status of each request that is refused before any tier is asked, which has no record."""
@@ -138,8 +139,11 @@ class CascadeService:
         call = self._call(journey, tier.tier, time.monotonic() + limit)
         call.headers = headers
         try:
-            async with asyncio.timeout(None if last else limit):
-                completions = await tier.ask(call, sink if last else None)
+            if last:  # the deadline of the request limits it
+                completions = await tier.ask(call, sink)
+            else:
+                async with asyncio.timeout(limit):
+                    completions = await tier.ask(call)
             if completions[0].finish_reason == "error":
                 reason = f"{tier.tier.name}: {completions[0].error or 'no answer'}"
                 journey.last_failure = TierFailure(status=502, reason=reason)
@@ -159,7 +163,7 @@ class CascadeService:
         return failure.completion(self.tiers[journey.route.point.chain[place]].tier.name)
 
     def _call(self, journey: Journey, tier: Tier, give_up_at: float) -> TierCall:
-        request, sampling = journey.request, tier_sampling(tier)
+        request, sampling = journey.request, self.samplings[tier.tier]
         messages = build_messages(tier.prompt, request.question)
         if not request.uncalibrated:
             return TierCall(request_id=request.request_id, messages=messages, sampling=sampling, give_up_at=give_up_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from corea.config.roots import AnswerConfig
@@ -33,8 +33,10 @@ def read_questions(cfg: AnswerConfig, primary: str, lines: Iterable[str] | None 
         rows, where = read_rows(cfg.questions, names), cfg.questions
     if not rows:
         raise UserError(f"{where}: no questions")
-    _require_column(cfg, rows, where)
-    questions = [_question(cfg, row, cfg.dataset or primary, f"{where}, row {n}") for n, row in enumerate(rows, 1)]
+    require_columns(cfg, rows, where)
+    questions = [
+        question_of_row(cfg, row, cfg.dataset or primary, f"{where}, row {n}") for n, row in enumerate(rows, 1)
+    ]
     seen: dict[tuple[str, str], str] = {}
     for number, question in enumerate(questions, 1):
         if seen.setdefault((question.dataset, question.id), question.text) != question.text:
@@ -42,7 +44,7 @@ def read_questions(cfg: AnswerConfig, primary: str, lines: Iterable[str] | None 
     return questions
 
 
-def _require_column(cfg: AnswerConfig, rows: list[dict[str, Any]], where: str) -> None:
+def require_columns(cfg: AnswerConfig, rows: Sequence[Mapping[str, Any]], where: str) -> None:
     """Columns of questions must exist; the others must if the user names them."""
     found = dict.fromkeys(name for row in rows for name in row)
     defaults = AnswerConfig(questions="", operating_point="")
@@ -53,7 +55,8 @@ def _require_column(cfg: AnswerConfig, rows: list[dict[str, Any]], where: str) -
             raise UserError(f"{key}={name}: {where} has no such column{there}")
 
 
-def _question(cfg: AnswerConfig, row: Mapping[str, Any], dataset: str, where: str) -> Question:
+def question_of_row(cfg: AnswerConfig, row: Mapping[str, Any], dataset: str, where: str) -> Question:
+    """The question of a row. Raises UserError, which begins with `where`, for one without text."""
     text = _cell(row, cfg.question_column)
     if not text.strip():
         raise UserError(f"{where}: column {cfg.question_column} is empty")

@@ -26,7 +26,7 @@ from corea.serving.tier_calls import LiveTier
 from corea.serving.upstream import UpstreamTier
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    from corea.serving.upstream_client import UpstreamClient
 
 CLIENT_LOGGERS = ("openai", "openai._base_client", "httpx", "httpx2", "httpcore", "httpcore2", "aiohttp")
 LEDGER = "spending{}.jsonl"
@@ -76,7 +76,7 @@ def _runs(file: PointFile, name: str) -> bool:
 
 
 def build_service(
-    cfg: ServeConfig, plan: ServePlan, client: ClientSession, folder: Path, worker: int
+    cfg: ServeConfig, plan: ServePlan, client: UpstreamClient, folder: Path, worker: int
 ) -> CascadeService:
     """Load the models of worker number `worker`, and build its service. `client` makes the calls of all servers."""
     if not cfg.serve.log_text:
@@ -94,7 +94,7 @@ def silence_clients() -> None:
 
 
 def build_tiers(
-    tiers: Mapping[int, Tier], options: ServeOptionsConfig, client: ClientSession, ledger: Ledger
+    tiers: Mapping[int, Tier], options: ServeOptionsConfig, client: UpstreamClient, ledger: Ledger
 ) -> dict[int, LiveTier]:
     """Tier number -> the tier behind its server or its queue."""
     built: dict[int, LiveTier] = {}
@@ -105,7 +105,7 @@ def build_tiers(
 
 
 def _live_tier(
-    tier: Tier, options: ServeOptionsConfig, client: ClientSession, ledger: Ledger, before: Sequence[QueuedTier]
+    tier: Tier, options: ServeOptionsConfig, client: UpstreamClient, ledger: Ledger, before: Sequence[QueuedTier]
 ) -> LiveTier:
     if isinstance(tier.engine, OpenAIEngineConfig):
         names = {field.name for field in fields(OpenAIEngineConfig)} - {"_target_", "name"}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from corea.engines.remote.attempts import Failure, answer_failure
 from corea.engines.remote.chat_format import CUT_OFF, answer_text, holds_answer
 from corea.engines.remote.error_text import error_part, parsed
 from corea.serving.tier_calls import Sink
-from corea.serving.upstream_client import ServerCalls, lines_of, read_on
-
-if TYPE_CHECKING:
-    import aiohttp
+from corea.serving.upstream_client import Response, ServerCalls, lines_of, read_on
 
 PASSED_ON = ("tool_calls", "function_call", "refusal")
 """Parts of a delta, besides its content, that a client gets."""
@@ -111,7 +108,7 @@ async def stream_exchange(
     return answer.response(), time.perf_counter() - started
 
 
-async def _read(response: aiohttp.ClientResponse, answer: StreamedAnswer, sink: Sink) -> Any:
+async def _read(response: Response, answer: StreamedAnswer, sink: Sink) -> Any:
     """Read the events into `answer` and `sink`; the whole body if it is no stream, else None. Raises Failure."""
     if "text/event-stream" not in response.headers.get("content-type", "text/event-stream"):
         return parsed((await response.read()).decode(errors="replace"))

@@ -11,11 +11,11 @@ it is done and its inbox is empty.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from corea.cascade.decision import Reason
-from corea.collecting.answer_store import Store
 from corea.collecting.confidence_signals import note, to_record
 from corea.collecting.plan import Tier, question_key
 from corea.config.engine_schema import OpenAIEngineConfig
@@ -30,10 +30,18 @@ END = None
 """In an inbox: the tier before is done."""
 
 
+class AnswerStore(Protocol):
+    """Answers of one tier, by the key of the question and the sample."""
+
+    def has(self, question: str, samples: int) -> bool: ...
+    def get(self, question: str, sample: int) -> Completion: ...
+    def add(self, answers: Iterable[tuple[str, list[Completion]]]) -> None: ...
+
+
 class TierWorker:
     """Answers batches of routes with one tier, and keeps the answers."""
 
-    def __init__(self, tier: Tier, store: Store, policy: LivePolicyConfig):
+    def __init__(self, tier: Tier, store: AnswerStore, policy: LivePolicyConfig):
         self.tier, self.store, self.policy = tier, store, policy
         self.engine: Engine | None = None
         self.exhausted = False

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from corea.collecting.confidence_signals import note
 from corea.collecting.plan import Tier
@@ -19,11 +19,8 @@ from corea.errors import UserError
 from corea.prices import cost_usd
 from corea.serving.streamed_answer import stream_exchange
 from corea.serving.tier_calls import HEALTH_TIMEOUT_S, Sink, TierCall, TierFailure, health_call
-from corea.serving.upstream_client import ServerCalls
+from corea.serving.upstream_client import ServerCalls, UpstreamClient
 from corea.types import Completion
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +37,7 @@ OURS = frozenset({"model", "messages", "stream", "stream_options", "corea", "max
 
 
 class UpstreamTier:
-    """Answers through the session that all tiers share."""
+    """Answers through the client that all tiers share."""
 
     takes_fields = True
 
@@ -48,7 +45,7 @@ class UpstreamTier:
         self,
         tier: Tier,
         engine: OpenAIEngine,
-        client: ClientSession,
+        client: UpstreamClient,
         *,
         concurrency: int,
         queue_size: int,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from corea.config import LossConfig
-from corea.rl.update.loss import aggregation_weights, kl_estimate, kl_term, policy_loss
+from corea.rl.update.loss import aggregation_weights, importance_weights, kl_estimate, kl_term, policy_loss
 
 
 def test_weights_by_hand():
@@ -92,6 +92,67 @@ def test_against_a_loop(estimator, cap):
     clipped = ((ratio > 1.3) & (advantages > 0)) | ((ratio < 0.8) & (advantages < 0))
     assert sums["clipped"].item() == clipped.sum().item() > 0
     assert sums["gap_max"].item() == pytest.approx((old - rollout).abs().max().item())
+
+
+SAMPLED = [0.1, 0.3, 0.6]
+"""Distribution of an earlier update, which sampled the token."""
+
+
+def stale_gradient(**options):
+    """As `expected_gradient`, of the whole loss with advantages 1, -2 and 0.5, over samples of SAMPLED."""
+    logits = torch.tensor(P, dtype=torch.float64).log().requires_grad_()
+    logprobs, sampled = logits.log_softmax(-1), torch.tensor(SAMPLED, dtype=torch.float64)
+    loss, _ = policy_loss(
+        logprobs,
+        old_logprobs=None,
+        rollout_logprobs=sampled.log(),
+        advantages=torch.tensor(ADVANTAGES, dtype=torch.float64),
+        weights=sampled,
+        ref_logprobs=torch.tensor(REF, dtype=torch.float64).log(),
+        lengths=torch.tensor([1, 1, 1]),
+        stale=True,
+        cfg=LossConfig(**options),
+    )
+    loss.backward()
+    return logits.grad.tolist()
+
+
+ADVANTAGES = [1.0, -2.0, 0.5]
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.3])
+def test_samples_of_an_earlier_update_give_the_gradient_of_the_current_policy(kl):
+    """Without a cap that applies: -d E_p[A] / d logit_k = -p_k (A_k - E_p[A]), plus the reverse KL."""
+    mean = sum(p * a for p, a in zip(P, ADVANTAGES, strict=True))
+    expected = [-p * (a - mean) + kl * slope for p, a, slope in zip(P, ADVANTAGES, exact_gradient(), strict=True)]
+    assert stale_gradient(kl=kl, importance_cap=100.0) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_cap_bounds_the_weight_or_leaves_the_token_out():
+    """Ratios 5, 1 and 1/3 with a cap of 2: the first token counts 2/5 of its share, or not at all."""
+    for mode, kept in (("token_truncate", 0.4), ("token_mask", 0.0)):
+        shares = [p * a * k for p, a, k in zip(P, ADVANTAGES, (kept, 1, 1), strict=True)]
+        expected = [-(share - p * sum(shares)) for share, p in zip(shares, P, strict=True)]
+        assert stale_gradient(importance_cap=2.0, importance_mode=mode) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("token_truncate", [2.0, 0.5, 2.0, 2.0, 0.25]),
+        ("token_mask", [2.0, 0.5, 0.0, 2.0, 0.25]),
+        ("sequence_truncate", [1.0, 1.0, 2.0, 2.0, 2.0]),  # products 2 * 0.5 and 8 * 2 * 0.25
+        ("sequence_mask", [1.0, 1.0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_importance_weights_by_hand(mode, expected):
+    gap = torch.tensor([2.0, 0.5, 8.0, 2.0, 0.25]).log()
+    cfg = LossConfig(importance_cap=2.0, importance_mode=mode)
+    weights, above = importance_weights(gap, torch.tensor([2, 3]), cfg)
+    assert weights.tolist() == pytest.approx(expected)
+    assert above.tolist() == (
+        [False, False, True, False, False] if mode.startswith("token") else [False] * 2 + [True] * 3
+    )
 
 
 def test_one_update_a_batch_has_ratio_one():

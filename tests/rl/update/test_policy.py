@@ -9,7 +9,7 @@ from deepspeed.utils import safe_get_full_grad
 from corea.config import LossConfig
 from corea.rl.update.batching import micro_batches
 from corea.rl.update.policy import Policy
-from rl_models import plain_update, random_llama, random_rows, trainer_config
+from rl_models import plain_logprobs, plain_update, random_llama, random_rows, trainer_config
 
 
 def split(rows, parts):
@@ -54,6 +54,38 @@ def test_two_updates_are_those_of_plain_adamw(stage):
         # Adam turns rounding in tiny gradients into steps of up to lr, hence the mean besides the maximum
         assert (one - other).abs().mean() < 1e-5
         assert (one - other).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("mode", ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"])
+def test_the_gradient_on_samples_of_other_weights_is_that_of_truncated_importance_sampling(mode):
+    """Against sum(-min(p / q, cap) * advantage * log p), row by row in plain torch; q sampled, p is trained."""
+    rows = random_rows(groups=3, size=4)
+    cfg = trainer_config(off_policy_steps=1, loss=LossConfig(importance_cap=1.0, importance_mode=mode))
+    sampler, expected = random_llama(seed=1), random_llama()
+    with torch.no_grad():
+        for parameter, own in zip(sampler.parameters(), expected.parameters(), strict=True):
+            parameter.mul_(0.1).add_(0.9 * own)  # weights of a moment ago
+        for row in rows:
+            row.rollout_logprobs = plain_logprobs(sampler, row, cfg.temperature).tolist()
+    total, capped = 0.0, 0
+    for row in rows:
+        logprobs = plain_logprobs(expected, row, cfg.temperature)
+        difference = logprobs.detach() - torch.tensor(row.rollout_logprobs)
+        ratio = (difference.sum() if mode.startswith("sequence") else difference).exp().expand(len(difference))
+        capped += int((ratio > 1).sum())
+        weight = torch.where(ratio > 1, 1.0 if mode.endswith("truncate") else 0.0, ratio)
+        loss = -(row.weight * weight * torch.tensor(row.advantages) * logprobs).sum()
+        loss.backward()
+        total += -(row.weight * weight * torch.tensor(row.advantages)).sum().item()  # the ratio to itself is 1
+    policy = Policy(random_llama(), cfg, pad=0)
+    batches = micro_batches(rows, 64, pad=0)
+    assert len(batches) > 1
+    sums = [policy._accumulate(batch) for batch in batches]
+    assert sum(s["loss"] for s in sums) == pytest.approx(total, abs=1e-6)
+    assert 0 < sum(s["capped"] for s in sums) == capped < sum(len(r.token_ids) for r in rows)
+    found = [safe_get_full_grad(p) for p in policy.model.parameters()]
+    for one, other in zip(found, expected.parameters(), strict=True):
+        torch.testing.assert_close(one, other.grad, rtol=0, atol=1e-5)
 
 
 def test_old_and_reference_logprobs():

@@ -72,13 +72,17 @@ def _unnested(records: list[Record]) -> list[Record]:
     for name in names:
         lists = [record.get(name) or [] for record in records]
         answers = [answer for answers in lists if isinstance(answers, list) for answer in answers]
-        if name not in METRICS and answers and all(isinstance(a, dict) and _JUDGED & {*map(plain, a)} for a in answers):
+        if name not in METRICS and answers and all(isinstance(a, dict) and _has_verdict(a) for a in answers):
             return [
                 {**{k: v for k, v in record.items() if k != name}, **answer}
                 for record, answers in zip(records, lists, strict=True)
                 for answer in answers
             ]
     return records
+
+
+def _has_verdict(answer: Record) -> bool:
+    return bool(_JUDGED & {plain(path.rpartition(".")[2]) for path in flat(answer)})
 
 
 def _wide(flats: list[Record], paths: list[str]) -> dict[str, list[Record]]:

@@ -22,10 +22,12 @@ ID = (
         "id qid uid doc_id sample_id problem_id task_id example_id instance_id item_id query_id prompt_id custom_id"
     ),
     *_names("idx index doc_index test_idx row number key _id uuid hash name case_id test_id question"),
+    *_names("case request_id conversation_id session_id ticket_id ticket"),
 )
 VERDICT = (
     *_names("correct recorded_correct is_correct is_right right passed pass success acc accuracy exact_match em"),
     *_names("match matched pass@1 correctness score reward grade verdict judgement judgment label result status"),
+    *_names("thumbs feedback"),
 )
 TEXT = (
     *_names("text recorded_text response output completion generation generated_text model_output model_outputs"),
@@ -34,7 +36,8 @@ TEXT = (
     *_names("candidate model_answer output_list code_list messages convo conversation conversations result"),
 )
 CONFIDENCE = _names(
-    "confidence recorded_confidence conf certainty probability prob p_true p_correct max_prob avg_prob mean_prob"
+    "confidence recorded_confidence conf confidence_pct conf_pct certainty "
+    "probability prob p_true p_correct max_prob avg_prob mean_prob"
 )
 LOGPROB = _names("avg_logprob mean_logprob logprob log_prob logprobs token_logprobs log_probs")
 GOLD = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from corea.config.engine_schema import OpenAIEngineConfig
@@ -41,9 +42,15 @@ def request_body(
         cfg.token_limit: sampling.max_tokens,
     }
     if cfg.send_seed:
-        digest = hashlib.sha256(f"{sampling.seed}/{sample}".encode()).digest()
-        body["seed"] = int.from_bytes(digest[:4], "little") >> 1  # 31 bits, which every server accepts
+        body["seed"] = _seed(sampling.seed, sample)
     return {k: v for k, v in {**body, **cfg.extra}.items() if v is not None}
+
+
+@lru_cache(maxsize=1024)
+def _seed(seed: int, sample: int) -> int:
+    """The seed of a sample: 31 bits, which every server accepts."""
+    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1
 
 
 def most_prompt_tokens(messages: Sequence[Message]) -> int:

@@ -65,7 +65,8 @@ class PaidCalls:
     def __init__(self, engine: ServedModel, client: AsyncOpenAI | None):
         """`client`: with max_retries=0; it is not closed here. None: a subclass makes the calls."""
         self.engine, self.cfg, self.client = engine, engine.cfg, client
-        self.settled = asyncio.Condition()
+        self.settled = asyncio.Event()
+        """Set when a call is settled, for those that wait for budget."""
         self.waiting = 0
         """Calls that wait for budget."""
         self.not_before = 0.0
@@ -148,8 +149,7 @@ class PaidCalls:
         finally:
             engine.ledger.settle(ticket, spent, key, lost)
             if self.waiting:
-                async with self.settled:
-                    self.settled.notify_all()
+                self.settled.set()
 
     async def _reserve(self, most: float, patient: bool) -> int:
         ledger = self.engine.ledger
@@ -157,12 +157,13 @@ class PaidCalls:
             return ticket
         self.waiting += 1
         try:
-            async with self.settled:
-                while (ticket := ledger.reserve(most)) is None:
-                    if not ledger.open or not patient:
-                        raise ledger.reached(most)
-                    with suppress(TimeoutError):  # an engine that shares the ledger notifies only its own calls
-                        await asyncio.wait_for(self.settled.wait(), SHARED_WAIT_S)
+            while (ticket := ledger.reserve(most)) is None:
+                if not ledger.open or not patient:
+                    raise ledger.reached(most)
+                self.settled.clear()
+                with suppress(TimeoutError):  # an engine that shares the ledger wakes only its own calls
+                    async with asyncio.timeout(SHARED_WAIT_S):
+                        await self.settled.wait()
         finally:
             self.waiting -= 1
         return ticket

@@ -1,9 +1,10 @@
 """VLLMServer: a separate vLLM server.
 
 Collecting uses its OpenAI chat completions. In training it samples the rollouts: prompts are sent as tokens to its
-completions endpoint, and after each update it reads the trainer's weights from a shared file, through the endpoints
-that VLLM_SERVER_DEV_MODE=1 opens. Only the path of that file is sent. Several servers share the prompts by the length
-of their queues; the prompts of one that fails go to the others (server_pool.py).
+completions endpoint, and after each update it takes the trainer's weights, through the endpoints that
+VLLM_SERVER_DEV_MODE=1 opens: from GPU to GPU (weight_transfer.py), or from a shared file, of which only the path is
+sent. A server that loads adapters while it runs gets the adapters of trainer.lora alone. Several servers share the
+prompts by the length of their queues; the prompts of one that fails go to the others (server_pool.py).
 
 Tested with vLLM 0.32 on a CPU.
 """
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 import time
-from collections.abc import AsyncIterator, Iterable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +31,7 @@ from corea.engines.local.token_sampling import completion_seed, noise_keys
 from corea.engines.remote.error_text import error_text
 from corea.engines.remote.openai_chat import OpenAIEngine
 from corea.engines.vllm.server_pool import ServerPool
+from corea.engines.vllm.weight_transfer import Parameter, open_transfer
 from corea.errors import UserError
 from corea.run_folder import run_dir
 from corea.runtime import atomic_write
@@ -51,6 +55,7 @@ class VLLMServer(OpenAIEngine):
         *,
         base_urls: list[str] | None = None,
         weights: str | None = None,
+        transfer: str = "auto",
         max_logprob_gap: float | None = None,
         **options: Any,
     ):
@@ -81,6 +86,8 @@ class ServedRollouts:
 
     shares_model = False
     """It keeps its own copy of the weights."""
+    generates_elsewhere = True
+    """The server samples while the trainer updates."""
 
     def __init__(
         self,
@@ -102,16 +109,34 @@ class ServedRollouts:
         self.max_logprob_gap = cfg.max_logprob_gap
         self.stop_ids = sorted(eos_ids(model, tokenizer))
         self.folder = Path(cfg.weights or run_dir() / "served_weights").expanduser().absolute()
-        self.sync(model.named_parameters(remove_duplicate=False))  # the servers may have other weights
+        self.adapters = 0
+        """Adapters that were sent so far."""
+        self.name = f"corea-{uuid.uuid4().hex[:8]}"
+        self.takes_adapters = self.pool.takes_adapters()
+        """Whether `sync_adapter` can be used; the servers then have their own weights until the first sync."""
+        named = list(model.named_parameters(remove_duplicate=False))
+        parameters = [Parameter(name, p.dtype, tuple(p.shape)) for name, p in named]
+        self.transfer = open_transfer(cfg, self.pool, parameters, distributed_rank())
+        if not on_every_rank(self.transfer is not None):
+            self.transfer = None
+        if not self.takes_adapters:
+            self.sync(named)  # the servers may have other weights
 
     def close(self) -> None:
-        """Nothing to do: the servers keep running."""
+        """Drop the adapters; the servers keep running."""
+        if distributed_rank() == 0:
+            self.pool.drop_adapters()
+            for folder in self.folder.glob(f"{self.name}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def sync(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Load weights by their Hugging Face names on the servers and reset everything computed with the old ones.
 
         A server that was lost takes part again if it loads them.
         """
+        if self.transfer is not None:
+            self.transfer.send((name, value.detach()) for name, value in weights)
+            return
         first = distributed_rank() == 0
         state = {}
         for name, value in weights:  # every rank reads them: under ZeRO-3 they are gathered from all
@@ -119,6 +144,24 @@ class ServedRollouts:
                 state[name] = value.detach().to("cpu", copy=True).contiguous()
         if first and state:
             self._load_on_servers(state)
+        self._share_states()
+
+    def sync_adapter(self, write: Callable[[Path], None]) -> None:
+        """Load an adapter on the servers in place of the one before; their other weights stay as they are.
+
+        Args:
+            write: writes the adapter (peft's files) into a folder on rank 0; every rank calls it.
+        """
+        self.adapters += 1
+        folder = self.folder / f"{self.name}-{self.adapters:06d}"  # vLLM's prefix cache tells adapters by name and path
+        write(folder)
+        if distributed_rank() == 0:
+            self.pool.load_adapter(folder.name, folder)
+            shutil.rmtree(folder.with_name(f"{self.name}-{self.adapters - 1:06d}"), ignore_errors=True)
+        self._share_states()
+
+    def _share_states(self) -> None:
+        """Tell all ranks which servers take part; the others wait for rank 0."""
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             states = [self.pool.states()]
             torch.distributed.broadcast_object_list(states)  # also waits for the first rank
@@ -187,7 +230,8 @@ class ServedRollouts:
             server.busy += 1
             started = time.perf_counter()
             try:
-                response = await self._ask(clients[server.url], server.model, ids, key, sampling)
+                model = server.adapter or server.model
+                response = await self._ask(clients[server.url], model, ids, key, sampling)
             except openai.OpenAIError as error:
                 status = getattr(error, "status_code", None)
                 where = f"engine.base_url={server.url}"
@@ -240,3 +284,12 @@ class ServedRollouts:
 def distributed_rank() -> int:
     """Rank of this process; 0 without a process group."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def on_every_rank(value: bool) -> bool:
+    """Whether `value` is true on all ranks."""
+    if not torch.distributed.is_initialized():
+        return value
+    found: list[bool] = [value] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, value)
+    return all(found)

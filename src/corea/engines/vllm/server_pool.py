@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from corea.config.engine_schema import VLLMServerEngineConfig
+from corea.engines.remote.error_text import READ, error_text, parsed
 from corea.engines.remote.openai_chat import read_key
 from corea.errors import UserError
 
 log = logging.getLogger(__name__)
+
+LOAD, UNLOAD = "v1/load_lora_adapter", "v1/unload_lora_adapter"
+UNREADABLE = (400, 422)
+"""HTTP statuses of an empty request to an address that exists."""
 
 
 @dataclass(slots=True)
@@ -31,6 +36,8 @@ class Server:
     """Name under which it serves the model."""
     context: int = 0
     """Tokens of prompt and completion together."""
+    adapter: str = ""
+    """Name of the adapter that rollouts come from; "": the model itself."""
     busy: int = 0
     """Prompts that it is answering for this process."""
     lost: str | None = None
@@ -79,22 +86,53 @@ class ServerPool:
         Raises:
             UserError: no server does.
         """
+        self._on_every(lambda server: self._load(server, folder))
+
+    def takes_adapters(self) -> bool:
+        """Whether the servers load adapters while they run."""
+        return all(self.status(server, LOAD, {}) in UNREADABLE for server in self.alive())
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Let every server load the adapter in `folder` under a new name, sample from it, and drop the one before.
+
+        Raises:
+            UserError: no server does.
+        """
+        self._on_every(lambda server: self._load_adapter(server, name, folder))
+
+    def drop_adapters(self) -> None:
+        """Let the servers forget the adapters; one that does not answer is passed over."""
+        for server in self.servers:
+            if server.adapter:
+                self.status(server, UNLOAD, {"lora_name": server.adapter})
+
+    def _on_every(self, action: Callable[[Server], None]) -> None:
+        """Run `action` on every server; one that was lost takes part again where it succeeds."""
         for server in self.servers:
             returning = server.lost is not None
             server.lost = None
-            self._try(server, lambda s: self._load(s, folder))
+            self._try(server, action)
             if returning and server.lost is None:
                 log.warning("engine.base_url=%s: takes part again", server.url)
         self.alive()
 
-    def states(self) -> list[str | None]:
-        """Why each server is lost, or None."""
-        return [server.lost for server in self.servers]
+    def states(self) -> list[tuple[str | None, str]]:
+        """(why it is lost, its adapter) of each server."""
+        return [(server.lost, server.adapter) for server in self.servers]
 
-    def set_states(self, states: Sequence[str | None]) -> None:
+    def set_states(self, states: Sequence[tuple[str | None, str]]) -> None:
         """Take over the states that another rank has found."""
-        for server, lost in zip(self.servers, states, strict=True):
-            server.lost = lost
+        for server, (lost, adapter) in zip(self.servers, states, strict=True):
+            server.lost, server.adapter = lost, adapter
+
+    def workers(self, server: Server) -> int:
+        """GPUs of a server."""
+        return int(json.loads(self.call(server, "get_world_size"))["world_size"])
+
+    def forget(self, server: Server) -> None:
+        """Let a server forget everything computed with old weights."""
+        if not json.loads(self.call(server, "reset_prefix_cache", {}))["success"]:
+            raise UserError(f"engine.base_url={server.url}: the server did not reset its prefix cache; is it idle?")
 
     def _try(self, server: Server, action: Callable[[Server], None]) -> None:
         try:
@@ -103,7 +141,7 @@ class ServerPool:
             self.lose(server, str(error))
 
     def _greet(self, server: Server) -> None:
-        listed = self._call(server, "v1/models")
+        listed = self.call(server, "v1/models")
         try:
             served = json.loads(listed)["data"][0]
             server.model, server.context = served["id"], int(served["max_model_len"])
@@ -114,24 +152,51 @@ class ServerPool:
     def _load(self, server: Server, folder: Path) -> None:
         self._greet(server)
         body = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
-        self._call(server, "collective_rpc", body)
-        if not json.loads(self._call(server, "reset_prefix_cache", {}))["success"]:
-            raise UserError(f"engine.base_url={server.url}: the server did not reset its prefix cache; is it idle?")
+        self.call(server, "collective_rpc", body, hint=f"; can it read engine.weights={folder}?")
+        self.forget(server)
 
-    def _call(self, server: Server, path: str, body: dict[str, Any] | None = None) -> str:
+    def _load_adapter(self, server: Server, name: str, folder: Path) -> None:
+        self._greet(server)
+        hint = f"; does it run with --enable-lora and a --max-lora-rank that suffices, and can it read {folder}?"
+        self.call(server, LOAD, {"lora_name": name, "lora_path": str(folder)}, hint=hint)
+        before, server.adapter = server.adapter, name
+        if before:
+            self.status(server, UNLOAD, {"lora_name": before})  # a server that was started again does not know it
+
+    @staticmethod
+    def root(server: Server) -> str:
+        """Address of a server without /v1."""
+        return server.url.removesuffix("/v1")
+
+    def call(self, server: Server, path: str, body: dict[str, Any] | None = None, hint: str = "") -> str:
         """GET, or POST if there is a body, relative to the server's root. Raises UserError."""
-        url = server.url.removesuffix("/v1") + "/" + path
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
         where = f"engine.base_url={server.url}"
         try:
-            with urllib.request.urlopen(request, timeout=self.cfg.timeout_s) as response:
-                return response.read().decode()
+            return self._response(server, path, body)
         except urllib.error.HTTPError as error:
             if path == "collective_rpc" and error.code in (404, 405):
                 raise UserError(f"{where}: does not accept weights; start vLLM with VLLM_SERVER_DEV_MODE=1") from None
-            hint = f"; can it read engine.weights={body['kwargs']['weights_path']}?" if body else ""
-            raise UserError(f"{where}: HTTP {error.code} from {url}{hint}") from None
+            said = error_text(parsed(error.read(READ).decode(errors="replace"))) if path == LOAD else ""
+            words = f" ({said})" if said else ""
+            raise UserError(f"{where}: HTTP {error.code} from {error.url}{words}{hint}") from None
         except OSError as error:
             reason = getattr(error, "reason", error)
+            url = f"{self.root(server)}/{path}"
             raise UserError(f"{where}: {url} does not answer ({reason}); start it with `vllm serve`") from None
+
+    def status(self, server: Server, path: str, body: dict[str, Any]) -> int:
+        """The HTTP status of a POST; 0 where there is no answer."""
+        try:
+            self._response(server, path, body)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+        return 200
+
+    def _response(self, server: Server, path: str, body: dict[str, Any] | None) -> str:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.root(server)}/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=self.cfg.timeout_s) as response:
+            return response.read().decode()

@@ -30,6 +30,8 @@ class Batch:
     """Questions read and dropped, of all ranks."""
     resampled: int = 0
     """Groups replaced, of all ranks."""
+    staleness: int = 0
+    """Updates between the weights that sampled the batch and those that are updated on it."""
 
 
 class Sampler:

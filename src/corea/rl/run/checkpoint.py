@@ -3,6 +3,7 @@
 checkpoints/step-000050/
     state/          weights and optimizer state in DeepSpeed's format
     model/          weights (safetensors) and tokenizer in Hugging Face format
+    drawn/          with trainer.off_policy_steps=1: the batch that was drawn for the next step, one file per process
     progress.json   step, number of processes, counts of questions, best validation
     manifest.json   size and SHA-256 of each of these files
 

@@ -3,15 +3,18 @@
 Completions of one question share their prompt. A tree is the prompt followed by several completions; an attention mask
 lets each completion see only the prompt and itself. A prompt is thus computed once instead of G times. The last
 token of a completion predicts no other token and is not part of the input. Trees are sorted by length and padded on
-the right.
+the right; or they are packed: laid end to end in one row, where attention computes each of them alone
+(packed_attention.py), so that nothing is padded.
 
-Legend: B trees of a micro-batch, L input tokens of the longest, N completion tokens (flat, without padding).
+Legend: B trees of a micro-batch, L input tokens of the longest (packed: B is 1, L the tokens of all trees), N
+completion tokens (flat, without padding), R completions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -35,6 +38,17 @@ class Row:
     """Weight of each token in the loss (loss.aggregation_weights)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Place of one tree in a packed row."""
+
+    start: int
+    stop: int
+    """The tree has the tokens start..stop-1."""
+    shared: bool
+    """Several completions share its prompt, so it needs a mask; otherwise its attention is causal."""
+
+
 @dataclass(slots=True, kw_only=True)
 class MicroBatch:
     """The tensors of one forward and backward pass."""
@@ -55,6 +69,12 @@ class MicroBatch:
     """[N]"""
     weights: Tensor
     """[N]"""
+    lengths: Tensor
+    """[R] completion tokens of each row."""
+    blocks: list[Block] | None = None
+    """Packed: the place of each tree. None: trees are padded."""
+    segments: Tensor | None = None
+    """[L] packed, if a tree is shared: 0 for a token of the prompt, 1.. for those of its completions."""
     old_logprobs: Tensor | None = None
     """[N] set before the first of several updates on the batch."""
     ref_logprobs: Tensor | None = None
@@ -92,15 +112,37 @@ def grow_trees(rows: Sequence[Row], limit: int, share_prompt: bool) -> list[Tree
     return trees
 
 
-def micro_batches(rows: Sequence[Row], token_budget: int, *, pad: int, share_prompt: bool = True) -> list[MicroBatch]:
-    """Split rows into micro-batches of at most `token_budget` padded tokens (a single tree may exceed it).
+def micro_batches(
+    rows: Sequence[Row], token_budget: int, *, pad: int, share_prompt: bool = True, packing: bool = False
+) -> list[MicroBatch]:
+    """Split rows into micro-batches of at most `token_budget` tokens, padding included (a single tree may exceed it).
 
     Args:
         rows: completions of one question are adjacent.
         pad: any token id; padding does not influence the result.
+        packing: lay the trees of a micro-batch end to end instead of padding them.
     """
     trees = grow_trees(rows, min(token_budget, TREE_TOKENS), share_prompt)
-    return [build_micro_batch(part, pad) for part in _cut(sorted(trees, key=tree_length, reverse=True), token_budget)]
+    trees.sort(key=tree_length, reverse=True)
+    parts = _packed(trees, token_budget) if packing else _cut(trees, token_budget)
+    return [build_micro_batch(part, pad, packing) for part in parts]
+
+
+def _packed(trees: list[Tree], token_budget: int) -> list[list[Tree]]:
+    """Trees, sorted by falling length, in parts of at most `token_budget` tokens: each goes to the first part that has
+    room for it (first-fit decreasing)."""
+    parts: list[list[Tree]] = []
+    room: list[int] = []
+    for tree in trees:
+        length = tree_length(tree)
+        place = next((k for k, free in enumerate(room) if free >= length), None)
+        if place is None:
+            parts.append([tree])
+            room.append(token_budget - length)
+        else:
+            parts[place].append(tree)
+            room[place] -= length
+    return parts
 
 
 def _cut(trees: list[Tree], token_budget: int) -> Iterator[list[Tree]]:
@@ -111,41 +153,49 @@ def _cut(trees: list[Tree], token_budget: int) -> Iterator[list[Tree]]:
         start += count
 
 
-def build_micro_batch(trees: list[Tree], pad: int) -> MicroBatch:
+def build_micro_batch(trees: list[Tree], pad: int, packing: bool = False) -> MicroBatch:
     """Tensors of one micro-batch; the N tokens are ordered by tree, then by row."""
-    length = max(tree_length(t) for t in trees)
+    sizes = [tree_length(t) for t in trees]
+    length = max(sizes)
+    starts = [sum(sizes[:b]) if packing else b * length for b in range(len(trees))]
     ids: list[list[int]] = []
     positions: list[list[int]] = []
     segments: list[list[int]] = []  # -1 padding, 0 prompt, 1.. completions
     source: list[int] = []
-    for b, tree in enumerate(trees):
+    for start, size, tree in zip(starts, sizes, trees, strict=True):
         prompt = tree[0].prompt_ids
         tokens, places, parts = list(prompt), list(range(len(prompt))), [0] * len(prompt)
         for number, row in enumerate(tree, 1):
-            first, inputs = b * length + len(tokens), len(row.token_ids) - 1
+            first, inputs = start + len(tokens), len(row.token_ids) - 1
             tokens += row.token_ids[:-1]
             places += range(len(prompt), len(prompt) + inputs)
             parts += [number] * inputs
-            source += [b * length + len(prompt) - 1, *range(first, first + inputs)]
-        rest = length - len(tokens)
+            source += [start + len(prompt) - 1, *range(first, first + inputs)]
+        rest = 0 if packing else length - size
         ids.append(tokens + [pad] * rest)
         positions.append(places + [0] * rest)
         segments.append(parts + [-1] * rest)
     rows = [row for tree in trees for row in tree]
     shared = any(len(tree) > 1 for tree in trees)
+    blocks = [Block(start=s, stop=s + n, shared=len(t) > 1) for s, n, t in zip(starts, sizes, trees, strict=True)]
+    if packing:
+        ids, positions, segments = ([list(chain.from_iterable(part))] for part in (ids, positions, segments))
     return MicroBatch(
         input_ids=torch.tensor(ids),
-        position_ids=torch.tensor(positions) if shared else None,
-        mask=_tree_mask(torch.tensor(segments)) if shared else None,
+        position_ids=torch.tensor(positions) if shared or packing else None,
+        mask=tree_mask(torch.tensor(segments)) if shared and not packing else None,
+        blocks=blocks if packing else None,
+        segments=torch.tensor(segments[0]) if shared and packing else None,
         source=torch.tensor(source),
         targets=torch.tensor([t for r in rows for t in r.token_ids]),
         rollout_logprobs=torch.tensor([p for r in rows for p in r.rollout_logprobs]),
         advantages=torch.tensor([a for r in rows for a in r.advantages], dtype=torch.float32),
         weights=torch.tensor([r.weight for r in rows for _ in r.token_ids], dtype=torch.float32),
+        lengths=torch.tensor([len(r.token_ids) for r in rows]),
     )
 
 
-def _tree_mask(segment: Tensor) -> Tensor:
+def tree_mask(segment: Tensor) -> Tensor:
     """[B, L] segment numbers -> [B, 1, L, L] mask: a query sees earlier keys of the prompt and of its own segment.
 
     Padding (-1) sees the prompt and earlier padding, so that no row of the softmax is empty; no completion sees
@@ -157,7 +207,7 @@ def _tree_mask(segment: Tensor) -> Tensor:
     return (earlier & ((key == 0) | (key == query)))[:, None]
 
 
-def empty_micro_batch(pad: int) -> MicroBatch:
+def empty_micro_batch(pad: int, packing: bool = False) -> MicroBatch:
     """One token of weight 0, which a rank computes while other ranks still have micro-batches."""
     row = Row(prompt_ids=[pad], token_ids=[pad], rollout_logprobs=[0.0], advantages=[0.0], weight=0.0)
-    return build_micro_batch([[row]], pad)
+    return build_micro_batch([[row]], pad, packing)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from corea.errors import UserError
-from corea.rl.update.batching import MicroBatch
+from corea.rl.update.batching import MicroBatch, Row, build_micro_batch
 from corea.rl.update.output_layer import CHUNK_LOGITS, token_scores
+from corea.rl.update.packed_attention import run_decoder
 
 
 class TokenLogprobs(nn.Module):
@@ -32,9 +33,7 @@ class TokenLogprobs(nn.Module):
             (logprobs [N] float32, entropy [N] of the next-token distribution without gradient), at the temperature of
             sampling.
         """
-        hidden = self.model.get_decoder()(
-            input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids, use_cache=False
-        ).last_hidden_state  # [B, L, H]
+        hidden = run_decoder(self.model, batch)  # [B, L, H]
         chosen = repeated_rows(hidden.flatten(0, 1), batch.source)  # [N, H]
         layer = self.model.get_output_embeddings()
         return token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)
@@ -54,6 +53,32 @@ def supports_trees(model: nn.Module) -> bool:
     config = model.config
     windows = any("sliding" in kind for kind in getattr(config, "layer_types", None) or [])
     return config._attn_implementation == "sdpa" and not windows
+
+
+@torch.no_grad()
+def require_packing(model: nn.Module) -> None:
+    """Check that each sequence of a packed row gets the hidden states that it gets alone.
+
+    Raises:
+        UserError: it does not, because a layer has a sliding window or an attention of its own.
+    """
+    rows = [
+        Row(prompt_ids=[1, 2], token_ids=[token, 3, 1], rollout_logprobs=[], advantages=[], weight=0.0)
+        for token in (1, 2)
+    ]
+    device = next(model.parameters()).device
+    windowed = not supports_trees(model) or getattr(model.config, "sliding_window", None) is not None
+    if not windowed:
+        packed = build_micro_batch([[row] for row in rows], pad=0, packing=True).to(device)
+        alone = build_micro_batch([[row] for row in rows], pad=0).to(device)
+        together, apart = (run_decoder(model, batch).flatten(0, 1).float() for batch in (packed, alone))
+        limit = 1e-3 if model.dtype == torch.float32 else 5e-2
+        if (together - apart).norm() <= limit * apart.norm():
+            return
+    raise UserError(
+        f"trainer.packing=true: {model.name_or_path} does not compute the sequences of a packed row apart (a sliding "
+        "window, or an attention of its own); allowed is false"
+    )
 
 
 @torch.no_grad()

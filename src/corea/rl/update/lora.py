@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from corea.config import LoraConfig
 from corea.errors import UserError
+from corea.rl.run import distributed
 
 ADAPTER = "default"
 
@@ -35,6 +37,29 @@ def add_adapters(model: nn.Module, cfg: LoraConfig) -> nn.Module:
         return peft.get_peft_model(model, options)
     except ValueError as error:
         raise UserError(f"trainer.lora.targets={cfg.targets}: {str(error).splitlines()[0]}") from error
+
+
+def write_adapter(wrapper: nn.Module, folder: Path) -> None:
+    """Write the adapters alone in peft's format, gathered under ZeRO-3. Every rank calls this; rank 0 writes."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    with gathered([p for p in wrapper.parameters() if p.requires_grad]):
+        if distributed.rank() == 0:
+            state = get_peft_model_state_dict(wrapper, adapter_name=ADAPTER)
+            folder.mkdir(parents=True, exist_ok=True)
+            wrapper.peft_config[ADAPTER].save_pretrained(str(folder))
+            file = folder / "adapter_model.safetensors"
+            save_file({name: v.detach().to("cpu", copy=True).contiguous() for name, v in state.items()}, file)
+
+
+def gathered(parameters: list[nn.Parameter]) -> AbstractContextManager[object]:
+    """Context in which every rank holds these parameters; nothing to do unless ZeRO-3 has partitioned them."""
+    if not any(hasattr(p, "ds_id") for p in parameters):
+        return nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(parameters)
 
 
 @contextmanager

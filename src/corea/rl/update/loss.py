@@ -71,6 +71,46 @@ def kl_term(logprobs: Tensor, ref_logprobs: Tensor, ratio: Tensor, cfg: LossConf
     return kl * (ratio.detach() if cfg.kl_estimator == "k2" else ratio)
 
 
+def importance_weights(gap: Tensor, lengths: Tensor | None, cfg: LossConfig) -> tuple[Tensor, Tensor]:
+    """Importance weights p_trainer / p_sampler of tokens, bounded by cfg.importance_cap; 1 without a cap.
+
+    truncate: the cap replaces a larger weight (truncated importance sampling, Ionides 2008). mask: 0 does.
+
+    Args:
+        gap: [N] log p_trainer - log p_sampler of each token.
+        lengths: [R] tokens of each completion, which sum to N; None: all are one completion.
+
+    Returns:
+        (weights [N], whether the cap applied [N] bool). At the level of sequences all tokens of a completion have the
+        product of its ratios.
+    """
+    if cfg.importance_cap is None:
+        return torch.ones_like(gap), torch.zeros_like(gap, dtype=torch.bool)
+    level, _, limit = cfg.importance_mode.partition("_")
+    if level == "sequence":
+        lengths = torch.tensor([len(gap)], device=gap.device) if lengths is None else lengths
+        gap = torch.segment_reduce(gap, "sum", lengths=lengths).repeat_interleave(lengths)
+    ratio = torch.exp(gap)
+    above = ratio > cfg.importance_cap
+    return (ratio.clamp(max=cfg.importance_cap) if limit == "truncate" else ratio.masked_fill(above, 0.0)), above
+
+
+def gap_sums(gap: Tensor, counted: Tensor) -> dict[str, Tensor]:
+    """Distance of trainer and sampler: sums over the `counted` tokens of |gap| (gap), p_trainer / p_sampler (ratio) and
+    the k3 estimate of KL(sampler || trainer) (drift); and the maximum of |gap| (gap_max).
+
+    Args:
+        gap: [N] log p_trainer - log p_sampler.
+        counted: [N] 1, or 0 for a token that is left out.
+    """
+    return {
+        "gap": (counted * gap.abs()).sum(),
+        "gap_max": (counted * gap.abs()).max() if len(gap) else gap.new_zeros(()),
+        "ratio": (counted * torch.exp(gap)).sum(),
+        "drift": (counted * (torch.expm1(gap) - gap)).sum(),
+    }
+
+
 def policy_loss(
     logprobs: Tensor,
     *,
@@ -80,8 +120,13 @@ def policy_loss(
     weights: Tensor,
     cfg: LossConfig,
     ref_logprobs: Tensor | None = None,
+    lengths: Tensor | None = None,
+    stale: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """PPO's clipped objective (arXiv 1707.06347, equation 7), with separate bounds as in DAPO (arXiv 2503.14476).
+
+    Clipping refers to the policy before the first update on the batch, the importance weight to the one that sampled it
+    (decoupled PPO, arXiv 2110.00641): earlier weights, or an engine whose arithmetic differs.
 
     Args:
         logprobs: [N] under the policy being updated, with gradient.
@@ -92,11 +137,13 @@ def policy_loss(
         advantages: [N] of each token.
         weights: [N] from `aggregation_weights`; 0 leaves a token out.
         ref_logprobs: [N] under the reference model; required if cfg.kl > 0.
+        lengths: [R] tokens of each completion; None: all are one completion.
+        stale: earlier weights sampled the batch: the importance weight applies to a KL term with cfg.kl_importance too.
 
     Returns:
         (loss, sums): a scalar whose sum over micro-batches is the loss of the batch; sums over tokens of nonzero
-        weight: tokens, clipped, kl, gap (|trainer - engine| log-probability), capped, unknown (left out for lack of a
-        finite rollout log-probability); and the maximum gap_max.
+        weight: tokens, clipped, kl, capped, unknown (left out for lack of a finite rollout log-probability), and those
+        of `gap_sums`.
     """
     known = torch.isfinite(rollout_logprobs)
     unknown = ((weights != 0) & ~known).float().sum()
@@ -106,20 +153,20 @@ def policy_loss(
     bounded = ratio.clamp(1 - cfg.eps_low, 1 + cfg.eps_high)
     token_loss = -torch.minimum(ratio * advantages, bounded * advantages)
     gap = torch.where(known, before - rollout_logprobs, 0.0)
+    importance, above = importance_weights(gap, lengths, cfg)
+    token_loss = token_loss * importance
     counted = (weights != 0).float()
     sums = {
         "tokens": counted.sum(),
         "clipped": (counted * ((ratio - bounded) * advantages > 0)).sum(),
-        "gap": (counted * gap.abs()).sum(),
-        "gap_max": (counted * gap.abs()).max() if len(gap) else gap.new_zeros(()),
+        "capped": (counted * above).sum(),
         "unknown": unknown,
+        **gap_sums(gap, counted),
     }
-    if cfg.importance_cap is not None:
-        importance = torch.exp(gap)
-        sums["capped"] = (counted * (importance > cfg.importance_cap)).sum()
-        token_loss = token_loss * importance.clamp(max=cfg.importance_cap)
     if ref_logprobs is not None:
         kl = kl_term(logprobs, ref_logprobs, ratio, cfg)
+        if stale and cfg.kl_importance:
+            kl = kl * importance
         token_loss = token_loss + cfg.kl * kl
         sums["kl"] = (counted * kl.detach()).sum()
     return (weights * token_loss).sum(), {name: value.detach() for name, value in sums.items()}

@@ -25,9 +25,10 @@ from corea.config import TrainerConfig
 from corea.errors import UserError
 from corea.rl.run import distributed
 from corea.rl.update.batching import MicroBatch, empty_micro_batch
-from corea.rl.update.forward import TokenLogprobs, require_plain_head
+from corea.rl.update.forward import TokenLogprobs, require_packing, require_plain_head
 from corea.rl.update.lora import adapters_off, add_adapters, merged_state_dict
 from corea.rl.update.loss import policy_loss
+from corea.rl.update.packed_attention import attention_of
 from corea.rl.update.universal import load_universal, trained_names, write_universal
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Policy:
                 "(1 costs nothing in one process), or take model.dtype=float32"
             )
         require_plain_head(model)
+        if cfg.packing:
+            require_packing(model)
         self.adapters = add_adapters(model, cfg.lora) if cfg.lora.rank else None
         self.has_reference = cfg.loss.kl > 0
         self.reference = self._frozen_copy() if self.has_reference and self.adapters is None else None
@@ -102,7 +105,7 @@ class Policy:
         contain only degenerate groups.
         """
         count = max(1, *distributed.gather(len(batches)))
-        return [*batches, *[empty_micro_batch(self.pad)] * (count - len(batches))]
+        return [*batches, *[empty_micro_batch(self.pad, self.cfg.packing)] * (count - len(batches))]
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
@@ -154,10 +157,13 @@ class Policy:
             weights=batch.weights,
             cfg=self.cfg.loss,
             ref_logprobs=batch.ref_logprobs,
+            lengths=batch.lengths,
+            stale=self.cfg.off_policy_steps > 0,
         )
         # A NaN makes the whole gradient NaN, which DeepSpeed then discards on every rank.
         scale = distributed.world_size() if math.isfinite(loss.item()) else float("nan")
-        self.engine.backward(loss * scale)
+        with attention_of(self.model, batch):  # activations may be recomputed
+            self.engine.backward(loss * scale)
         sums["entropy"] = ((batch.weights != 0) * entropy).sum()
         return {"loss": loss.item(), **{name: value.item() for name, value in sums.items()}}
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from corea.config import TrainConfig
 from corea.errors import UserError
 from corea.rl.run import distributed
+from corea.rl.run.device_use import known_shape
 from corea.rl.run.phase_timer import PhaseTimer
 from corea.rl.update.batching import MicroBatch, micro_batches
 from corea.rl.update.forward import supports_trees
 from corea.rl.update.loss import aggregation_weights
 from corea.rl.update.policy import Policy, Sums
 from corea.rl.update.rows import build_rows, in_loss
+from corea.rl.update.work import Work, work_of
 from corea.types import Group, Rollout
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ class Updater:
         self.policy = policy
         self.tokenizer = tokenizer
         self.timer = timer
+        self.shape = known_shape(policy.model)
+        self.work = Work()
+        self.flops = 0.0
+        """Floating-point operations of the last update, of all ranks; 0 for an unknown architecture."""
         self.share_prompt = cfg.trainer.share_prompt and supports_trees(policy.model)
         most = -(-cfg.trainer.questions // distributed.world_size())
         if cfg.trainer.minibatches > most:
@@ -44,6 +50,7 @@ class Updater:
     def update(self, groups: list[Group], lr: float) -> dict[str, float]:
         """Run all epochs and minibatches on one batch; metrics are averages over their optimizer steps."""
         trainer = self.cfg.trainer
+        self.work = Work()
         parts = [groups[k :: trainer.minibatches] for k in range(trainer.minibatches)]
         built = [self._micro_batches(part) for part in parts]
         batches = [batch for batch in built if batch is not None]
@@ -55,8 +62,19 @@ class Updater:
         with self.timer.measure("update"):
             for _ in range(trainer.epochs):
                 results += [self.policy.update(b, lr) for b in batches]
-        metrics = update_metrics([r for every in distributed.gather(results) for r in every])
+        ranks = distributed.gather((results, self.work))
+        work = sum((part for _, part in ranks), Work())
+        self.flops = self._flops(work, several)
+        metrics = update_metrics([r for every, _ in ranks for r in every], ranks=len(ranks))
+        metrics["speed/padding_share"] = 1 - work.tokens / max(1, work.padded)
         return metrics | {"empty_updates": float(trainer.epochs * (len(built) - len(batches)))}
+
+    def _flops(self, work: Work, several: bool) -> float:
+        if self.shape is None:
+            return 0.0
+        scorings = int(several) + int(self.policy.has_reference)
+        adapters = self.policy.adapters is not None
+        return work.flops(self.shape, backwards=self.cfg.trainer.epochs, scorings=scorings, adapters=adapters)
 
     def _micro_batches(self, groups: list[Group]) -> list[MicroBatch] | None:
         """This rank's micro-batches of one optimizer step; the denominator of the loss is that of all ranks.
@@ -79,11 +97,17 @@ class Updater:
 
         rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
         budget = self.cfg.trainer.token_budget
-        return micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt)
+        packing = self.cfg.trainer.packing
+        batches = micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt, packing=packing)
+        self.work += work_of(rows, batches, budget, self.share_prompt)
+        return batches
 
 
-def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
-    """Sums over tokens, of all updates of a step and all ranks -> averages per token; loss is NaN without an update."""
+def update_metrics(results: Sequence[Sums], ranks: int = 1) -> dict[str, float]:
+    """Sums over tokens, of all updates of a step and all ranks -> averages per token; loss is NaN without an update.
+
+    The loss of an update is the sum over its ranks, each of which has the share of its own tokens.
+    """
     counted = sum(r.get("tokens", 0.0) for r in results)
     tokens = max(1.0, counted)
     total: dict[str, Any] = {}
@@ -92,12 +116,14 @@ def update_metrics(results: Sequence[Sums]) -> dict[str, float]:
             total[name] = max(total.get(name, 0.0), value) if name == "gap_max" else total.get(name, 0.0) + value
     unknown = total.get("unknown", 0.0)
     return {
-        "loss": total["loss"] / len(results) if results else math.nan,
+        "loss": total["loss"] * ranks / len(results) if results else math.nan,
         "grad_norm": total["grad_norm"] / len(results) if results else math.nan,
         "skipped_updates": total.get("skipped", 0.0),
         "entropy": total.get("entropy", 0.0) / tokens,
         "clip_share": total.get("clipped", 0.0) / tokens,
         "importance_capped_share": total.get("capped", 0.0) / tokens,
+        "importance/mean": total.get("ratio", 0.0) / tokens if counted else math.nan,
+        "importance/kl": total.get("drift", 0.0) / tokens,
         "kl": total.get("kl", 0.0) / tokens,
         "missing_logprobs": unknown,
         "logprob_gap/mean": math.nan if unknown and not counted else total.get("gap", 0.0) / tokens,

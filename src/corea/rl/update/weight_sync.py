@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from corea.engines.protocols import AdapterEngine, TrainingEngine
 from corea.errors import UserError
-from corea.rl.update.lora import merged_state_dict
+from corea.rl.update.lora import merged_state_dict, write_adapter
 from corea.rl.update.policy import Policy
 
 BUCKET = 64 * 2**20
@@ -27,6 +28,15 @@ def trained_weights(policy: Policy) -> Iterator[tuple[str, Tensor]]:
         return
     with policy.gathered():
         yield from merged_state_dict(policy.model).items()
+
+
+def hand_over(engine: TrainingEngine, policy: Policy) -> None:
+    """Give the engine the current weights: the adapters alone where it takes them, else all weights. Every rank calls
+    this."""
+    if policy.adapters is not None and isinstance(engine, AdapterEngine) and engine.takes_adapters:
+        engine.sync_adapter(lambda folder: write_adapter(policy.adapters, folder))
+    else:
+        engine.sync(trained_weights(policy))
 
 
 def _gathered(policy: Policy) -> Iterator[tuple[str, Tensor]]:

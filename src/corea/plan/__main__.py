@@ -1,0 +1,5 @@
+"""Entry of `python -m corea.plan`."""
+
+from corea.plan import main
+
+main()
