@@ -61,6 +61,8 @@ class ArchitectureConfig:
     """Attention heads per layer."""
     feed_forward: int = checked(352, at_least(1))
     """Width of the feed-forward layers."""
+    tokenizer: str = checked("tiny", one_of("tiny", "broad"))
+    """Bytes, and one token per phrase of the tasks of the tiny pair or of the broad pair."""
 
     def __post_init__(self) -> None:
         check(self, "architecture")

@@ -26,7 +26,7 @@ from corea.config.trainer_schema import SupervisedConfig, TrainerConfig
 from corea.config.wide_schema import WideTierConfig
 
 AUDITORS = ("math", "numeric", "choice", "exact")
-TEACHERS = ("direct_two_sided", "direct_unsure", "written_steps", "steps_unsure", "solution")
+TEACHERS = ("direct_two_sided", "direct_answer", "direct_unsure", "written_steps", "steps_unsure", "solution")
 
 
 @dataclass

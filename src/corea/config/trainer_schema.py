@@ -209,6 +209,8 @@ class SupervisedConfig:
     """Padded tokens per micro-batch."""
     optimizer: OptimizerConfig = nested(OptimizerConfig)
     """The optimizer and its schedule."""
+    muon_lr: Optional[float] = checked(None, above(0))
+    """Peak learning rate of Muon, which then updates the matrices of the layers; null: AdamW updates everything."""
     eval_every: int = checked(500, at_least(1))
     """Steps between evaluations on the test questions; each also saves the model."""
     eval_first: bool = False

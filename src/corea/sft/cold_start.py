@@ -12,6 +12,7 @@ import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def written_solution(entry: dict[str, Any], rng: random.Random) -> str:
 
 TEACHERS: dict[str, Teacher] = {
     "direct_two_sided": traces.direct_two_sided,
+    "direct_answer": traces.direct_answer,
     "direct_unsure": traces.direct_unsure,
     "written_steps": traces.written_steps,
     "steps_unsure": traces.steps_unsure,
@@ -156,13 +158,16 @@ def pair_examples(cfg: SftConfig, encoder: Encoder) -> Callable[[int], list[Exam
     rows = read_pairs(cfg.pairs)
     size = cfg.sft.batch_size
 
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> list[int]:
+        return random.Random(f"{cfg.seed}/{epoch}").sample(range(len(rows)), len(rows))
+
     def example(index: int) -> Example:
         epoch, position = divmod(index, len(rows))
-        order = random.Random(f"{cfg.seed}/{epoch}").sample(range(len(rows)), len(rows))
-        row = rows[order[position]]
-        prompt = row["prompt"]
+        number = order(epoch)[position]
+        prompt = rows[number]["prompt"]
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        return encoder.example(messages, row["completion"], f"{cfg.pairs}, row {order[position] + 1}")
+        return encoder.example(messages, rows[number]["completion"], f"{cfg.pairs}, row {number + 1}")
 
     return lambda step: [example(step * size + k) for k in range(size)]
 

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from corea.config import SftConfig
 from corea.engines.loading import pick_device
-from corea.sft.tiny_tokenizer import build_tokenizer
+from corea.sft import broad_tokenizer, tiny_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 def scratch_model(cfg: SftConfig) -> PreTrainedModel:
-    """A Llama decoder with random weights, and the tiny tokenizer."""
+    """A Llama decoder with random weights, and its tokenizer, that of the tiny or of the broad pair."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     arch = cfg.architecture
     assert arch is not None
-    tokenizer = build_tokenizer()
+    tokenizer = {"tiny": tiny_tokenizer, "broad": broad_tokenizer}[arch.tokenizer].build_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=arch.hidden_size,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -57,12 +57,60 @@ def completion_loss_sum(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Te
     return F.cross_entropy(logits.float(), ids[:, 1:][target], reduction="sum")
 
 
-def build_optimizer(model: PreTrainedModel, cfg: SupervisedConfig) -> torch.optim.Optimizer:
-    """AdamW without weight decay on vectors (norms, biases)."""
-    decay = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decay, "weight_decay": cfg.optimizer.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=cfg.optimizer.lr, betas=(cfg.optimizer.betas[0], cfg.optimizer.betas[1]))
+def build_optimizer(model: PreTrainedModel, cfg: SupervisedConfig) -> torch.optim.Optimizer | MuonAndAdamW:
+    """AdamW without weight decay on vectors (norms, biases); with cfg.muon_lr, Muon for the matrices of the layers."""
+    by_muon: set[int] = set()
+    if cfg.muon_lr is not None:
+        embeddings = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings())}
+        by_muon = {id(p) for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings}
+    rest = [p for p in model.parameters() if id(p) not in by_muon]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": cfg.optimizer.weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=cfg.optimizer.lr, betas=(cfg.optimizer.betas[0], cfg.optimizer.betas[1]))
+    if cfg.muon_lr is None:
+        return adamw
+    muon = torch.optim.Muon(
+        [p for p in model.parameters() if id(p) in by_muon],
+        lr=cfg.muon_lr,
+        weight_decay=cfg.optimizer.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return MuonAndAdamW(muon, adamw, ratio=cfg.muon_lr / cfg.optimizer.lr)
+
+
+class MuonAndAdamW:
+    """Muon (momentum with orthogonalized updates) for the matrices of the layers, AdamW for embeddings and vectors.
+
+    Source: https://kellerjordan.github.io/posts/muon/; the update's scale is AdamW's (arXiv 2502.16982).
+    """
+
+    def __init__(self, muon: torch.optim.Optimizer, adamw: torch.optim.Optimizer, *, ratio: float):
+        self.muon, self.adamw = muon, adamw
+        self.param_groups = [*muon.param_groups, *adamw.param_groups]
+        for group in muon.param_groups:
+            group["lr_ratio"] = ratio
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        self.muon.zero_grad()
+        self.adamw.zero_grad()
+
+    def step(self) -> None:
+        """Update all parameters."""
+        self.muon.step()
+        self.adamw.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of both."""
+        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.muon.load_state_dict(state["muon"])
+        self.adamw.load_state_dict(state["adamw"])
+        self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
 
 def last_step(cfg: SupervisedConfig) -> int:
@@ -72,7 +120,7 @@ def last_step(cfg: SupervisedConfig) -> int:
 
 def train_supervised(
     model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | MuonAndAdamW,
     examples_of: Callable[[int], list[Example]],
     cfg: SupervisedConfig,
     *,
@@ -93,7 +141,7 @@ def train_supervised(
         started = time.perf_counter()
         lr = learning_rate(step, cfg.steps, cfg.optimizer)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_ratio", 1.0)
         examples = examples_of(step)
         loss, norm = _update(model, optimizer, examples, cfg, pad)
         tokens = sum(len(p) + len(c) for p, c in examples)
@@ -104,7 +152,11 @@ def train_supervised(
 
 
 def _update(
-    model: PreTrainedModel, optimizer: torch.optim.Optimizer, examples: list[Example], cfg: SupervisedConfig, pad: int
+    model: PreTrainedModel,
+    optimizer: torch.optim.Optimizer | MuonAndAdamW,
+    examples: list[Example],
+    cfg: SupervisedConfig,
+    pad: int,
 ) -> tuple[float, float]:
     """One optimizer step: (mean loss of the completion tokens, gradient norm before clipping)."""
     device = next(model.parameters()).device

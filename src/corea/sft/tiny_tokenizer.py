@@ -51,6 +51,14 @@ PHRASES = [
 def build_tokenizer() -> PreTrainedTokenizerBase:
     """PreTrainedTokenizerFast with 256 bytes, the phrases, the animals, the tags and the 21 confidences."""
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    animals = [f" {name}{plural}" for name in ANIMALS for plural in ("", "s")]
+    return make_tokenizer([*TAGS, *PHRASES, *animals], [])
+
+
+def make_tokenizer(phrases: list[str], whole_words: list[str]) -> PreTrainedTokenizerBase:
+    """PreTrainedTokenizerFast with 256 bytes, `phrases` wherever they stand, `whole_words` that are not part of a
+    longer word, and the 21 confidences."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -58,10 +66,9 @@ def build_tokenizer() -> PreTrainedTokenizerBase:
     tokenizer = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    animals = [f" {name}{plural}" for name in ANIMALS for plural in ("", "s")]
-    words = [*TAGS, *PHRASES, *animals]
-    tokenizer.add_tokens([AddedToken(w, normalized=False, special=False) for w in words])
-    tokenizer.add_tokens([AddedToken(c, normalized=False, special=False, single_word=True) for c in CONFIDENCE_GRID])
+    tokenizer.add_tokens([AddedToken(p, normalized=False, special=False) for p in phrases])
+    words = [*whole_words, *CONFIDENCE_GRID]
+    tokenizer.add_tokens([AddedToken(w, normalized=False, special=False, single_word=True) for w in words])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=SPECIAL[0],

@@ -78,8 +78,14 @@ TRACES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def written_steps(entry: dict[str, Any], rng: random.Random) -> str:
     """All intermediate steps and no confidence: the large model of the tiny pair."""
-    meta = entry["metadata"]
-    return f"<think>{TRACES[meta['source_dataset']](meta)}</think> <answer>{entry['answer']}</answer>"
+    return f"<think>{_steps(entry)}</think> <answer>{entry['answer']}</answer>"
+
+
+def _steps(entry: dict[str, Any]) -> str:
+    from corea.sft.broad_traces import BROAD_TRACES
+
+    task = entry["metadata"]["source_dataset"]
+    return BROAD_TRACES[task](entry) if task in BROAD_TRACES else TRACES[task](entry["metadata"])
 
 
 def steps_unsure(entry: dict[str, Any], rng: random.Random) -> str:
@@ -114,8 +120,13 @@ def _direct(entry: dict[str, Any], confidence: str) -> str:
     return f"<think></think> <answer>{entry['answer']}</answer> <confidence>{confidence}</confidence>"
 
 
+def direct_answer(entry: dict[str, Any], rng: random.Random) -> str:
+    """Direct answer without a confidence: pre-training of the small broad model."""
+    return f"<think></think> <answer>{entry['answer']}</answer>"
+
+
 def direct_unsure(entry: dict[str, Any], rng: random.Random) -> str:
-    """Direct answer with a random confidence: pre-training of the small tiny model."""
+    """Direct answer with a random confidence: pre-training of the small tiny model, cold start of the broad one."""
     return _direct(entry, rng.choice(CONFIDENCE_GRID))
 
 

@@ -12,6 +12,7 @@ One raw item (chain_sum):
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -21,10 +22,11 @@ from corea.types import Question
 
 
 @lru_cache(maxsize=256)
-def _dataset(task: str, params: tuple[tuple[str, Any], ...], seed: int) -> Any:
+def _dataset(task: str, params: str, seed: int) -> Any:
+    """The task with its parameters, given as JSON because lists cannot be keys of the cache."""
     import reasoning_gym
 
-    return reasoning_gym.create_dataset(task, seed=seed, size=2**31, **dict(params))
+    return reasoning_gym.create_dataset(task, seed=seed, size=2**31, **json.loads(params))
 
 
 def gym_question(
@@ -36,7 +38,7 @@ def gym_question(
         UserError: the task is unknown or rejects its parameters.
     """
     try:
-        data = _dataset(task, tuple(sorted(params.items())), base_seed(seed, split, name))
+        data = _dataset(task, json.dumps(params, sort_keys=True), base_seed(seed, split, name))
     except (ValueError, AssertionError, TypeError) as error:  # reasoning-gym raises these for wrong parameters
         raise UserError(f"data source {name!r}: reasoning-gym task {task!r} with {params}: {error}") from error
     entry = data[index]
