@@ -77,7 +77,7 @@ sweep: $(READY) ## Train every job of sweeps/SWEEP.yaml; resumes
 	$(BIN)/python -m corea.train -m --config-dir sweeps --config-name $(SWEEP) $(if $(STEPS),trainer.steps=$(STEPS)) $(ARGS)
 
 test: $(READY) ## Run the fast tests in parallel
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY) ## Run the slow tests, which start whole runs
 	$(BIN)/python -m pytest -m slow
