@@ -7,6 +7,7 @@ workers of a test run share one such process; it ends with the last of them.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -18,12 +19,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
+
+from hydra.core.plugins import Plugins
 
 LIBRARIES = (
     "transformers.models.llama.modeling_llama",
@@ -165,6 +169,7 @@ def serve(path: str) -> dict:
     importlib.import_module("corea.rl.run.distributed").import_deepspeed()
     for name in LIBRARIES:
         importlib.import_module(name)
+    Plugins.instance()
     gc.collect()
     gc.freeze()  # the collector of a child does not copy what was imported
     gc.set_threshold(100_000, 50, 100)  # as in conftest.py
@@ -213,6 +218,33 @@ def execute(request: dict) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
+    with quick_exit():
+        run_arguments(request)
+
+
+@contextmanager
+def quick_exit() -> Iterator[None]:
+    """End the process as Python does, but without taking apart, one by one, the modules that were imported."""
+    code: object = 0
+    try:
+        yield
+    except SystemExit as stop:
+        code = stop.code
+    except Exception:  # KeyboardInterrupt takes the usual way
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
+def run_arguments(request: dict) -> None:
+    """Run the file, module or code."""
     kind, *rest = request["arguments"]
     added = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p not in sys.path[1:]]
     sys.path[:1] = [str(Path(kind).parent) if kind not in ("-m", "-c") else request["cwd"], *added]
