@@ -12,8 +12,8 @@ from corea.answers.schema import REQUIRED
 from corea.answers.table import Answers, checked_answers
 from corea.answers.typed_columns import ONE_DATASET, TEXT, typed_frame
 from corea.column_hints import mapping_hint
+from corea.errors import UserError
 from corea.tabular import columns_of, read_columns
-from corea.tabular_text import refuse
 from corea.types import Status
 
 STATUSES = {"error": Status.ERROR.value, "length": Status.TRUNCATED.value}
@@ -34,10 +34,10 @@ def read_foreign(
         return None
     if len(file.tables) < 2:
         what = f"{file.tool} of one model; a cascade needs two, smallest first"
-        raise refuse(path, f"{what}: python -m corea.collect engine=replay 'engine.tiers=[{path},OTHER]'")
+        raise UserError(f"{path}: {what}: python -m corea.collect engine=replay 'engine.tiers=[{path},OTHER]'")
     if any("correct" not in table.columns.data for table in file.tables):
         grade = f"corea.collect engine=replay 'engine.tiers=[{path}]' engine.questions=QUESTIONS grades them"
-        raise refuse(path, f"{file.tool} without verdicts: python -m {grade}")
+        raise UserError(f"{path}: {file.tool} without verdicts: python -m {grade}")
     columns = columns_of(path, _rows(file, text))
     columns.names = names
     columns.data.setdefault("confidence", pa.nulls(len(columns), pa.float64()))
