@@ -174,10 +174,10 @@ def best_of(found: TierResults) -> BestChain:
     ],
 )
 def test_five_recorded_models_save_about_half_at_a_point(recorded: Stack, rule: dict[str, str | float | None]) -> None:
-    found = [best_of(measured(recorded, 0.5, seed, **rule)) for seed in range(4)]
+    found = [best_of(measured(recorded, 0.5, seed, **rule)) for seed in range(3)]
     costs = [b.figures["cost_change"].value for b in found]
     drops = [b.figures["accuracy_change"].value for b in found]
-    assert [b.tiers[-2:] for b in found] == [[3, 4]] * 4
+    assert [b.tiers[-2:] for b in found] == [[3, 4]] * 3
     assert -0.62 < np.mean(costs) < -0.32
     assert -0.018 < np.median(drops) < 0
 

@@ -1,6 +1,7 @@
 """Collecting with real models: the tables, and what happens when it is stopped."""
 
 import json
+import shutil
 from pathlib import Path
 
 import collect_helpers
@@ -80,15 +81,17 @@ def test_nothing_is_asked_twice(run):
     assert sum(collect_helpers.ASKED) == 4 * QUESTIONS + 15
 
 
-def test_an_interrupted_collection_goes_on(run, collected):
+def test_an_interrupted_collection_goes_on(run, trained, tmp_path):
     collect_helpers.INTERRUPT_AFTER.append(6)  # 4 chunks of the SLM before RL, 2 after
     with pytest.raises(Interrupted, match="tiny_slm: interrupted; 16 of 28 questions are answered and kept"):
-        collect(run)
+        collect(run, SHORT)
     assert not (run / "answers.parquet").exists()
     collect_helpers.INTERRUPT_AFTER.clear()
-    collect(run)
+    collect(run, SHORT)
     assert sum(collect_helpers.ASKED) == 3 * QUESTIONS
-    assert without_clock(run / "answers.parquet").equals(without_clock(collected / "answers.parquet"))
+    other = Path(shutil.copytree(trained, tmp_path / "other"))
+    collect(other, SHORT)
+    assert without_clock(run / "answers.parquet").equals(without_clock(other / "answers.parquet"))
 
 
 def test_a_killed_collection_goes_on(run, warm_python):
@@ -96,15 +99,15 @@ def test_a_killed_collection_goes_on(run, warm_python):
     command = (
         "import sys; from collect_helpers import config\n"
         "from corea.collect import main; from corea.run_folder import use_run_dir\n"
-        "with use_run_dir(sys.argv[1]): main(config(sys.argv[1])[0])"
+        "with use_run_dir(sys.argv[1]): main(config(*sys.argv[1:])[0])"
     )
-    done = warm_python.run("-c", command, run, cwd=Path(__file__).parent, env={"KILL_AFTER": "10"})
+    done = warm_python.run("-c", command, run, SHORT, cwd=Path(__file__).parent, env={"KILL_AFTER": "10"})
     assert done.returncode == -9
     (kept,) = (run / "answers").glob("llm-*.jsonl")
     assert len(kept.read_text().splitlines()) == 1 + 16  # heading and two chunks
     with open(kept, "a") as file:
         file.write('{"question": "torn')
-    collect(run)
+    collect(run, SHORT)
     assert sum(collect_helpers.ASKED) == QUESTIONS - 16
     assert len(read_answers(run / "answers.parquet").frame) == 2 * QUESTIONS
 
