@@ -10,9 +10,13 @@ from corea.runtime import rare_collections
 
 
 @command("compare")
-@rare_collections()
 def main(cfg: CompareConfig) -> None:
     """Write tables, plots and `comparison.html` into `out` or the run folder, and print the tables."""
+    with rare_collections():
+        _compare(cfg)
+
+
+def _compare(cfg: CompareConfig) -> None:
     from corea.comparing.comparison import compare_runs
     from corea.comparing.comparison_files import log_comparison, write_comparison
     from corea.comparing.show_comparison import show_comparison

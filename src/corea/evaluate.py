@@ -8,9 +8,13 @@ from corea.runtime import rare_collections
 
 
 @command("evaluate")
-@rare_collections()
 def main(cfg: EvaluateConfig) -> None:
     """Measure every dataset of the table; write figures, plots and report beside it, and print a summary."""
+    with rare_collections():
+        _evaluate(cfg)
+
+
+def _evaluate(cfg: EvaluateConfig) -> None:
     from corea.evaluation.pipeline import run_evaluation
     from corea.evaluation.served_log_point import results_folder
     from corea.logger import open_logger

@@ -31,3 +31,21 @@ def test_the_variables_of_a_launcher_stay(monkeypatch: pytest.MonkeyPatch) -> No
     with shutdown_together():
         pass
     assert {key: os.environ[key] for key in NEEDED} == given
+
+
+ON_A_TAKEN_PORT = """
+import os, socket
+import torch.distributed as dist
+from corea.rl.run import distributed
+distributed.set_environment()
+with socket.socket() as other:
+    other.bind(("127.0.0.1", int(os.environ["MASTER_PORT"])))
+    other.listen()
+    distributed.join_alone()
+print(dist.get_world_size())
+"""
+
+
+def test_a_single_process_needs_no_port(warm_python):
+    done = warm_python.run("-c", ON_A_TAKEN_PORT)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -41,6 +41,17 @@ def set_environment() -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
+def join_alone() -> None:
+    """Make the process group of a single process that no launcher started.
+
+    It opens no port: another process could have taken the one that `set_environment` chose.
+    """
+    if "WORLD_SIZE" in _set_here and not dist.is_initialized():
+        dist.init_process_group(
+            "nccl" if torch.cuda.is_available() else "gloo", store=dist.HashStore(), rank=0, world_size=1
+        )
+
+
 def start_process_group() -> None:
     """Join the processes of the launcher without DeepSpeed; a single process has none."""
     set_environment()

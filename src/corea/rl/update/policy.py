@@ -48,6 +48,7 @@ class Policy:
         self.cfg = cfg
         self.pad = pad
         distributed.set_environment()
+        distributed.join_alone()
         deepspeed = distributed.import_deepspeed()
         if cfg.zero_stage == 0 and model.dtype != torch.float32:
             raise UserError(
