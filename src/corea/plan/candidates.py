@@ -31,7 +31,7 @@ class Candidate:
     cfg: PlanConfig
     """The configuration with the preset's memory settings; the questions and completions of a step stay."""
     overrides: str
-    """What makes this setting of the given configuration, as overrides."""
+    """The changes to the given configuration, as overrides of corea.train, whose launcher sets the number of GPUs."""
 
     @property
     def adapters(self) -> bool:
@@ -64,6 +64,5 @@ def _candidate(cfg: PlanConfig, preset: str, gpus: int, rank: int) -> Candidate:
         "trainer.gradient_checkpointing=true",
         f"trainer.offload={str(trainer.offload).lower()}",
         f"trainer.lora.rank={rank}",
-        f"gpus={gpus}",
     ]
     return Candidate(preset=preset, cfg=changed, overrides=" ".join(keys))
