@@ -99,6 +99,12 @@ def test_the_overrides_of_the_cheapest_setting_are_those_of_a_training(composed)
     assert (trainer.zero_stage, trainer.offload, trainer.lora.rank) == (2, True, 32)
 
 
+def test_the_search_keeps_the_ranks_of_a_copy_of_the_model_together(composed):
+    cfg = deepcopy(composed)
+    cfg.engine.tensor_parallel = 4
+    assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {4, 8, 16, 32, 64}
+
+
 def test_the_presets_are_those_of_conf():
     for name, memory in PRESETS.items():
         file = yaml.safe_load((conf_dir() / "trainer" / f"{name}.yaml").read_text())
@@ -146,6 +152,8 @@ def test_mistakes_are_one_line(composed):
         PlanOptionsConfig(reserve=1)
     with pytest.raises(UserError, match=r"plan\.completion_tokens=900: allowed is a mean up to model\.max_tokens=24"):
         compose("plan", "plan.completion_tokens=900")
+    with pytest.raises(UserError, match=r"gpus=1: allowed is a multiple of engine\.tensor_parallel=2"):
+        compose("plan", "engine=vllm", "engine.tensor_parallel=2")
 
 
 def test_every_gpu_of_the_table_can_be_named():

@@ -63,6 +63,8 @@ class PlanConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "")
+        parallel = getattr(self.engine, "tensor_parallel", 1)
+        require(self.gpus % parallel == 0, "gpus", self.gpus, f"a multiple of engine.tensor_parallel={parallel}")
         options = self.plan
         for key, mean, longest in (
             ("prompt_tokens", options.prompt_tokens, "max_prompt_tokens"),

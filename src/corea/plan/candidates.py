@@ -45,6 +45,8 @@ def candidates(cfg: PlanConfig) -> Iterator[Candidate]:
     for gpus in counts:
         if gpus > cfg.trainer.questions:  # a GPU without a question waits for the others
             continue
+        if gpus % getattr(cfg.engine, "tensor_parallel", 1):  # the ranks of a copy of the model sample together
+            continue
         for preset, memory in PRESETS.items():
             for rank in (0, cfg.trainer.lora.rank or RANK):
                 if rank and memory["zero_stage"] == 3:  # the configuration refuses it
