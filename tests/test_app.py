@@ -59,6 +59,7 @@ def test_a_dataclass_can_be_passed_instead():
         (["--cfg", "job", "reward.clib=1"], "corea.train: reward.clib=1: no such key"),
         (["-m", "seed=0,1", "trainer.steps=1,0"], "corea.train: trainer.steps=0: allowed"),
         (["-m", "model=qwen3b,nope"], "corea.train: model=nope: no such choice"),
+        (["-m", "model=glob(zz*)"], "corea.train: model=glob(zz*): has no value; a sweep needs at least one"),
         (["-m", "seed=interval(0,1)"], "corea.train: seed=interval(0,1): give the values of a sweep as a list"),
         (["seed=0,1"], "corea.train: seed=0,1: several values need -m"),
         (["--stepz"], "corea.train: unrecognized arguments: --stepz"),

@@ -188,6 +188,12 @@ def test_names_are_those_of_the_files():
         ("model.path=???", "model.path: a value is required; give model.path=..."),
         ("model=null", "model=null: a choice is required"),
         ("llm=tiny", "llm=tiny: this command has no such group; --help lists the groups"),
+        ("trainer.profile=3", "trainer.profile=3: allowed is a list, written [a,b]"),
+        ("trainer.off_policy_steps=2", "trainer.off_policy_steps=2: allowed is 0 or 1"),
+        (
+            "experiment=tiny_slm_cold",
+            "experiment=tiny_slm_cold: sets teacher, which this command does not have; the file is for another command",
+        ),
         ("reward.calib", "'reward.calib' is not an override; write key=value or group=choice"),
         ("reward.calib=0,1", "reward.calib=0,1: several values need -m (a sweep); a list is written 'key=[a,b]'"),
     ],

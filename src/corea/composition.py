@@ -232,7 +232,9 @@ def jobs(loader: ConfigLoader, cfg: DictConfig) -> Iterator[list[str]]:
                 f"{item.input_line}: give the values of a sweep as a list: {key}=1,2,3 or {key}=range(1,4); intervals "
                 "need a sweeper that chooses values, e.g. hydra/sweeper=optuna"
             )
-        values = item.sweep_string_iterator() if item.is_sweep_override() else [item.get_value_element_as_str()]
+        values = list(item.sweep_string_iterator()) if item.is_sweep_override() else [item.get_value_element_as_str()]
+        if not values:
+            raise UserError(f"{item.input_line}: has no value; a sweep needs at least one")
         choices[key] = [f"{key}={value}" for value in values]
     for combination in itertools.product(*choices.values()):
         yield list(combination)

@@ -93,6 +93,18 @@ def test_the_cheapest_setting_fits_and_none_that_fits_is_cheaper(composed):
     assert not any(c.adapters and c.cfg.trainer.zero_stage == 3 for c, _ in everything)
 
 
+def test_the_overrides_of_the_cheapest_setting_are_those_of_a_training(composed):
+    *_, last = (c for c in candidates(composed) if c.adapters)
+    trainer = compose("train", "experiment=paper_rlcc", *last.overrides.split()).trainer
+    assert (trainer.zero_stage, trainer.offload, trainer.lora.rank) == (2, True, 32)
+
+
+def test_the_search_keeps_the_ranks_of_a_copy_of_the_model_together(composed):
+    cfg = deepcopy(composed)
+    cfg.engine.tensor_parallel = 4
+    assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {4, 8, 16, 32, 64}
+
+
 def test_the_presets_are_those_of_conf():
     for name, memory in PRESETS.items():
         file = yaml.safe_load((conf_dir() / "trainer" / f"{name}.yaml").read_text())
@@ -138,6 +150,10 @@ def test_mistakes_are_one_line(composed):
         model_shape(replace(composed.model, path="no/such"))
     with pytest.raises(ValueError, match=r"plan\.reserve=1: allowed is a number in \[0, 0\.9\]"):
         PlanOptionsConfig(reserve=1)
+    with pytest.raises(UserError, match=r"plan\.completion_tokens=900: allowed is a mean up to model\.max_tokens=24"):
+        compose("plan", "plan.completion_tokens=900")
+    with pytest.raises(UserError, match=r"gpus=1: allowed is a multiple of engine\.tensor_parallel=2"):
+        compose("plan", "engine=vllm", "engine.tensor_parallel=2")
 
 
 def test_every_gpu_of_the_table_can_be_named():

@@ -5,6 +5,7 @@ import json
 import live_helpers as live
 import pytest
 
+from corea.cluster.clustered_answers import answer_on_cluster
 from corea.cluster.joined_rows import finished_units
 from corea.cluster.question_units import question_units
 from corea.cluster.shared_state import MARGIN_S, Office
@@ -141,3 +142,13 @@ def test_mistakes(tmp_path, point):
         answer_config("-", point, "dry_run=true")
     with pytest.raises(UserError, match=r"^engine=ray: allowed as `engine` of corea\.collect and corea\.answer"):
         build_engine(cfg, model="m")
+
+
+def test_more_entries_than_tiers_are_refused_before_a_cluster_starts(tmp_path):
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"question": "1 + 1", "gold": "2"}\n')
+    tiers = [live.tier(number, f"sums-{number}", OpenAIEngineConfig(base_url="http://none/v1")) for number in (0, 1)]
+    file = live.write_point(tmp_path, tiers, {"sums": {"signal": "verbalized", "thresholds": [0.5]}})
+    cfg = answer_config(questions, file, "engine.tiers=[{actors: 1}, {actors: 1}, {actors: 1}]")
+    with pytest.raises(UserError, match=r"^engine\.tiers: 3 entries; allowed are up to 2, one a tier$"):
+        answer_on_cluster(cfg, tmp_path / "run")

@@ -108,6 +108,10 @@ def _composition_line(text: str, overrides: Iterable[str]) -> str:
     if group:
         written = next((o for o in overrides if o.startswith(f"{group[1]}=")), group[1])
         return f"{written}: this command has no such group; --help lists the groups"
+    foreign = re.match(r"In '(\S+)': ConfigKeyError raised while composing config: .*? full_key: (\S+)", text)
+    if foreign:
+        file, _, name = foreign[1].rpartition("/")
+        return f"{file}={name}: sets {foreign[2]}, which this command does not have; the file is for another command"
     return _before_search_path(text)
 
 
@@ -178,6 +182,10 @@ def _type_line(key: str, message: str, override: str | None) -> str:
         return f"{key}={truth[1]}: allowed is true or false"
     if "is not Optional" in message or "non optional" in message:
         return f"{key}: null is not allowed"
+    if "is not a ListConfig" in message:
+        return f"{override or key}: allowed is a list, written [a,b]"
+    if "is not a subclass of EngineConfig" in message:
+        return f"{override or key}: allowed is a choice of the group engine, written engine@{key}=NAME"
     return f"{override or key}: {message[0].lower()}{message[1:]}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from corea.config.checks import above, at_least, check, checked, nested, one_of, within
+from corea.config.checks import above, at_least, check, checked, nested, one_of, require, within
 from corea.config.roots import TrainConfig
 
 GPU_NAMES = ("b200", "h200", "h100", "h100_nvl", "h100_pcie", "a100", "a100_40gb", "l40s", "l4", "a10", "mi300x", "cpu")
@@ -63,3 +63,12 @@ class PlanConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "")
+        parallel = getattr(self.engine, "tensor_parallel", 1)
+        require(self.gpus % parallel == 0, "gpus", self.gpus, f"a multiple of engine.tensor_parallel={parallel}")
+        options = self.plan
+        for key, mean, longest in (
+            ("prompt_tokens", options.prompt_tokens, "max_prompt_tokens"),
+            ("completion_tokens", options.completion_tokens, "max_tokens"),
+        ):
+            limit = getattr(self.model, longest)
+            require(mean is None or mean <= limit, f"plan.{key}", mean, f"a mean up to model.{longest}={limit}")

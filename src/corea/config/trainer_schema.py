@@ -21,6 +21,7 @@ _PROFILE = Allowed(
     "one step or two, the first and the last, counted from 1: [3,5]",
     lambda steps: len(steps) in (1, 2) and 1 <= steps[0] <= steps[-1],
 )
+_ZERO_OR_ONE = Allowed("0 or 1", lambda value: value in (0, 1))
 _TARGETS = Allowed("all-linear, or names of layers", bool)
 
 
@@ -130,7 +131,7 @@ class TrainerConfig:
     """Optimizer steps per pass over a batch."""
     epochs: int = checked(1, at_least(1))
     """Passes over a batch."""
-    off_policy_steps: int = checked(0, within(0, 1))
+    off_policy_steps: int = checked(0, _ZERO_OR_ONE)
     """Updates between the weights that sample a batch and those that are updated on it. 1: the next batch is sampled
     during the update, by an engine in another process (vllm_server); trainer.loss.importance_cap corrects for it."""
     token_budget: int = checked(1024, at_least(1))

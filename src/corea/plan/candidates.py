@@ -31,7 +31,7 @@ class Candidate:
     cfg: PlanConfig
     """The configuration with the preset's memory settings; the questions and completions of a step stay."""
     overrides: str
-    """What makes this setting of the given configuration, as overrides."""
+    """The changes to the given configuration, as overrides of corea.train, whose launcher sets the number of GPUs."""
 
     @property
     def adapters(self) -> bool:
@@ -44,6 +44,8 @@ def candidates(cfg: PlanConfig) -> Iterator[Candidate]:
     counts = sorted({cfg.gpus, *(2**k for k in range(MOST_GPUS.bit_length()) if 2**k <= MOST_GPUS)})
     for gpus in counts:
         if gpus > cfg.trainer.questions:  # a GPU without a question waits for the others
+            continue
+        if gpus % getattr(cfg.engine, "tensor_parallel", 1):  # the ranks of a copy of the model sample together
             continue
         for preset, memory in PRESETS.items():
             for rank in (0, cfg.trainer.lora.rank or RANK):
@@ -64,6 +66,5 @@ def _candidate(cfg: PlanConfig, preset: str, gpus: int, rank: int) -> Candidate:
         "trainer.gradient_checkpointing=true",
         f"trainer.offload={str(trainer.offload).lower()}",
         f"trainer.lora.rank={rank}",
-        f"gpus={gpus}",
     ]
     return Candidate(preset=preset, cfg=changed, overrides=" ".join(keys))

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from corea.config import PlanConfig
+from corea.plan.candidates import MOST_GPUS
 from corea.plan.training_plan import Estimate, TrainingPlan
 
 WIDTH = 118
@@ -35,7 +36,7 @@ def show_training_plan(plan: TrainingPlan, console: Console | None = None) -> No
         console = Console(file=console.file, width=WIDTH)
     cfg, figures = plan.cfg, plan.estimate
     console.print(
-        f"{cfg.model.name}: {plan.shape.parameters / 1e9:.2f} B parameters, {cfg.gpus} x {cfg.gpu}, ZeRO stage "
+        f"{cfg.model.name}: {_size(plan.shape.parameters)} parameters, {cfg.gpus} x {cfg.gpu}, ZeRO stage "
         f"{cfg.trainer.zero_stage}{', adapters' if cfg.trainer.lora.rank else ''}, engine {cfg.engine.name}",
         highlight=False,
     )
@@ -43,6 +44,10 @@ def show_training_plan(plan: TrainingPlan, console: Console | None = None) -> No
     console.print(fit_line(cfg, figures), highlight=False)
     for line in (*_remedy(figures), *_time_lines(figures), *_cheapest_lines(plan)):
         console.print(line, highlight=False)
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.2f} M"
 
 
 def _memory_table(figures: Estimate) -> Table:
@@ -99,7 +104,9 @@ def _cheapest_lines(plan: TrainingPlan) -> list[str]:
     lines = []
     for kind, best in plan.cheapest.items():
         if best is None:
-            lines.append(f"cheapest with {kind}: no preset fits on up to 64 GPUs; try a larger gpu= or engine=vllm")
+            own = ", or engine=vllm" if plan.cfg.engine.name == "hf" else ""
+            remedy = f"try a larger gpu=, a smaller trainer.token_budget{own}"
+            lines.append(f"cheapest with {kind}: no preset fits on up to {MOST_GPUS} GPUs; {remedy}")
             continue
         candidate, figures = best
         step = "" if figures.seconds is None else f"{figures.seconds.step:.1f} s per step, "

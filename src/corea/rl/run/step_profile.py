@@ -56,4 +56,5 @@ class StepProfile:
         path = self.folder / f"profile-steps-{self.first}-{last}.json"
         self.running.export_chrome_trace(str(path))
         self.running = None
-        log.info("trace of steps %d to %d: %s", self.first, last, path)
+        steps = f"steps {self.first} to {last}" if last > self.first else f"step {last}"
+        log.info("trace of %s: %s", steps, path)
