@@ -111,7 +111,7 @@ def test_a_server_samples_from_the_adapters_that_it_loads_after_each_update(url_
     done = train(url_with_adapters, tmp_path, *given)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert all(line["grad_norm"] > 0 for line in lines)
+    assert all(line["grad_norm"] > 0 for line in lines[:2])  # so that the third step samples from the second update
     assert max(line["logprob_gap/max"] for line in lines) < 1e-3
     before = load_file(Path(model_location("package:tiny_slm")) / "model.safetensors")
     merged = load_file(tmp_path / "model" / "model.safetensors")
