@@ -29,6 +29,18 @@ def random_llama(seed=0):
     return model
 
 
+def hand_row(prompt, completion):
+    """A row with the same figures for every token."""
+    count = len(completion)
+    return Row(
+        prompt_ids=prompt,
+        token_ids=completion,
+        rollout_logprobs=[-0.5] * count,
+        advantages=[1.0] * count,
+        weight=0.1,
+    )
+
+
 def random_rows(groups=5, size=6, seed=0):
     """Groups with prompts of 1 to 11 tokens and completions of 1 to 9, with weights that sum to 1 over the tokens."""
     generator = torch.Generator().manual_seed(seed)

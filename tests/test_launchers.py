@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from corea.rl.run.distributed import NEEDED
-from test_train import OPTIONS, assert_equal_runs, finish, free_port, lines, wait_for
+from test_train import OPTIONS, assert_equal_runs, finish, lines, wait_for
+from warm_python import free_port
 
 pytestmark = pytest.mark.slow
 STEPS = 6

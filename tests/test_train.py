@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import socket
 import time
 
 import pytest
@@ -13,13 +12,6 @@ from safetensors.torch import load_file
 STEPS = 10
 OPTIONS = ["trainer=debug", f"trainer.steps={STEPS}", "trainer.questions=8", "trainer.save_every=3", "logger=none"]
 TIMED = ("seconds/", "tokens_per_s", "speed/", "memory/")
-
-
-def free_port():
-    """Of this machine, for processes that are to meet."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

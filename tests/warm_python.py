@@ -153,6 +153,24 @@ class WarmPython:
         return json.loads(self.stream.readline())
 
 
+def free_port() -> int:
+    """A port of this machine, for processes that are to meet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run_two_ranks(python: WarmPython, *arguments: object) -> None:
+    """Run a script in two processes with the variables of a launcher; both must succeed."""
+    paths = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    shared = {**paths, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    processes = [
+        python.start(*arguments, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
+    ]
+    outputs = ["".join(process.communicate(timeout=300)) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+
+
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Only one process at a time is inside."""

@@ -10,7 +10,7 @@ import pytest
 import two_ranks
 
 from corea.engines.vllm.in_process import VLLMEngine
-from test_launchers import free_port
+from warm_python import free_port
 
 pytestmark = pytest.mark.vllm
 TRAIN = ["trainer=debug", "engine=vllm", "engine.max_model_len=128", "trainer.optimizer.lr=3e-3", "logger=none"]

@@ -5,24 +5,13 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from corea.errors import UserError
-from corea.rl.update.batching import Row, build_micro_batch, grow_trees, micro_batches, tree_length
+from corea.rl.update.batching import build_micro_batch, grow_trees, micro_batches, tree_length
 from corea.rl.update.forward import TokenLogprobs, require_plain_head, supports_trees
-from rl_models import VOCAB, plain_logprobs, random_llama, random_rows
-
-
-def row(prompt, completion):
-    count = len(completion)
-    return Row(
-        prompt_ids=prompt,
-        token_ids=completion,
-        rollout_logprobs=[-0.5] * count,
-        advantages=[1.0] * count,
-        weight=0.1,
-    )
+from rl_models import VOCAB, hand_row, plain_logprobs, random_llama, random_rows
 
 
 def test_a_tree_by_hand():
-    batch = build_micro_batch([[row([7, 8], [1, 2, 3]), row([7, 8], [4, 5])]], pad=0)
+    batch = build_micro_batch([[hand_row([7, 8], [1, 2, 3]), hand_row([7, 8], [4, 5])]], pad=0)
     assert batch.input_ids.tolist() == [[7, 8, 1, 2, 4]]  # the last token of a completion predicts nothing
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2]]
     assert batch.targets.tolist() == [1, 2, 3, 4, 5]
@@ -37,7 +26,7 @@ def test_a_tree_by_hand():
 
 
 def test_single_rows_need_no_mask():
-    batch = build_micro_batch([[row([7, 8], [1, 2, 3])], [row([9], [4])]], pad=0)
+    batch = build_micro_batch([[hand_row([7, 8], [1, 2, 3])], [hand_row([9], [4])]], pad=0)
     assert batch.mask is None
     assert batch.position_ids is None
     assert batch.input_ids.tolist() == [[7, 8, 1, 2], [9, 0, 0, 0]]
@@ -45,7 +34,7 @@ def test_single_rows_need_no_mask():
 
 
 def test_trees_join_equal_prompts_up_to_the_limit():
-    rows = [row([1, 2], [3, 4, 5]), row([1, 2], [3, 4]), row([1, 2], [5, 6]), row([9], [1])]
+    rows = [hand_row([1, 2], [3, 4, 5]), hand_row([1, 2], [3, 4]), hand_row([1, 2], [5, 6]), hand_row([9], [1])]
     assert [len(t) for t in grow_trees(rows, 100, share_prompt=True)] == [3, 1]
     assert [len(t) for t in grow_trees(rows, 5, share_prompt=True)] == [2, 1, 1]
     assert [len(t) for t in grow_trees(rows, 100, share_prompt=False)] == [1, 1, 1, 1]

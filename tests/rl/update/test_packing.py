@@ -6,26 +6,15 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from corea.config import LossConfig
 from corea.errors import UserError
-from corea.rl.update.batching import Block, Row, build_micro_batch, micro_batches
+from corea.rl.update.batching import Block, build_micro_batch, micro_batches
 from corea.rl.update.forward import TokenLogprobs, require_packing
 from corea.rl.update.packed_attention import FLASH, NAME, attention_of, packed_arguments, run_decoder
 from corea.rl.update.policy import Policy
-from rl_models import VOCAB, random_llama, random_rows, trainer_config
-
-
-def row(prompt, completion):
-    count = len(completion)
-    return Row(
-        prompt_ids=prompt,
-        token_ids=completion,
-        rollout_logprobs=[-0.5] * count,
-        advantages=[1.0] * count,
-        weight=0.1,
-    )
+from rl_models import VOCAB, hand_row, random_llama, random_rows, trainer_config
 
 
 def test_a_packed_row_by_hand():
-    trees = [[row([7, 8], [1, 2, 3]), row([7, 8], [4, 5])], [row([9], [6, 5])]]
+    trees = [[hand_row([7, 8], [1, 2, 3]), hand_row([7, 8], [4, 5])], [hand_row([9], [6, 5])]]
     batch = build_micro_batch(trees, pad=0, packing=True)
     assert batch.input_ids.tolist() == [[7, 8, 1, 2, 4, 9, 6]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2, 0, 1]]
@@ -38,7 +27,7 @@ def test_a_packed_row_by_hand():
 
 def test_the_first_part_with_room_takes_a_tree():
     """Lengths 7, 6, 3, 2, 2 in parts of 10 tokens; padded, the same rows need 14 + 6 + 4 + ... tokens."""
-    rows = [row([k], [1] * length) for k, length in enumerate((3, 7, 2, 6, 2), 1)]  # the last token is no input
+    rows = [hand_row([k], [1] * length) for k, length in enumerate((3, 7, 2, 6, 2), 1)]  # the last token is no input
     batches = micro_batches(rows, 10, pad=0, packing=True)
     assert [[b.stop - b.start for b in batch.blocks] for batch in batches] == [[7, 3], [6, 2, 2]]
 
@@ -88,7 +77,7 @@ def test_no_token_sees_another_sequence(share):
 
 
 def test_flash_attention_gets_the_borders_of_the_sequences():
-    batch = build_micro_batch([[row([7, 8], [1, 2, 3])], [row([9], [6, 5])]], pad=0, packing=True)
+    batch = build_micro_batch([[hand_row([7, 8], [1, 2, 3])], [hand_row([9], [6, 5])]], pad=0, packing=True)
     arguments = packed_arguments(batch, FLASH)
     assert arguments["cu_seq_lens_q"].tolist() == arguments["cu_seq_lens_k"].tolist() == [0, 4, 6]
     assert arguments["cu_seq_lens_q"].dtype == torch.int32

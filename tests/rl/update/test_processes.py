@@ -1,8 +1,5 @@
 """Two real processes over gloo, at every ZeRO stage: the same gradients as one process without DeepSpeed."""
 
-import os
-import socket
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,28 +8,15 @@ from safetensors.torch import load_file
 
 from corea.config import LossConfig
 from rl_models import plain_update, random_llama, random_rows, trainer_config
+from warm_python import run_two_ranks
 
 HERE = Path(__file__).parent
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, warm_python):
     folder = tmp_path_factory.mktemp("two")
-    port = str(free_port())
-    paths = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    processes = []
-    for rank in range(2):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-        environment = {**paths, **place, "MASTER_PORT": port}
-        processes.append(warm_python.start(HERE / "two_processes.py", folder, env=environment))
-    outputs = ["".join(p.communicate(timeout=300)) for p in processes]
-    assert [p.returncode for p in processes] == [0, 0], "\n".join(outputs)
+    run_two_ranks(warm_python, HERE / "two_processes.py", folder)
     return folder, torch.load(folder / "results.pt", weights_only=True)
 
 

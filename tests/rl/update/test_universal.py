@@ -1,17 +1,15 @@
 """Checkpoints that are resumed by another number of processes or at another ZeRO stage."""
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from resumed_processes import BACK, CHANGES, new_policy, resumed, save, updates, weights
-from test_processes import free_port
 
 from corea.errors import UserError
 from corea.rl.run.checkpoint import Checkpoints
 from corea.rl.run.resuming import load_checkpoint
+from warm_python import run_two_ranks
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -35,15 +33,7 @@ def expected(tmp_path_factory):
 def found(expected, warm_python):
     """What two processes computed."""
     folder = expected[0]
-    port = str(free_port())
-    paths = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    processes = []
-    for rank in range(2):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-        environment = {**paths, **place, "MASTER_PORT": port}
-        processes.append(warm_python.start(HERE / "resumed_processes.py", folder, env=environment))
-    outputs = ["".join(p.communicate(timeout=300)) for p in processes]
-    assert [p.returncode for p in processes] == [0, 0], "\n".join(outputs)
+    run_two_ranks(warm_python, HERE / "resumed_processes.py", folder)
     return torch.load(folder / "results.pt", weights_only=True)
 
 

@@ -1,0 +1,99 @@
+"""Every mistake in a configuration is one line that says what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from corea.composition import compose
+from corea.config.typed import require_files
+from corea.errors import UserError
+from test_config import NEEDED, mistake
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "reward.clib=1",
+            "reward.clib=1: no such key; the keys of reward are calib, correct, distance, eps, extra, "
+            "format, gate_calib, gate_correct, name, target; "
+            "did you mean calib?",
+        ),
+        (
+            "+reward.clib=1",
+            "reward.clib: no such key; the keys of reward are calib, correct, distance, eps, extra, "
+            "format, gate_calib, gate_correct, name, target; "
+            "did you mean calib?",
+        ),
+        (
+            "modle=tiny",
+            "modle=tiny: no such key; the keys are data, display, engine, logger, model, reward, seed, trainer; "
+            "did you mean model?",
+        ),
+        ("trainer.steps=abc", "trainer.steps=abc: allowed is an integer"),
+        ("trainer.steps=1.5", "trainer.steps=1.5: allowed is an integer"),
+        ("trainer.optimizer.lr=fast", "trainer.optimizer.lr=fast: allowed is a number"),
+        ("trainer.offload=maybe", "trainer.offload=maybe: allowed is true or false"),
+        ("trainer.steps=0", "trainer.steps=0: allowed is a number >= 1"),
+        ("trainer.optimizer.lr=-1", "trainer.optimizer.lr=-1.0: allowed is a number > 0"),
+        ("trainer.optimizer.lr=inf", "trainer.optimizer.lr=inf: allowed is a number > 0"),
+        ("trainer.optimizer.betas=[0.9]", "trainer.optimizer.betas=[0.9]: allowed is two numbers in [0, 1)"),
+        ("trainer.optimizer.betas=[0.9,1]", "trainer.optimizer.betas=[0.9, 1.0]: allowed is two numbers in [0, 1)"),
+        ("model.price.input=-1", "model.price.input=-1.0: allowed is a number >= 0"),
+        ("data.families.in_domain.test=-1", "data.families.in_domain.test=-1: allowed is a number >= 0"),
+        ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "
+         "in_domain, non_math, other_math"),
+        ("data.train=[nope]", "data.train=['nope']: allowed is a list of in_domain, other_math, non_math"),
+        (
+            "reward.distance=l",
+            "reward.distance=l: allowed is l1, l2, kl, log, module:name or file.py:name; did you mean l2?",
+        ),
+        ("reward.distance=log", "reward.target=group: allowed with reward.distance=log is sample"),
+        ("engine.batch_rows=x", "engine.batch_rows=x: allowed is an integer"),
+        ("logger.mode=onlin", "logger.mode=onlin: allowed is auto, online, offline, disabled; did you mean online?"),
+        ("seed=null", "seed: null is not allowed"),
+        ("seed=${nope}", "seed: Interpolation key 'nope' not found"),
+        ("model.path=???", "model.path: a value is required; give model.path=..."),
+        ("model=null", "model=null: a choice is required"),
+        ("llm=tiny", "llm=tiny: this command has no such group; --help lists the groups"),
+        ("trainer.profile=3", "trainer.profile=3: allowed is a list, written [a,b]"),
+        ("trainer.off_policy_steps=2", "trainer.off_policy_steps=2: allowed is 0 or 1"),
+        (
+            "experiment=tiny_slm_cold",
+            "experiment=tiny_slm_cold: sets teacher, which this command does not have; the file is for another command",
+        ),
+        ("reward.calib", "'reward.calib' is not an override; write key=value or group=choice"),
+        ("reward.calib=0,1", "reward.calib=0,1: several values need -m (a sweep); a list is written 'key=[a,b]'"),
+    ],
+)  # fmt: skip
+def test_mistakes(override, line):
+    assert mistake("train", override) == line
+
+
+def test_an_unknown_choice_lists_the_choices_and_no_schema():
+    line = mistake("train", "model=tny")
+    assert line.startswith("model=tny: no such choice; allowed is gemma3_1b, gemma3_270m, ")
+    assert line.endswith("did you mean tiny?")
+    line = mistake("train", "engine=vlm")
+    assert line.startswith("engine=vlm: no such choice; allowed is auto, hf, openai, own, ray, recorded, replay, ")
+    assert line.endswith("; did you mean vllm?")
+    assert mistake("train", "logger=x") == "logger=x: no such choice; allowed is jsonl, none, wandb"
+
+
+def test_a_bracket_left_open_is_named():
+    assert mistake("train", "model=[a").startswith("'model=[a' is not a valid override")
+
+
+def test_a_key_below_one_that_is_null_is_named():
+    line = mistake("answer", *NEEDED["answer"], "tiers.1.engine.device=cuda")
+    assert line.startswith("tiers.1.engine.device=cuda: a key below one that is null; choose what stands there first")
+
+
+def test_missing_value_and_missing_file(tmp_path):
+    assert mistake("evaluate") == "answers: a value is required; give answers=..."
+    assert mistake("collect", "llm=hf") == "llm.model: a value is required; give llm.model=..."
+    cfg = compose("evaluate", f"answers={tmp_path}/none.parquet")
+    with pytest.raises(UserError, match=r"answers=.*/none\.parquet: no such file or folder"):
+        require_files(cfg)
+    (tmp_path / "none.parquet").touch()
+    require_files(cfg)
