@@ -196,15 +196,17 @@ def job_costs(study: Study, jobs: Sequence[Job], basis: Basis, hardware: Hardwar
     found = []
     for job in jobs:
         training, answers, unknown = 0.0, 0.0, False
-        own = planned(main)
+        own, trained = planned(main), main
         for command in job.commands:
             verb, overrides = verb_of(command)
             if verb == "corea.train":
-                own = planned(tuple(o for o in overrides if not o.startswith(("seed=", "hydra.", "logger="))))
+                trained = tuple(o for o in overrides if not o.startswith(("seed=", "hydra.", "logger=")))
+                own = planned(trained)
                 hours = basis.training(own, job.relative)
                 training += hours or 0.0
             elif verb == "corea.collect":
-                hours = _answer_hours(study, job, own, basis)
+                engine = tuple(o for o in overrides if o.startswith("engine="))  # another one than in training
+                hours = _answer_hours(study, job, planned((*trained, *engine)) if engine else own, basis)
                 answers += hours or 0.0
             else:
                 hours = None if verb == "corea.sft" else 0.0

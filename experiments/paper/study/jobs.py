@@ -163,6 +163,8 @@ class _Board:
                     env={"OMP_NUM_THREADS": cores, **os.environ},
                 )
                 self.processes.add(process)
+                if self.stopping:  # since the last look
+                    process.send_signal(signal.SIGTERM)
                 code = process.wait()
                 self.processes.discard(process)
             if self.stopping:
@@ -170,7 +172,10 @@ class _Board:
             if code:
                 words = " ".join(command[1:3]) if command[1:2] == ("-m",) else command[0]
                 return Failure(name=job.name, line=f"{words}: exit status {code}: {last_line(log)} (log: {log})")
-        record = {"commands": [list(command) for command in job.commands], "seconds": round(time.monotonic() - begin, 1)}
+        record = {
+            "commands": [list(command) for command in job.commands],
+            "seconds": round(time.monotonic() - begin, 1),
+        }
         with atomic_write(folder / DONE) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         with self.mutex:

@@ -1,4 +1,4 @@
-"""What the study trains and compares, as data. A further reward is one more Recipe, a further ablation one more line."""
+"""What the study trains and compares, as data: a further reward is one more Recipe, a further ablation one more line."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def distances() -> Ablation:
     """Every distance with every target that it allows."""
     found = []
     for distance in DISTANCES:
-        for target in TARGETS if distance != "log" else ("sample",):  # of a pass rate, log differs from kl by a constant
+        for target in (
+            TARGETS if distance != "log" else ("sample",)
+        ):  # of a pass rate, log differs from kl by a constant
             name = f"{distance}_{target}"
             overrides = (f"reward.name={name}", f"reward.distance={distance}", f"reward.target={target}")
             found.append(Variant(name=name, overrides=overrides, same_as=SAME.get(name, "")))
@@ -106,9 +108,7 @@ def weights() -> Ablation:
 def group_sizes(sizes: tuple[int, ...], main: int) -> Ablation:
     """Completions per question, at the same number of questions per step."""
     found = [
-        Variant(
-            name=str(size), overrides=(f"trainer.group_size={size}",), same_as=REFERENCE if size == main else ""
-        )
+        Variant(name=str(size), overrides=(f"trainer.group_size={size}",), same_as=REFERENCE if size == main else "")
         for size in sizes
     ]
     return Ablation(name="group_size", title="Completions per question", variants=tuple(found))

@@ -141,7 +141,9 @@ HELD_OUT = 1000 + 500 + 1319 + 674 + 198 + 1221
 CommonsenseQA."""
 
 
-def find_scale(name: str, *, slm: str | None = None, llm: str | None = None, pairs: str | None = None, gpus: int = 1) -> Scale:
+def find_scale(
+    name: str, *, slm: str | None = None, llm: str | None = None, pairs: str | None = None, gpus: int = 1
+) -> Scale:
     """The scale of this name.
 
     Raises:
