@@ -10,8 +10,6 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # so that it also starts with python -P or from a notebook
-
 from corea.errors import UserError
 from study.costs import Hardware, basis_of, job_costs, show_costs
 from study.jobs import is_finished, run_jobs

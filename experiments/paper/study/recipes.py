@@ -1,4 +1,4 @@
-"""What the study trains and compares, as data: a further reward is one more Recipe, a further ablation one more line."""
+"""What the study trains and compares, as data: a further reward is one more Recipe, a further ablation one line."""
 
 from __future__ import annotations
 

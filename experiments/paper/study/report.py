@@ -17,7 +17,7 @@ from study.systems import RULES, Results, measure_systems, systems_of
 from study.tables import ablation_table, difference_table, main_table
 
 TITLES = {
-    "llm_accuracy": "By the paper's rule, `llm_accuracy`: the threshold is the LLM's pass@1 on the calibration questions",
+    "llm_accuracy": "By the paper's rule, `llm_accuracy`: the threshold is the LLM's pass@1 on calibration questions",
     "max_drop": "By `max_drop`: at most 2 points below the LLM on new questions, with probability 0.9",
 }
 
