@@ -31,7 +31,7 @@ def test_hours_from_a_throughput(cfg):
     assert basis.training(cfg, 1.0) == pytest.approx(2 * 128 / 3600)
     assert basis.training(cfg, 4.0) == pytest.approx(4 * 2 * 128 / 3600)
     assert basis.answers(cfg, 50, 1.0) == pytest.approx(2 * 20 / 3600)
-    with pytest.raises(UserError, match="^THROUGHPUT=0: allowed is"):
+    with pytest.raises(UserError, match=r"^THROUGHPUT=0: allowed is"):
         Throughput(tokens_per_s=0)
 
 
@@ -45,7 +45,7 @@ def test_hours_from_a_short_run_leave_out_its_first_step(cfg, tmp_path):
     assert basis.training(cfg, 1.0) == pytest.approx(2 * 10 * (32 / 16) * 5 / 3600)
     assert basis.answers(cfg, 160, 3.0) == pytest.approx(3 * 2 * 10 * 2 / 3600)
     assert "2 measured steps" in basis.words
-    with pytest.raises(UserError, match="^RUN=.*: not the folder of a training run"):
+    with pytest.raises(UserError, match=r"^RUN=.*: not the folder of a training run"):
         Measured(folder=tmp_path / "none")
 
 
@@ -86,5 +86,5 @@ def test_what_is_printed(capsys):
 
 
 def test_an_unknown_gpu_is_named():
-    with pytest.raises(UserError, match="^GPU=h1000: allowed is cpu, "):
+    with pytest.raises(UserError, match=r"^GPU=h1000: allowed is cpu, "):
         Hardware(gpu="h1000")

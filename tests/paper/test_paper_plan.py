@@ -138,11 +138,11 @@ def test_the_questions_of_a_scale_are_counted():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(UserError, match="^PART=mian: allowed is main, ablations, all, report$"):
+    with pytest.raises(UserError, match=r"^PART=mian: allowed is main, ablations, all, report$"):
         TINY.jobs("mian")
-    with pytest.raises(UserError, match="^SCALE=huge: allowed is tiny, broad, qwen7b$"):
+    with pytest.raises(UserError, match=r"^SCALE=huge: allowed is tiny, broad, qwen7b$"):
         find_scale("huge")
-    with pytest.raises(UserError, match="^SCALE=broad: give SLM=FOLDER and LLM=FOLDER"):
+    with pytest.raises(UserError, match=r"^SCALE=broad: give SLM=FOLDER and LLM=FOLDER"):
         find_scale("broad", slm="a")
-    with pytest.raises(UserError, match="^SCALE=tiny: SLM, LLM and PAIRS go with SCALE=broad$"):
+    with pytest.raises(UserError, match=r"^SCALE=tiny: SLM, LLM and PAIRS go with SCALE=broad$"):
         find_scale("tiny", llm="a")
