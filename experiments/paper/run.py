@@ -14,6 +14,7 @@ from corea.errors import UserError
 from study.costs import Hardware, basis_of, job_costs, show_costs
 from study.jobs import is_finished, run_jobs
 from study.plan import PARTS, Study
+from study.recipes import chosen_recipes
 from study.scales import SCALES, find_scale
 
 HERE = Path(__file__).parent
@@ -27,6 +28,7 @@ def options(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="jobs at a time")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ... of each recipe")
     parser.add_argument("--steps", type=int, help="training steps instead of those of the preset")
+    parser.add_argument("--only", default="", help="recipes, besides the model before RL, e.g. 'rlvr corea'")
     parser.add_argument("--data", default="", help="further overrides of train, sft and collect")
     parser.add_argument("--slm", help="folder of the SLM (scale broad)")
     parser.add_argument("--llm", help="folder of the LLM (scale broad)")
@@ -67,7 +69,14 @@ def start(given: argparse.Namespace) -> int:
     gpus = given.gpus or (8 if large else 1)
     scale = find_scale(given.scale, slm=given.slm, llm=given.llm, pairs=given.pairs, gpus=gpus)
     root = given.out or f"outputs/paper/{scale.name}{'' if given.steps is None else f'_{given.steps}_steps'}"
-    study = Study(scale=scale, root=root, seeds=given.seeds, steps=given.steps, extra=tuple(given.data.split()))
+    study = Study(
+        scale=scale,
+        root=root,
+        seeds=given.seeds,
+        steps=given.steps,
+        extra=tuple(given.data.split()),
+        recipes=chosen_recipes(given.only.split()),
+    )
     jobs = study.jobs(given.part)
     if given.dry:
         hardware = Hardware(

@@ -51,7 +51,7 @@ class Study:
         if part not in PARTS:
             raise UserError(f"PART={part}: allowed is {', '.join(PARTS)}")
         main = [self.main_job(recipe, seed) for seed in range(self.seeds) for recipe in self.recipes]
-        others = [job for ablation in self.scale.ablations for job in self.ablation_jobs(ablation)]
+        others = [job for ablation in self.ablations for job in self.ablation_jobs(ablation)]
         wanted = {"main": main, "ablations": others}.get(part, [*main, *others])
         return with_needs(wanted, [*main, *others])
 
@@ -62,6 +62,11 @@ class Study:
         commands = [] if recipe.train is None else [self._train(name, self.overrides(recipe), seed)]
         commands += [self._collect(name, recipe.signals, seed, recipe.train is not None, asks), self._evaluate(name)]
         return Job(name=name, commands=tuple(commands), needs=() if asks else (self.first,))
+
+    @property
+    def ablations(self) -> tuple[Ablation, ...]:
+        """Those of the scale; none with a choice of recipes, which lacks some of their rows."""
+        return self.scale.ablations if set(RECIPES) <= set(self.recipes) else ()
 
     @property
     def first(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corea.errors import UserError
+
 BEFORE, REFERENCE = "before", "corea"
 """Recipes: the model before RL, whose first run also asks the LLM; the one that the others are compared with."""
 
@@ -39,6 +41,19 @@ RECIPES = (
         signals=("expected", "combined"),
     ),
 )
+
+
+def chosen_recipes(names: list[str]) -> tuple[Recipe, ...]:
+    """The model before RL and the recipes of these names; all without any.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    known = [recipe.name for recipe in RECIPES]
+    for name in names:
+        if name not in known:
+            raise UserError(f"ONLY={name}: allowed is {', '.join(known)}")
+    return tuple(recipe for recipe in RECIPES if not names or recipe.name in (BEFORE, *names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def write_report(study: Study, folder: Path, resamples: int = 1000) -> Path:
     if "reliability" in figures:
         parts += [f"#### {study.scale.name}: reliability", "Answers of all seeds; the area of a dot is its share."]
         parts.append(f"![reliability diagrams of the small models]({figures['reliability'].name})")
-    for ablation in study.scale.ablations:
+    for ablation in study.ablations:
         if table := ablation_table(study, ablation):
             parts += [f"#### {study.scale.name}: {ablation.title[0].lower()}{ablation.title[1:]}", table]
     readme = folder / "README.md"
