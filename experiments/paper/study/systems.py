@@ -78,19 +78,39 @@ def measure_systems(study: Study, cfg: CascadeConfig) -> Results:
             if not is_finished(study.main_job(recipe, seed), Path(study.root)):
                 continue
             path = f"{study.root}/{main_name(recipe.name, seed)}/answers.parquet"
-            for system, family, test, known, cascade in _questions(path, rows, cfg, results.notes):
-                name, reference = first.setdefault(family, (path, test))
-                require_same_questions(reference, test, (name, path), family, "test")
-                results.unit = test.unit
-                found = measured(system.kind, test, known, family, cascade)
-                results.of.setdefault(family, {}).setdefault(system.name, {})[seed] = found
+            for asked in _questions(path, rows, cfg, results.notes):
+                name, reference = first.setdefault(asked.family, (path, asked.test))
+                require_same_questions(reference, asked.test, (name, path), asked.family, "test")
+                results.unit = asked.test.unit
+                for system, found in asked.measure():
+                    results.of.setdefault(asked.family, {}).setdefault(system.name, {})[seed] = found
     return results
 
 
-def _questions(
-    path: str, rows: list[System], cfg: CascadeConfig, notes: list[str]
-) -> Iterator[tuple[System, str, Pairs, Pairs | None, CascadeConfig]]:
-    """(system, family, test questions, calibration questions, settings) of one run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The questions of one run, one family and one signal, and the systems that are measured on them."""
+
+    systems: list[System]
+    family: str
+    test: Pairs
+    known: Pairs | None
+    """Calibration questions."""
+    cfg: CascadeConfig
+
+    def measure(self) -> Iterator[tuple[System, Draws]]:
+        """Each system with its figures; those that share the cascade's draws share the work."""
+        shared: Draws | None = None
+        for system in self.systems:
+            if system.kind in (ORACLE, ROUTER):
+                draws = drawn(system.kind, self.test, self.known, self.family, self.cfg)
+            else:
+                shared = draws = shared or drawn(CASCADE, self.test, self.known, self.family, self.cfg)
+            yield system, in_standard(system.kind, draws, self.test.unit)
+
+
+def _questions(path: str, rows: list[System], cfg: CascadeConfig, notes: list[str]) -> Iterator[Asked]:
+    """The questions of one run, signal by signal."""
     run = ComparedRun(path=path, evaluation=EvaluateConfig(answers=path, cascade=cfg))
     answers, cascade = answers_of(run, cfg)
     for signal in dict.fromkeys(system.signal for system in rows):
@@ -100,26 +120,34 @@ def _questions(
         except UserError as error:  # too few questions to fit a signal on
             notes.append(str(error))
             continue
-        for system in (system for system in rows if system.signal == signal):
-            for family in sets.names:
-                test, known, _ = sets.parts(family, own)
-                yield system, family, test, known, own
+        systems = [system for system in rows if system.signal == signal]
+        for family in sets.names:
+            test, known, _ = sets.parts(family, own)
+            yield Asked(systems=systems, family=family, test=test, known=known, cfg=own)
+
+
+def drawn(kind: str, test: Pairs, known: Pairs | None, family: str, cfg: CascadeConfig) -> Draws:
+    """Figures of one kind of system on the test questions of one family, as draw_figures names them."""
+    if kind == ORACLE:
+        only_llm = test.llm_correct & ~test.slm_correct
+        perfect = replace(test, confidence=np.where(only_llm, 0.0, 1.0))
+        return draw_figures(perfect, None, family, replace(cfg, rule="fixed", threshold=0.5), ())
+    if kind == ROUTER:
+        # It decides before the SLM answers, so a deferred question costs the LLM alone.
+        test = replace(test, llm_cost=test.llm_cost - test.slm_cost)
+        if known is not None:
+            known = replace(known, llm_cost=known.llm_cost - known.slm_cost)
+    return draw_figures(test, known, family, cfg, [f"{rule}/" for rule in RULES])
+
+
+def in_standard(kind: str, draws: Draws, unit: str) -> Draws:
+    """The same figures under the names of `standard`."""
+    return replace(draws, of=standard(kind, draws.of, unit), values=standard(kind, draws.values, unit))
 
 
 def measured(kind: str, test: Pairs, known: Pairs | None, family: str, cfg: CascadeConfig) -> Draws:
-    """Figures of one system on the test questions of one family, under the names of `standard`."""
-    if kind == ORACLE:
-        only_llm = test.llm_correct & ~test.slm_correct
-        test = replace(test, confidence=np.where(only_llm, 0.0, 1.0))
-        known, cfg = None, replace(cfg, rule="fixed", threshold=0.5)
-        draws = draw_figures(test, known, family, cfg, ())
-    elif kind == ROUTER:
-        # It decides before the SLM answers, so a deferred question costs the LLM alone.
-        test, known = (part and replace(part, llm_cost=part.llm_cost - part.slm_cost) for part in (test, known))
-        draws = draw_figures(test, known, family, cfg, [f"{rule}/" for rule in RULES])
-    else:
-        draws = draw_figures(test, known, family, cfg, [f"{rule}/" for rule in RULES])
-    return replace(draws, of=standard(kind, draws.of, test.unit), values=standard(kind, draws.values, test.unit))
+    """Figures of one kind of system under the names of `standard`."""
+    return in_standard(kind, drawn(kind, test, known, family, cfg), test.unit)
 
 
 def standard(kind: str, found: Mapping[str, Any], unit: str) -> dict[str, Any]:
