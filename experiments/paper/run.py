@@ -90,10 +90,13 @@ def start(given: argparse.Namespace) -> int:
         return 0
     failures = []
     if given.part != "report":
-        signal.signal(signal.SIGTERM, _interrupt)
         left = [job for job in jobs if not is_finished(job, Path(root))]
         print(f"{len(jobs)} jobs in {root}, {len(jobs) - len(left)} finished before", flush=True)
-        failures = run_jobs(jobs, Path(root), given.jobs, say=lambda line: print(line, flush=True))
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            failures = run_jobs(jobs, Path(root), given.jobs, say=lambda line: print(line, flush=True))
+        finally:
+            signal.signal(signal.SIGTERM, before)
     from study.report import write_report  # imports matplotlib, which takes seconds
 
     shortened = given.steps is not None and given.steps < scale.steps

@@ -138,7 +138,7 @@ def test_systems_are_tested_on_the_same_questions_and_corrected_for_their_number
     systems = {name: draws_of(of, drawn) for name, of in (
         ("corea", right), ("far", right + 0.1), ("same", right), ("near", near)
     )}  # fmt: skip
-    cells = column_cells(systems, "m", "corea", LEVEL)
+    cells = column_cells(systems, "m", list(systems), "corea", LEVEL)
     assert math.isnan(cells["corea"].p)
     differences = (near - right)[:, drawn].mean((0, 2))
     assert cells["near"].p == pytest.approx(2 * (differences <= 0).mean())

@@ -2,13 +2,13 @@
 
 Interval: half-widths over questions (bootstrap; of ECE its own interval) and over seeds (Student t) added in quadrature
 (comparing/paired_figures.py). With one seed, over questions alone. Test: two-sided, over the same test questions, of
-the means over the seeds of these trained models; Holm's correction for all systems in one column of one family.
+the means over the seeds of these trained models; Holm's correction for all cascades in one column of one family.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,18 +39,23 @@ class Column:
     best: Callable[[Sequence[float]], float] | None = None
     """Which value is marked."""
     signed: bool = False
+    least: float = 0.0
+    most: float = 1.0
+    """Range of the figure, to which intervals are cut."""
 
 
 QUALITY = (
     Column(title="ECE", metric="slm/ece", best=min),
     Column(title="AUROC", metric="slm/auroc", best=max),
     Column(title="area, %", metric="areas/area", scale=100, digits=2, best=max),
-    Column(title="area gain", metric="areas/area_gain", best=max),
+    Column(title="area gain", metric="areas/area_gain", best=max, least=-math.inf),
 )
 """Of the signal and of the whole curve."""
 POINT = (
     Column(title="pass@1, %", metric="RULE/accuracy", scale=100, digits=1, best=max),
-    Column(title="cost, %", metric="RULE/cost_change", scale=100, digits=1, best=min, signed=True),
+    Column(
+        title="cost, %", metric="RULE/cost_change", scale=100, digits=1, best=min, signed=True, least=-1, most=math.inf
+    ),
     Column(title="to LLM, %", metric="RULE/deferral_rate", scale=100, digits=0),
 )
 """Of the point that a rule chooses."""
@@ -91,12 +96,12 @@ def mean_cell(found: Mapping[int, Draws], metric: str, level: float) -> Cell | N
 
 
 def column_cells(
-    systems: Mapping[str, Mapping[int, Draws]], metric: str, reference: str, level: float
+    systems: Mapping[str, Mapping[int, Draws]], metric: str, tested: Collection[str], reference: str, level: float
 ) -> dict[str, Cell]:
-    """System -> cell of one column, with the tests against `reference`."""
+    """System -> cell of one column; those of `tested` are compared with `reference`."""
     cells = {name: mean_cell(found, metric, level) for name, found in systems.items()}
     kept = {name: cell for name, cell in cells.items() if cell is not None}
-    others = [name for name in kept if name != reference] if reference in kept else []
+    others = [name for name in kept if name in tested and name != reference] if reference in kept else []
     for name in others:
         sides, matched = _sides(systems[name], systems[reference], metric)
         kept[name].p = p_over_questions(metric, *sides, level, matched)

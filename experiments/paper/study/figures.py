@@ -16,7 +16,8 @@ from corea.evaluation.ece_figures import stated
 from corea.metrics.calibration import reliability
 from corea.metrics.cascade_curve import curve, oracle
 from corea.report.plots import BLACK, BLUE, GREY, STYLE, panel_grid, shared_legend
-from study.systems import ALONE, CASCADE, ORACLE, RANDOM, ROUTER, RULES, System
+from study.recipes import REFERENCE
+from study.systems import ALONE, ORACLE, RANDOM, ROUTER, RULES, System
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,11 +68,18 @@ def plot_pareto(ax: Axes, systems: Sequence[System], family: Mapping[str, Mappin
             line = prepare_curve(system, runs)
             dash = "--" if system.kind == RANDOM else ":"
             ax.plot(line["cost_percent"], line["accuracy"], color=GREY, ls=dash, lw=1.3, label=system.name, zorder=1)
-        elif system.kind in (CASCADE, ROUTER):
+        elif system.is_cascade:
             color, dash = look_of(number)
             number += 1
             line, points = prepare_curve(system, runs), prepare_points(runs)
-            ax.plot(line["cost_percent"], line["accuracy"], color=color, ls=dash, lw=1.7, label=system.name)
+            ax.plot(
+                line["cost_percent"],
+                line["accuracy"],
+                color=color,
+                ls=dash,
+                lw=2.6 if system.name == REFERENCE else 1.5,
+                label=system.name,
+            )
             for rule, cost, accuracy in points.itertuples(index=False):
                 ax.plot(cost, accuracy, MARKS[rule], color=color, ms=6, mec="white")
         elif system.kind == ALONE:

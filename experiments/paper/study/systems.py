@@ -40,6 +40,11 @@ class System:
     kind: str = CASCADE
     signal: str = "verbalized"
 
+    @property
+    def is_cascade(self) -> bool:
+        """Whether it defers by a signal; the others are there for reference."""
+        return self.kind in (CASCADE, ROUTER)
+
 
 def systems_of(recipes: tuple[Recipe, ...]) -> list[System]:
     """Each SLM alone, the LLM alone, the cascades of each SLM, random and oracle deferral."""

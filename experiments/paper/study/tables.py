@@ -15,7 +15,7 @@ from study.cells import POINT, QUALITY, Cell, Column, column_cells, difference_c
 from study.jobs import is_finished
 from study.plan import Study, variant_runs
 from study.recipes import REFERENCE, Ablation
-from study.systems import CASCADE, ROUTER, RULES, System
+from study.systems import RULES, System
 
 LEVEL = 0.95
 MINUS = "−"
@@ -40,9 +40,12 @@ def number(column: Column, value: float, signed: bool = False) -> str:
 
 def figure(column: Column, cell: Cell, signed: bool = False) -> str:
     """Value and interval; † marks an interval over questions alone."""
-    text = number(column, cell.value, signed)
+    text = number(column, cell.value, signed)  # `signed`: a difference
     if cell.span.known:
-        low, high = (number(column, end, signed) for end in (cell.span.low, cell.span.high))
+        ends = cell.span.low, cell.span.high
+        if not signed:
+            ends = max(ends[0], column.least), min(ends[1], column.most)
+        low, high = (number(column, end, signed) for end in ends)
         text += f" ({low} to {high}){'†' if cell.seeds == 1 else ''}"
     return text
 
@@ -57,10 +60,12 @@ def main_table(family: Mapping[str, Mapping[int, Draws]], systems: Sequence[Syst
     """One family by one rule; the quality of the signal stands in the table of the first rule alone."""
     columns = (*POINT, *(QUALITY if rule == RULES[0] else ()))
     shown = [system for system in systems if system.name in family]
+    cascades = [system.name for system in shown if system.is_cascade]
     found = {
-        column.title: column_cells(family, column.metric.replace("RULE", rule), REFERENCE, LEVEL) for column in columns
+        column.title: column_cells(family, column.metric.replace("RULE", rule), cascades, REFERENCE, LEVEL)
+        for column in columns
     }
-    best = {column.title: _best(column, found[column.title], shown) for column in columns}
+    best = {column.title: _best(column, found[column.title], cascades) for column in columns}
     rows = []
     for system in shown:
         texts = []
@@ -70,32 +75,35 @@ def main_table(family: Mapping[str, Mapping[int, Draws]], systems: Sequence[Syst
                 texts.append("–")
                 continue
             text = figure(column, cell) + ("\\*" if cell.differs else "")
-            texts.append(f"**{text}**" if cell.value == best[column.title] else text)
+            marked = system.is_cascade and cell.value == best[column.title]
+            texts.append(f"**{text}**" if marked else text)
         seeds = str(len(family[system.name]))
         rows.append([system.name, seeds, *texts])
     return markdown(["system", "seeds", *(column.title for column in columns)], rows)
 
 
-def _best(column: Column, cells: Mapping[str, Cell], shown: Sequence[System]) -> float | None:
+def _best(column: Column, cells: Mapping[str, Cell], cascades: Sequence[str]) -> float | None:
     """The best value of the cascades; models alone, random and oracle deferral do not count."""
-    values = [cells[s.name].value for s in shown if s.kind in (CASCADE, ROUTER) and s.name in cells]
+    values = [cells[name].value for name in cascades if name in cells]
     return column.best(values) if column.best is not None and values else None
 
 
 def difference_table(family: Mapping[str, Mapping[int, Draws]], systems: Sequence[System]) -> str:
     """Each cascade minus the reference, with intervals and Holm's p-values; "" without another one."""
     columns = [column for column in QUALITY if column.metric != "areas/area_gain"]
-    tested = {column.title: column_cells(family, column.metric, REFERENCE, LEVEL) for column in columns}
+    cascades = [system.name for system in systems if system.is_cascade]
+    tested = {column.title: column_cells(family, column.metric, cascades, REFERENCE, LEVEL) for column in columns}
     rows = []
-    for system in systems:
-        if system.kind not in (CASCADE, ROUTER) or system.name == REFERENCE or system.name not in family:
+    for name in cascades:
+        if name == REFERENCE or name not in family:
             continue
         texts = []
         for column in columns:
-            cell = difference_cell(family[system.name], family[REFERENCE], column.metric, LEVEL)
-            p = tested[column.title][system.name].p_holm if system.name in tested[column.title] else math.nan
-            texts += ["–" if cell is None else figure(column, cell, signed=True), "–" if math.isnan(p) else f"{p:.3f}"]
-        rows.append([f"{system.name} − {REFERENCE}", *texts])
+            cell = difference_cell(family[name], family[REFERENCE], column.metric, LEVEL)
+            p = tested[column.title][name].p_holm if name in tested[column.title] else math.nan
+            shown = "–" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
+            texts += ["–" if cell is None else figure(column, cell, signed=True), shown]
+        rows.append([f"{name} − {REFERENCE}", *texts])
     head = [title for column in columns for title in (column.title, "p")]
     return markdown(["difference", *head], rows) if rows else ""
 
@@ -103,13 +111,12 @@ def difference_table(family: Mapping[str, Mapping[int, Draws]], systems: Sequenc
 def ablation_table(study: Study, ablation: Ablation) -> str:
     """Mean over the seeds of each variant, with Student t intervals; "" without a finished run."""
     jobs = {job.name: job for job in study.jobs()}
-    groups, labels = [], {}
+    groups = []
     for variant in ablation.variants:
         names = variant_runs(ablation, variant, study.seeds)
         done = [name for name in names if is_finished(jobs[name], Path(study.root))]
         if done:
             label = f"{variant.name} ({variant.same_as})" if variant.same_as else variant.name
-            labels[label] = variant
             groups.append(RunGroup(label=label, keys={}, runs=[read_folder(Path(study.root) / name) for name in done]))
     if not groups:
         return ""
