@@ -12,12 +12,13 @@ from answer_tables import make_pairs
 from corea.comparing.paired_figures import Draws
 from corea.config import CascadeConfig
 from corea.errors import UserError
+from corea.metrics.figures import Figure
 from corea.metrics.levels import group
 from study.cells import column_cells, difference_cell, mean_cell
 from study.figures import prepare_curve, prepare_reliability
 from study.report import markers, missing_jobs, with_block
 from study.systems import ALONE, CASCADE, LLM, ORACLE, RANDOM, ROUTER, System, measured, standard
-from study.tables import main_table
+from study.tables import main_table, or_llm_alone
 
 CFG = CascadeConfig(name="test", resamples=200)
 LEVEL = 0.95
@@ -161,6 +162,14 @@ def test_a_table_marks_the_best_cascade_and_what_differs_from_the_reference():
     auroc = [line.split(" | ")[6] for line in (first, second)]
     assert auroc == ["**1.000 (1.000 to 1.000)†**", "0.000 (0.000 to 0.000)†\\*"]
     assert main_table(family, rows, "max_drop").splitlines()[0].endswith("| to LLM, % |")
+
+
+def test_a_rule_without_a_threshold_changes_nothing_in_an_ablation_either():
+    known = Figure(value=-0.25, low=-0.3, high=-0.2, n=9)
+    found = or_llm_alone({"sums": {"max_drop/cost_change": known}, "training": {}})
+    assert found["sums"]["max_drop/cost_change"] is known
+    assert found["sums"]["max_drop/accuracy_change"].value == 0.0
+    assert found["training"] == {}
 
 
 def test_the_numbers_behind_the_figures():

@@ -11,6 +11,7 @@ from corea.comparing.paired_figures import Draws
 from corea.comparing.run_groups import RunGroup
 from corea.comparing.run_sources import read_folder
 from corea.comparing.seed_figures import table_over_seeds
+from corea.metrics.figures import Figure
 from study.cells import POINT, QUALITY, Cell, Column, column_cells, difference_cell
 from study.jobs import is_finished
 from study.plan import Study, variant_runs
@@ -25,7 +26,7 @@ ABLATED = (
     Column(title="AUROC", metric="slm/auroc"),
     Column(title="area gain", metric="areas/area_gain"),
     Column(title="cost by max_drop, %", metric="max_drop/cost_change", scale=100, digits=1, signed=True),
-    Column(title="points lost by it", metric="max_drop/accuracy_change", scale=100, digits=1, signed=True),
+    Column(title="pass@1 by it, points", metric="max_drop/accuracy_change", scale=100, digits=1, signed=True),
 )
 """Columns of the ablations: the SLM alone, its whole curve, its cascade."""
 
@@ -108,6 +109,15 @@ def difference_table(family: Mapping[str, Mapping[int, Draws]], systems: Sequenc
     return markdown(["difference", *head], rows) if rows else ""
 
 
+def or_llm_alone(figures: dict[str, dict[str, Figure]]) -> dict[str, dict[str, Figure]]:
+    """Family -> metric -> figure of a run, in which max_drop without a threshold is the LLM alone: no change."""
+    for family, found in figures.items():
+        for column in ABLATED if family != "training" else ():
+            if column.metric.startswith("max_drop/"):
+                found.setdefault(column.metric, Figure(value=0.0, low=math.nan, high=math.nan, n=0))
+    return figures
+
+
 def ablation_table(study: Study, ablation: Ablation) -> str:
     """Mean over the seeds of each variant, with Student t intervals; "" without a finished run."""
     jobs = {job.name: job for job in study.jobs()}
@@ -120,7 +130,7 @@ def ablation_table(study: Study, ablation: Ablation) -> str:
             groups.append(RunGroup(label=label, keys={}, runs=[read_folder(Path(study.root) / name) for name in done]))
     if not groups:
         return ""
-    figures = {run.path: metrics_of(run) for group in groups for run in group.runs}
+    figures = {run.path: or_llm_alone(metrics_of(run)) for group in groups for run in group.runs}
     families = [name for name in figures[groups[0].runs[0].path] if name not in ("pooled", "training")]
     cells = [(family, column.metric) for family in families for column in ABLATED]
     table = table_over_seeds(groups, figures, cells, LEVEL).set_index(["dataset", "group", "metric"])
