@@ -105,6 +105,26 @@ def test_the_search_keeps_the_ranks_of_a_copy_of_the_model_together(composed):
     assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {4, 8, 16, 32, 64}
 
 
+def test_gpus_without_a_question_are_named_and_never_proposed(composed, tmp_path, capsys):
+    cfg = deepcopy(composed)
+    cfg.trainer.questions, cfg.gpus, cfg.out = 6, 8, str(tmp_path)
+    assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {1, 2, 4}
+    main(cfg)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "gpus=8: 2 of them have no question in a step of trainer.questions=6; allowed without idle GPUs" in shown
+    assert json.loads((tmp_path / "plan.json").read_text())["idle_gpus"] == 2
+
+
+def test_the_gpu_with_the_most_questions_sets_the_time():
+    two = replace(ONE, gpus=2, questions=3)  # two questions on one GPU, one on the other
+    four = replace(ONE, questions=4)
+    slow = replace(RATES, network=1e9, memory=1e9)
+    assert update_seconds(two, WORK, slow) == pytest.approx(update_seconds(four, WORK, slow) / 2, rel=1e-3)
+    assert update_seconds(replace(two, gpus=64), WORK, slow) == pytest.approx(
+        update_seconds(replace(two, gpus=3), WORK, slow), rel=1e-3
+    )
+
+
 def test_the_presets_are_those_of_conf():
     for name, memory in PRESETS.items():
         file = yaml.safe_load((conf_dir() / "trainer" / f"{name}.yaml").read_text())
