@@ -152,3 +152,7 @@ def test_more_entries_than_tiers_are_refused_before_a_cluster_starts(tmp_path):
     cfg = answer_config(questions, file, "engine.tiers=[{actors: 1}, {actors: 1}, {actors: 1}]")
     with pytest.raises(UserError, match=r"^engine\.tiers: 3 entries; allowed are up to 2, one a tier$"):
         answer_on_cluster(cfg, tmp_path / "run")
+    three = ["engine=ray", "llm=tiny", "+llm@larger.big=tiny", "engine.tiers=[{actors: 1}, {actors: 1}, {actors: 1}]"]
+    assert len(compose("collect", *three).engine.tiers) == 3
+    with pytest.raises(UserError, match=r"^engine\.tiers: 3 entries; allowed are up to 2, one a tier$"):
+        compose("collect", "engine=ray", "llm=tiny", three[-1])

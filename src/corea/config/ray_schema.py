@@ -7,6 +7,7 @@ from typing import Optional
 
 from corea.config.checks import at_least, check, checked, nested
 from corea.config.engine_schema import EngineConfig
+from corea.errors import UserError
 
 
 @dataclass
@@ -43,6 +44,11 @@ class RayEngineConfig(EngineConfig):
 
     def __post_init__(self) -> None:
         check(self, "engine")
+
+    def require_tiers(self, there: int) -> None:
+        """Raise UserError if engine.tiers has more entries than there are tiers."""
+        if len(self.tiers) > there:
+            raise UserError(f"engine.tiers: {len(self.tiers)} entries; allowed are up to {there}, one a tier")
 
     def tier(self, place: int) -> RayTierConfig:
         """The actors of the tier at `place` in the order of the tiers."""
