@@ -105,14 +105,10 @@ def test_the_search_keeps_the_ranks_of_a_copy_of_the_model_together(composed):
     assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {4, 8, 16, 32, 64}
 
 
-def test_gpus_without_a_question_are_named_and_never_proposed(composed, tmp_path, capsys):
+def test_the_search_proposes_no_gpu_without_a_question(composed):
     cfg = deepcopy(composed)
-    cfg.trainer.questions, cfg.gpus, cfg.out = 6, 8, str(tmp_path)
-    assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {1, 2, 4}
-    main(cfg)
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "gpus=8: 2 of them have no question in a step of trainer.questions=6; allowed without idle GPUs" in shown
-    assert json.loads((tmp_path / "plan.json").read_text())["idle_gpus"] == 2
+    cfg.trainer.questions, cfg.gpus = 6, 3
+    assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {1, 2, 3, 4}
 
 
 def test_the_gpu_with_the_most_questions_sets_the_time():
@@ -174,6 +170,8 @@ def test_mistakes_are_one_line(composed):
         compose("plan", "plan.completion_tokens=900")
     with pytest.raises(UserError, match=r"gpus=1: allowed is a multiple of engine\.tensor_parallel=2"):
         compose("plan", "engine=vllm", "engine.tensor_parallel=2")
+    with pytest.raises(UserError, match=r"^gpus=8: allowed is at most trainer\.questions=6: each GPU needs a question"):
+        compose("plan", "gpus=8", "trainer.questions=6")
 
 
 def test_every_gpu_of_the_table_can_be_named():

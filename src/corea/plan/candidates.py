@@ -43,7 +43,7 @@ def candidates(cfg: PlanConfig) -> Iterator[Candidate]:
     """Every preset, with and without adapters, on 1, 2, 4, ... GPUs and on the configured number."""
     counts = sorted({cfg.gpus, *(2**k for k in range(MOST_GPUS.bit_length()) if 2**k <= MOST_GPUS)})
     for gpus in counts:
-        if gpus > cfg.trainer.questions:  # a GPU without a question waits for the others
+        if gpus > cfg.trainer.questions:  # each process needs a question
             continue
         if gpus % getattr(cfg.engine, "tensor_parallel", 1):  # the ranks of a copy of the model sample together
             continue

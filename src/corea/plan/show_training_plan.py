@@ -42,7 +42,7 @@ def show_training_plan(plan: TrainingPlan, console: Console | None = None) -> No
     )
     console.print(_memory_table(figures))
     console.print(fit_line(cfg, figures), highlight=False)
-    for line in (*_idle_lines(plan), *_remedy(figures), *_time_lines(figures), *_cheapest_lines(plan)):
+    for line in (*_remedy(figures), *_time_lines(figures), *_cheapest_lines(plan)):
         console.print(line, highlight=False)
 
 
@@ -75,17 +75,6 @@ def fit_line(cfg: PlanConfig, figures: Estimate) -> str:
     limit = figures.limit / 1e9
     reserve = f"{cfg.plan.reserve:.0%} of {limit / (1 - cfg.plan.reserve):.0f} GB stay free"
     return f"{verdict}: peak {peak:.1f} GB of {limit:.1f} GB ({reserve}){beside}"
-
-
-def _idle_lines(plan: TrainingPlan) -> list[str]:
-    """A process trains on the completions of whole questions, so one without a question waits for the others."""
-    if not plan.idle_gpus:
-        return []
-    questions = plan.cfg.trainer.questions
-    return [
-        f"gpus={plan.cfg.gpus}: {plan.idle_gpus} of them have no question in a step of trainer.questions={questions}; "
-        f"allowed without idle GPUs is gpus={questions} at most, or more questions"
-    ]
 
 
 def _remedy(figures: Estimate) -> list[str]:

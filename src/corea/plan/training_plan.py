@@ -54,8 +54,6 @@ class TrainingPlan:
     shape: ModelShape
     gpu: Gpu | None
     estimate: Estimate
-    idle_gpus: int
-    """GPUs without a question in a step."""
     cheapest: dict[str, tuple[Candidate, Estimate] | None]
     """"all weights" and "adapters" -> the cheapest setting that fits, None if none does; empty without a search."""
 
@@ -75,8 +73,7 @@ def plan_training(cfg: PlanConfig) -> TrainingPlan:
     own = estimate(cfg, shape)
     searched = cfg.plan.search and own.seconds is not None and own.limit is not None
     found = cheapest(cfg, shape) if searched else {}
-    idle = max(0, cfg.gpus - cfg.trainer.questions)
-    return TrainingPlan(cfg=cfg, shape=shape, gpu=gpu_of(cfg), estimate=own, idle_gpus=idle, cheapest=found)
+    return TrainingPlan(cfg=cfg, shape=shape, gpu=gpu_of(cfg), estimate=own, cheapest=found)
 
 
 def estimate(cfg: PlanConfig, shape: ModelShape) -> Estimate:
@@ -157,7 +154,6 @@ def as_json(plan: TrainingPlan) -> dict[str, Any]:
         "model": {"path": plan.cfg.model.path, "parameters": plan.shape.parameters, **asdict(plan.shape)},
         "gpu": None if plan.gpu is None else asdict(plan.gpu),
         "plan": _estimate_json(plan.estimate),
-        "idle_gpus": plan.idle_gpus,
         "cheapest": {
             kind: None if best is None else {"overrides": best[0].overrides, **_estimate_json(best[1])}
             for kind, best in plan.cheapest.items()
