@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corea.composition import compose
+from corea.config.checks import shown
 from corea.config.typed import require_files
 from corea.errors import UserError
 from test_config import NEEDED, mistake
@@ -31,6 +32,7 @@ from test_config import NEEDED, mistake
             "did you mean model?",
         ),
         ("trainer.steps=abc", "trainer.steps=abc: allowed is an integer"),
+        ("trainer.steps=true", "trainer.steps=true: allowed is an integer"),
         ("trainer.steps=1.5", "trainer.steps=1.5: allowed is an integer"),
         ("trainer.optimizer.lr=fast", "trainer.optimizer.lr=fast: allowed is a number"),
         ("trainer.offload=maybe", "trainer.offload=maybe: allowed is true or false"),
@@ -43,7 +45,7 @@ from test_config import NEEDED, mistake
         ("data.families.in_domain.test=-1", "data.families.in_domain.test=-1: allowed is a number >= 0"),
         ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "
          "in_domain, non_math, other_math"),
-        ("data.train=[nope]", "data.train=['nope']: allowed is a list of in_domain, other_math, non_math"),
+        ("data.train=[nope]", "data.train=[nope]: allowed is a list of in_domain, other_math, non_math"),
         (
             "reward.distance=l",
             "reward.distance=l: allowed is l1, l2, kl, log, module:name or file.py:name; did you mean l2?",
@@ -68,6 +70,12 @@ from test_config import NEEDED, mistake
 )  # fmt: skip
 def test_mistakes(override, line):
     assert mistake("train", override) == line
+
+
+def test_values_are_shown_as_a_configuration_writes_them():
+    value = {"a": True, "b": [None, "x", 0.5], "c": {}, 1: (False,)}
+    assert shown(value) == "{a: true, b: [null, x, 0.5], c: {}, 1: [false]}"
+    assert shown("True") == "True"
 
 
 def test_an_unknown_choice_lists_the_choices_and_no_schema():

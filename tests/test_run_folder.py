@@ -85,7 +85,7 @@ def test_keys_that_are_newer_than_the_run_do_not_refuse_it(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
     assert prepare_run_dir(tmp_path, cfg) is True
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
-    with pytest.raises(UserError, match=r"trainer\.loss\.mask_truncated was False, now True"):
+    with pytest.raises(UserError, match=r"trainer\.loss\.mask_truncated was false, now true"):
         prepare_run_dir(tmp_path, compose("train", "trainer.loss.mask_truncated=true"))
 
 

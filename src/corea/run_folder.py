@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from corea.config.checks import shown
 from corea.config.deprecated import current_config
 from corea.errors import UserError
 from corea.provenance import provenance
@@ -241,7 +242,7 @@ def _default(field: Field) -> Any:
 
 
 def _short(values: dict[str, Any], key: str) -> str:
-    text = str(values.get(key, UNSET))
+    text = shown(values.get(key, UNSET))
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 

@@ -138,7 +138,7 @@ def test_mistakes(tmp_path, point):
     assert [cfg.tier(place).actors for place in (0, 1)] == [4, 4]
     with pytest.raises(UserError, match=r"^engine=hf: allowed is ray or null; the engine of a tier is \+engine@tiers"):
         answer_config("-", point, "engine=hf")
-    with pytest.raises(UserError, match=r"^dry_run=True: allowed is false with engine=ray"):
+    with pytest.raises(UserError, match=r"^dry_run=true: allowed is false with engine=ray"):
         answer_config("-", point, "dry_run=true")
     with pytest.raises(UserError, match=r"^engine=ray: allowed as `engine` of corea\.collect and corea\.answer"):
         build_engine(cfg, model="m")

@@ -36,6 +36,8 @@ PLUGINS = {
     "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
 }
 """Choices that packages add to Hydra -> what pip installs."""
+PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
+"""Values in OmegaConf's messages -> as a configuration writes them."""
 KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}
 
 
@@ -176,10 +178,10 @@ def unknown_key(path: str, leaf: str, keys: Iterable[str], written: str | None =
 def _type_line(key: str, message: str, override: str | None) -> str:
     value = re.search(r"Value '(.*?)' of type '.*?' could not be converted to (\w+)", message)
     if value:
-        return f"{key}={value[1]}: allowed is {KINDS.get(value[2], value[2])}"
+        return f"{key}={PYTHON_WORDS.get(value[1], value[1])}: allowed is {KINDS.get(value[2], value[2])}"
     truth = re.search(r"Value '(.*?)' is not a valid bool", message)
     if truth:
-        return f"{key}={truth[1]}: allowed is true or false"
+        return f"{key}={PYTHON_WORDS.get(truth[1], truth[1])}: allowed is true or false"
     if "is not Optional" in message or "non optional" in message:
         return f"{key}: null is not allowed"
     if "is not a ListConfig" in message:

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from corea.config import PlanConfig
+from corea.config.checks import shown
 
 PRESETS = {
     "zero1": {"zero_stage": 1, "offload": False},
@@ -64,7 +65,7 @@ def _candidate(cfg: PlanConfig, preset: str, gpus: int, rank: int) -> Candidate:
     keys = [
         f"trainer.zero_stage={trainer.zero_stage}",
         "trainer.gradient_checkpointing=true",
-        f"trainer.offload={str(trainer.offload).lower()}",
+        f"trainer.offload={shown(trainer.offload)}",
         f"trainer.lora.rank={rank}",
     ]
     return Candidate(preset=preset, cfg=changed, overrides=" ".join(keys))

@@ -285,6 +285,6 @@ def _require_questions(cfg: TrainConfig) -> None:
     processes, questions = launcher_ranks()[1], cfg.trainer.questions
     if processes > questions:
         raise UserError(
-            f"trainer.questions={questions}: allowed is a number >= {processes}: each of the {processes} processes needs "
-            "a question of every step"
+            f"trainer.questions={questions}: allowed is a number >= {processes}: each of the {processes} processes "
+            "needs a question of every step"
         )
