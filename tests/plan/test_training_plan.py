@@ -162,8 +162,11 @@ def test_a_packaged_model_has_the_shape_of_its_configuration(composed):
 def test_mistakes_are_one_line(composed):
     with pytest.raises(UserError, match=r"gpu=h101: allowed is b200, h200, h100.*; did you mean h100\?"):
         compose("plan", "gpu=h101")
-    with pytest.raises(UserError, match=r"model\.path=no/such: its sizes are unknown; allowed is the folder"):
-        model_shape(replace(composed.model, path="no/such"))
+    allowed = "the folder of a decoder with its config.json, or the path of a model in conf/model"
+    for path, hint in (("no/such", ""), ("Qwen/Qwen2.5-7B-Instuct", "; did you mean Qwen/Qwen2.5-7B-Instruct?")):
+        with pytest.raises(UserError) as caught:
+            model_shape(replace(composed.model, path=path))
+        assert str(caught.value) == f"model.path={path}: its sizes are unknown; allowed is {allowed}{hint}"
     with pytest.raises(ValueError, match=r"plan\.reserve=1: allowed is a number in \[0, 0\.9\]"):
         PlanOptionsConfig(reserve=1)
     with pytest.raises(UserError, match=r"plan\.completion_tokens=900: allowed is a mean up to model\.max_tokens=24"):
