@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 
 from corea.composition import compose
 from corea.config.checks import shown
+from corea.config.messages import hydra_line
+from corea.config.quoting import quoted_override
 from corea.config.typed import require_files
 from corea.errors import UserError
 from test_config import NEEDED, mistake
@@ -65,7 +71,8 @@ from test_config import NEEDED, mistake
             "experiment=tiny_slm_cold: sets teacher, which this command does not have; the file is for another command",
         ),
         ("reward.calib", "'reward.calib' is not an override; write key=value or group=choice"),
-        ("reward.calib=0,1", "reward.calib=0,1: several values need -m (a sweep); a list is written 'key=[a,b]'"),
+        ("reward.calib=0,1", "reward.calib=0,1: several values need -m (a sweep); a list is written "
+         "'reward.calib=[a,b]', one text 'reward.calib=\"0,1\"'"),
     ],
 )  # fmt: skip
 def test_mistakes(override, line):
@@ -89,7 +96,33 @@ def test_an_unknown_choice_lists_the_choices_and_no_schema():
 
 
 def test_a_bracket_left_open_is_named():
-    assert mistake("train", "model=[a").startswith("'model=[a' is not a valid override")
+    line = mistake("train", "model=[a")
+    assert line.startswith("'model=[a' is not a valid override")
+    assert line.endswith("""a text with special characters is quoted inside a list too: 'model=["a=b"]'""")
+
+
+ODD = ["lr=1", "it's", 'a"b', "(x)", "a(x)", "a#b", "ü/日", "a;b&c", "~a", "!a", "^`<>", "a{b}", "a]b", "'a'b'", "b',c"]
+PARSER = OverridesParser.create()
+
+
+def test_a_text_that_hydra_cannot_read_is_shown_quoted():
+    for text in [f"outputs/{text}" for text in ODD] + ODD:
+        with pytest.raises(OverrideParseException) as caught:
+            PARSER.parse_overrides([f"run={text}"])
+        line = hydra_line(caught.value)
+        assert "\n" not in line
+        (written,) = shlex.split(line[line.rindex("'run=") :])
+        assert PARSER.parse_override(written).value() == text
+    line = mistake("train", "model.path=outputs/a, b")
+    assert line.endswith("""is written 'model.path=[a,b]', one text 'model.path="outputs/a, b"'""")
+
+
+def test_quoted_texts_are_read_as_they_are():
+    texts = [" a ", "a,b", "a\\b", "a\\", 'a\\"b\\\\', "1_000", "1e3", "null", "True", "[a]", "", "a$b", "C:\\x y\\"]
+    for text in [*texts, *ODD]:
+        (written,) = shlex.split(quoted_override("run", text))
+        assert PARSER.parse_override(written).value() == text
+    assert quoted_override("run", "outputs/x-1_2") == "run=outputs/x-1_2"
 
 
 def test_a_key_below_one_that_is_null_is_named():

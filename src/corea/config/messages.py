@@ -21,6 +21,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from corea.config.quoting import quoted_override
 from corea.errors import UserError
 
 TRAINING_EXTRAS = ("torch", "transformers", "deepspeed", "datasets", "safetensors", "tokenizers", "peft")
@@ -105,7 +106,9 @@ def _composition_line(text: str, overrides: Iterable[str]) -> str:
     """Hydra's message, shortened if it is a common one."""
     sweep = re.search(r"(?:Sweep parameters|Ambiguous value for argument) '(.*?)'", text)
     if sweep:
-        return f"{sweep[1]}: several values need -m (a sweep); a list is written 'key=[a,b]'"
+        key, _, value = sweep[1].partition("=")
+        text = quoted_override(key, value)
+        return f"{sweep[1]}: several values need -m (a sweep); a list is written '{key}=[a,b]', one text {text}"
     group = re.match(r"Could not override '(.*?)'\. (?:No match|Did you mean)", text)
     if group:
         written = next((o for o in overrides if o.startswith(f"{group[1]}=")), group[1])
@@ -140,10 +143,15 @@ def omegaconf_line(error: OmegaConfBaseException, override: str | None = None) -
 
 
 def _syntax_line(error: OverrideParseException) -> str:
-    reason = one_line(str(error).split("\n")[0])
     if "=" not in error.override:
         return f"{error.override!r} is not an override; write key=value or group=choice"
-    return f"{error.override!r} is not a valid override ({reason}); quote special characters: 'key=\"a,b\"'"
+    key, _, value = error.override.partition("=")
+    lines = str(error).split("\n")
+    reason = one_line(lines[1] if lines[0].startswith("Error parsing") and len(lines) > 1 else lines[0])
+    line = f"{error.override!r} is not a valid override ({reason})"
+    if value.lstrip().startswith(("[", "{")):
+        return f"{line}; a text with special characters is quoted inside a list too: '{key}=[\"a=b\"]'"
+    return f"{line}; a text with special characters is quoted: {quoted_override(key, value)}"
 
 
 def _choice_line(error: MissingConfigException, overrides: Iterable[str]) -> str:
