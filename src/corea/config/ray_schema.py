@@ -37,7 +37,7 @@ class RayEngineConfig(EngineConfig):
     """Questions of a unit of work: one call of an engine, one file of results. A killed actor repeats at most one."""
     tiers: list[RayTierConfig] = field(default_factory=list)
     """Actors of each tier, smallest model first; tiers without an entry take the last one, e.g.
-    tiers=[{actors: 8, gpus: 1}, {actors: 2, gpus: 4}]."""
+    tiers=[{actors: 8, gpus: 1}, {actors: 2, gpus: 1}]."""
     inner: EngineConfig = nested(EngineConfig)
     """Engine of the small model in corea.collect: engine@engine.inner=vllm. Larger tiers have their own (llm.engine);
     corea.answer takes those of the operating point."""
