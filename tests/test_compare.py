@@ -16,7 +16,7 @@ from corea.compare import main
 from corea.composition import compose
 from corea.config import CascadeConfig, CompareConfig, NoLoggerConfig, WandbConfig
 from corea.run_folder import use_run_dir
-from corea.sweep_ends import compare_line, sweep_override
+from corea.sweep_ends import compare_line
 from wandb_file import read_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -50,9 +50,10 @@ def test_the_line_at_the_end_of_a_sweep(tmp_path):
 def test_odd_paths_of_a_sweep_are_quoted_for_shell_and_hydra(tmp_path):
     odd = tmp_path / "it's (one), a=b"
     odd.mkdir()
-    (argument,) = shlex.split(sweep_override(str(odd)))
+    for name in ("0", "1"):
+        run_folder(odd / name)
+    *_, argument = shlex.split(compare_line(odd))
     assert compose("compare", argument).sweep == str(odd)
-    assert sweep_override("outputs/x-1.2") == "sweep=outputs/x-1.2"
 
 
 @pytest.mark.slow

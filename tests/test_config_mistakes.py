@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 
 from corea.composition import compose
+from corea.config.checks import shown
+from corea.config.messages import hydra_line
+from corea.config.quoting import quoted_override
 from corea.config.typed import require_files
 from corea.errors import UserError
 from test_config import NEEDED, mistake
@@ -31,6 +38,7 @@ from test_config import NEEDED, mistake
             "did you mean model?",
         ),
         ("trainer.steps=abc", "trainer.steps=abc: allowed is an integer"),
+        ("trainer.steps=true", "trainer.steps=true: allowed is an integer"),
         ("trainer.steps=1.5", "trainer.steps=1.5: allowed is an integer"),
         ("trainer.optimizer.lr=fast", "trainer.optimizer.lr=fast: allowed is a number"),
         ("trainer.offload=maybe", "trainer.offload=maybe: allowed is true or false"),
@@ -43,7 +51,7 @@ from test_config import NEEDED, mistake
         ("data.families.in_domain.test=-1", "data.families.in_domain.test=-1: allowed is a number >= 0"),
         ("data.families.nope.test=1", "data.families.nope.test=1: no such key; the keys of data.families are "
          "in_domain, non_math, other_math"),
-        ("data.train=[nope]", "data.train=['nope']: allowed is a list of in_domain, other_math, non_math"),
+        ("data.train=[nope]", "data.train=[nope]: allowed is a list of in_domain, other_math, non_math"),
         (
             "reward.distance=l",
             "reward.distance=l: allowed is l1, l2, kl, log, module:name or file.py:name; did you mean l2?",
@@ -63,11 +71,18 @@ from test_config import NEEDED, mistake
             "experiment=tiny_slm_cold: sets teacher, which this command does not have; the file is for another command",
         ),
         ("reward.calib", "'reward.calib' is not an override; write key=value or group=choice"),
-        ("reward.calib=0,1", "reward.calib=0,1: several values need -m (a sweep); a list is written 'key=[a,b]'"),
+        ("reward.calib=0,1", "reward.calib=0,1: several values need -m (a sweep); a list is written "
+         "'reward.calib=[a,b]', one text 'reward.calib=\"0,1\"'"),
     ],
 )  # fmt: skip
 def test_mistakes(override, line):
     assert mistake("train", override) == line
+
+
+def test_values_are_shown_as_a_configuration_writes_them():
+    value = {"a": True, "b": [None, "x", 0.5], "c": {}, 1: (False,)}
+    assert shown(value) == "{a: true, b: [null, x, 0.5], c: {}, 1: [false]}"
+    assert shown("True") == "True"
 
 
 def test_an_unknown_choice_lists_the_choices_and_no_schema():
@@ -81,7 +96,33 @@ def test_an_unknown_choice_lists_the_choices_and_no_schema():
 
 
 def test_a_bracket_left_open_is_named():
-    assert mistake("train", "model=[a").startswith("'model=[a' is not a valid override")
+    line = mistake("train", "model=[a")
+    assert line.startswith("'model=[a' is not a valid override")
+    assert line.endswith("""a text with special characters is quoted inside a list too: 'model=["a=b"]'""")
+
+
+ODD = ["lr=1", "it's", 'a"b', "(x)", "a(x)", "a#b", "ü/日", "a;b&c", "~a", "!a", "^`<>", "a{b}", "a]b", "'a'b'", "b',c"]
+PARSER = OverridesParser.create()
+
+
+def test_a_text_that_hydra_cannot_read_is_shown_quoted():
+    for text in [f"outputs/{text}" for text in ODD] + ODD:
+        with pytest.raises(OverrideParseException) as caught:
+            PARSER.parse_overrides([f"run={text}"])
+        line = hydra_line(caught.value)
+        assert "\n" not in line
+        (written,) = shlex.split(line[line.rindex("'run=") :])
+        assert PARSER.parse_override(written).value() == text
+    line = mistake("train", "model.path=outputs/a, b")
+    assert line.endswith("""is written 'model.path=[a,b]', one text 'model.path="outputs/a, b"'""")
+
+
+def test_quoted_texts_are_read_as_they_are():
+    texts = [" a ", "a,b", "a\\b", "a\\", 'a\\"b\\\\', "1_000", "1e3", "null", "True", "[a]", "", "a$b", "C:\\x y\\"]
+    for text in [*texts, *ODD]:
+        (written,) = shlex.split(quoted_override("run", text))
+        assert PARSER.parse_override(written).value() == text
+    assert quoted_override("run", "outputs/x-1_2") == "run=outputs/x-1_2"
 
 
 def test_a_key_below_one_that_is_null_is_named():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ import yaml
 
 import corea
 from corea.composition import compose
+from corea.config import TrainerConfig
 from corea.errors import UserError
-from corea.run_folder import lock_folder, prepare_run_dir, run_dir, use_run_dir
+from corea.run_folder import HARMLESS, lock_folder, prepare_run_dir, run_dir, use_run_dir
 
 
 def test_the_run_folder_of_a_verb_started_from_python(tmp_path):
@@ -64,6 +66,34 @@ def test_a_server_may_have_moved_when_a_run_goes_on(tmp_path):
         prepare_run_dir(tmp_path, compose("train"), "auto")
 
 
+COMPUTED = {
+    "engine=hf": ["trainer.packing=true", "trainer.share_prompt=false", "trainer.token_budget=77",
+                  "trainer.offload=true", "trainer.zero_stage=1", "trainer.gradient_checkpointing=true",
+                  "engine.batch_rows=7", "engine.graphs=true", "engine.device=cpu"],
+    "engine=vllm": ["engine.max_rows=7", "engine.sleep=false", "engine.eager=true", "engine.tensor_parallel=2",
+                    "engine.max_logprob_gap=null", "engine.gpu_share=0.5", "engine.cpu_cache_gib=2"],
+    "engine=vllm_server": ["engine.base_urls=[http://a/v1,http://b/v1]", "engine.key_env=KEY", "engine.transfer=file"],
+}  # fmt: skip
+"""How and where the same figures are computed."""
+FIXED = {
+    "questions", "group_size", "temperature", "advantage", "credit", "resample", "loss", "optimizer", "minibatches",
+    "epochs", "off_policy_steps", "lora",
+}  # fmt: skip
+"""Keys of `trainer` that change what is learned."""
+
+
+@pytest.mark.parametrize("engine", COMPUTED)
+def test_how_a_step_is_computed_may_change_when_a_run_goes_on(tmp_path, engine):
+    prepare_run_dir(tmp_path, compose("train", engine))
+    assert prepare_run_dir(tmp_path, compose("train", engine, *COMPUTED[engine])) is True
+
+
+def test_every_key_of_the_trainer_may_change_or_changes_what_is_learned():
+    harmless = {key.removeprefix("trainer.") for key in HARMLESS if key.startswith("trainer.")}
+    assert {field.name for field in fields(TrainerConfig)} == harmless | FIXED
+    assert not harmless & FIXED
+
+
 def test_never_starts_in_a_folder_without_a_run(tmp_path):
     (tmp_path / "train.log").touch()
     assert prepare_run_dir(tmp_path, compose("train"), "never") is False
@@ -85,7 +115,7 @@ def test_keys_that_are_newer_than_the_run_do_not_refuse_it(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
     assert prepare_run_dir(tmp_path, cfg) is True
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
-    with pytest.raises(UserError, match=r"trainer\.loss\.mask_truncated was False, now True"):
+    with pytest.raises(UserError, match=r"trainer\.loss\.mask_truncated was false, now true"):
         prepare_run_dir(tmp_path, compose("train", "trainer.loss.mask_truncated=true"))
 
 

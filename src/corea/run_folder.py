@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from corea.config.checks import shown
 from corea.config.deprecated import current_config
 from corea.errors import UserError
 from corea.provenance import provenance
@@ -35,6 +36,8 @@ HARMLESS = (
     "trainer.profile",
     "trainer.peak_tflops",
     "trainer.token_budget",
+    "trainer.packing",
+    "trainer.share_prompt",
     "trainer.validation_every",
     "trainer.validation_questions",
     "trainer.best_by",
@@ -48,16 +51,19 @@ HARMLESS = (
     "sft.eval_every",
     "sft.eval_questions",
     "sft.threads",
-    *(
-        f"engine.{key}"
-        for key in ("batch_rows", "graphs", "max_rows", "gpu_share", "cpu_cache_gib", "base_url", "weights", "transfer")
-    ),
+    "sft.token_budget",
+    "sft.stop_after",
+    "sft.eval_first",
+    *(f"engine.{key}" for key in ("batch_rows", "graphs", "device", "max_rows", "gpu_share", "cpu_cache_gib")),
+    *(f"engine.{key}" for key in ("sleep", "eager", "tensor_parallel", "max_logprob_gap")),
+    *(f"engine.{key}" for key in ("base_url", "base_urls", "key_env", "cache", "weights", "transfer")),
     *(f"engine.{key}" for key in ("concurrency", "timeout_s", "tries", "max_wait_s")),
     "chunk",
     "logger",
     "display",
 )
-"""Keys (with everything below them) that may change when a run is resumed."""
+"""Keys (with everything below them) that may change when a run is resumed: how long it runs, what it shows and keeps,
+and how and where the same figures are computed, which changes their rounding at most."""
 
 LOCK = ".lock"
 HOLDER = ".running.json"
@@ -241,7 +247,7 @@ def _default(field: Field) -> Any:
 
 
 def _short(values: dict[str, Any], key: str) -> str:
-    text = str(values.get(key, UNSET))
+    text = shown(values.get(key, UNSET))
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 

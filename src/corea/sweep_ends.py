@@ -4,11 +4,10 @@ the command that compares."""
 from __future__ import annotations
 
 import json
-import re
-import shlex
 from pathlib import Path
 from typing import Any
 
+from corea.config.quoting import quoted_override
 from corea.config.trainer_schema import LOWER_IS_BETTER
 from corea.errors import UserError
 from corea.jobs import Finished
@@ -57,11 +56,4 @@ def compare_line(folder: Path) -> str:
     """The command that compares the runs below `folder`, or "" where there are fewer than two."""
     if not folder.is_dir() or len(list(folder.rglob("metrics.jsonl"))) < 2:
         return ""
-    return f"compare: python -m corea.compare {sweep_override(str(folder))}"
-
-
-def sweep_override(path: str) -> str:
-    """`sweep=path`, quoted for Hydra and for the shell where the path needs it."""
-    plain = re.fullmatch(r"[\w./+-]+", path) is not None
-    escaped = path.replace("'", "\\'")
-    return f"sweep={path}" if plain else shlex.quote(f"sweep='{escaped}'")
+    return f"compare: python -m corea.compare {quoted_override('sweep', str(folder))}"

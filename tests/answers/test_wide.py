@@ -91,7 +91,7 @@ def test_a_mistake_is_one_line(table: Path, change: dict[str, str], names: dict[
 
 
 def test_one_tier_is_refused(table: Path) -> None:
-    with pytest.raises(ValueError, match=r"tiers=\['small'\]: allowed is none, or two tiers and more"):
+    with pytest.raises(ValueError, match=r"tiers=\[small\]: allowed is none, or two tiers and more"):
         EvaluateConfig(answers=str(table), cascade=CascadeConfig(name="test"), tiers=tiers(SMALL))
 
 

@@ -103,7 +103,7 @@ def test_what_is_learned_comes_from_other_calibration_questions(kind):
 def test_mistakes(run):
     with pytest.raises(UserError, match=r"signals=certainty: allowed is verbalized, expected"):
         compose("collect", "logger=none", "signals=[certainty]")
-    with pytest.raises(UserError, match=r"signals=\['vote'\]: allowed is vote with samples=2 or more"):
+    with pytest.raises(UserError, match=r"signals=\[vote\]: allowed is vote with samples=2 or more"):
         compose("collect", "logger=none", "signals=[vote]")
     with pytest.raises(UserError, match=r"probe needs 50 questions to be fitted on"):
         collect(run, "signals=[probe]", *CHEAP)

@@ -132,7 +132,7 @@ def test_mistakes_are_one_line(tmp_path):
 
 
 def test_fewer_than_two_runs_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"runs=\['a'\]: allowed is two runs or more, or sweep=FOLDER"):
+    with pytest.raises(ValueError, match=r"runs=\[a\]: allowed is two runs or more, or sweep=FOLDER"):
         CompareConfig(runs=["a"])
     run_folder(tmp_path / "sweep" / "0")
     with pytest.raises(UserError, match=r"sweep: holds 1 runs; allowed is two runs or more"):

@@ -105,6 +105,22 @@ def test_the_search_keeps_the_ranks_of_a_copy_of_the_model_together(composed):
     assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {4, 8, 16, 32, 64}
 
 
+def test_the_search_proposes_no_gpu_without_a_question(composed):
+    cfg = deepcopy(composed)
+    cfg.trainer.questions, cfg.gpus = 6, 3
+    assert {candidate.cfg.gpus for candidate in candidates(cfg)} == {1, 2, 3, 4}
+
+
+def test_the_gpu_with_the_most_questions_sets_the_time():
+    two = replace(ONE, gpus=2, questions=3)  # two questions on one GPU, one on the other
+    four = replace(ONE, questions=4)
+    slow = replace(RATES, network=1e9, memory=1e9)
+    assert update_seconds(two, WORK, slow) == pytest.approx(update_seconds(four, WORK, slow) / 2, rel=1e-3)
+    assert update_seconds(replace(two, gpus=64), WORK, slow) == pytest.approx(
+        update_seconds(replace(two, gpus=3), WORK, slow), rel=1e-3
+    )
+
+
 def test_the_presets_are_those_of_conf():
     for name, memory in PRESETS.items():
         file = yaml.safe_load((conf_dir() / "trainer" / f"{name}.yaml").read_text())
@@ -146,14 +162,19 @@ def test_a_packaged_model_has_the_shape_of_its_configuration(composed):
 def test_mistakes_are_one_line(composed):
     with pytest.raises(UserError, match=r"gpu=h101: allowed is b200, h200, h100.*; did you mean h100\?"):
         compose("plan", "gpu=h101")
-    with pytest.raises(UserError, match=r"model\.path=no/such: its sizes are unknown; allowed is the folder"):
-        model_shape(replace(composed.model, path="no/such"))
+    allowed = "the folder of a decoder with its config.json, or the path of a model in conf/model"
+    for path, hint in (("no/such", ""), ("Qwen/Qwen2.5-7B-Instuct", "; did you mean Qwen/Qwen2.5-7B-Instruct?")):
+        with pytest.raises(UserError) as caught:
+            model_shape(replace(composed.model, path=path))
+        assert str(caught.value) == f"model.path={path}: its sizes are unknown; allowed is {allowed}{hint}"
     with pytest.raises(ValueError, match=r"plan\.reserve=1: allowed is a number in \[0, 0\.9\]"):
         PlanOptionsConfig(reserve=1)
     with pytest.raises(UserError, match=r"plan\.completion_tokens=900: allowed is a mean up to model\.max_tokens=24"):
         compose("plan", "plan.completion_tokens=900")
     with pytest.raises(UserError, match=r"gpus=1: allowed is a multiple of engine\.tensor_parallel=2"):
         compose("plan", "engine=vllm", "engine.tensor_parallel=2")
+    with pytest.raises(UserError, match=r"^gpus=8: allowed is at most trainer\.questions=6: each GPU needs a question"):
+        compose("plan", "gpus=8", "trainer.questions=6")
 
 
 def test_every_gpu_of_the_table_can_be_named():

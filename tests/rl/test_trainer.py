@@ -140,3 +140,9 @@ def test_sharing_the_prompt_changes_nothing_but_speed(whole, tmp_path):
 def test_an_engine_that_cannot_sample_is_refused(tmp_path):
     with pytest.raises(UserError, match="engine=hf"):
         Trainer(config("engine=replay"), tmp_path, NoLogger())
+
+
+def test_more_processes_than_questions_are_refused_before_a_model_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    with pytest.raises(UserError, match=r"^trainer\.questions=4: allowed is a number >= 5: each of the 5 processes"):
+        Trainer(config("model.path=no/such"), tmp_path, NoLogger())

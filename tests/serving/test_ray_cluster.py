@@ -2,6 +2,10 @@
 
 import os
 import sys
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import live_helpers as live
@@ -11,8 +15,9 @@ import ray_tiers
 
 from corea.cluster.clustered_collection import cluster_answers
 from corea.collecting.answering import answer_all
-from corea.config import OwnEngineConfig, RayEngineConfig, RayTierConfig
+from corea.config import OpenAIEngineConfig, OwnEngineConfig, RayEngineConfig, RayTierConfig
 from corea.types import Question
+from fault_server import FaultServer
 
 pytestmark = pytest.mark.slow
 COUNT = 60
@@ -33,6 +38,30 @@ def cluster():
     yield nodes
     ray.shutdown()
     nodes.shutdown()
+
+
+@contextmanager
+def killed_node(cluster, find):
+    """Inside, a thread waits until `find()` gives the id of a node, and then kills all of its processes at once."""
+    dead = []
+
+    def kill():
+        while not dead:
+            time.sleep(0.1)
+            found = find()
+            for node in list(cluster.worker_nodes):
+                if node.node_id == found:
+                    cluster.remove_node(node, allow_graceful=False)
+                    dead.append(found)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    yield dead
+    thread.join(1)
+
+
+def text_of(file: Path) -> str | None:
+    return file.read_text() if file.exists() else None
 
 
 def pair(folder: Path):
@@ -93,3 +122,58 @@ def test_collecting_stores_the_answers_of_a_pool_whose_worker_is_killed(cluster,
     assert sorted(ray_tiers.asked(tmp_path / "0")) == sorted(q.text for q in questions)
     answer_all(tier, questions, tmp_path / "answers", 64)  # without Ray: the store has them all
     assert len(ray_tiers.asked(tmp_path / "0")) == len(questions)
+
+
+def test_a_killed_node_loses_no_answer_and_nothing_is_asked_twice(cluster, tmp_path):
+    import ray
+
+    cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    texts = [f"{n} + {n % 3}" for n in range(COUNT)]
+    file = tmp_path / "questions.parquet"
+    pd.DataFrame({"question": texts, "gold": [str(n + n % 3) for n in range(COUNT)]}).to_parquet(file)
+    point = live.write_point(tmp_path, pair(tmp_path), {"sums": {"signal": "verbalized", "thresholds": [0.5]}})
+    (tmp_path / "0" / "AWAIT").write_text(ray.get_runtime_context().get_node_id())
+    pools = "engine.tiers=[{actors: 3, cpus: 0.4}, {actors: 1, cpus: 0.4}]"
+    with killed_node(cluster, lambda: text_of(tmp_path / "0" / "AWAITED")) as dead:
+        table = live.answer(tmp_path / "run", file, point, "engine=ray", "engine.unit=5", pools)
+    assert len(dead) == 1
+    assert table.question.tolist() == texts
+    assert table.correct.all()
+    small, large = (ray_tiers.asked(tmp_path / str(n)) for n in (0, 1))
+    assert sorted(small) == sorted(texts)
+    assert sorted(large) == sorted(t for n, t in enumerate(texts) if (n + n % 3) % 2)
+
+
+def test_a_killed_node_pays_no_answered_call_twice(cluster, tmp_path):
+    import ray
+    from ray._private import state
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    head = ray.get_runtime_context().get_node_id()
+    here = NodeAffinitySchedulingStrategy(head, soft=False)
+    full = ray.remote(ray_tiers.Idle).options(num_cpus=0.8, scheduling_strategy=here).remote()  # the pool is elsewhere
+    ray.get(full.wait.remote())
+    questions = [
+        Question(id=f"q{n}", dataset="sums", source="sums", split="test", text=f"question {n}", gold="")
+        for n in range(12)
+    ]
+    last = "question 6"
+    with FaultServer(lambda key, attempt: "hang" if (server.texts[key], attempt) == (last, 1) else None) as server:
+        engine = OpenAIEngineConfig(base_url=server.url, key_env=None, concurrency=1)
+        tier = live.tier(1, "paid", engine)
+
+        def node_of_the_call_in_progress():
+            if not any(server.texts[key] == last for _, key, _ in server.requests):
+                return None
+            nodes = {actor["Address"]["NodeID"] for actor in state.actors().values() if actor["State"] == "ALIVE"}
+            return next(iter(nodes - {head}), None)
+
+        cfg = RayEngineConfig(unit=4, tiers=[RayTierConfig(), RayTierConfig(actors=1, cpus=0.9)])
+        with killed_node(cluster, node_of_the_call_in_progress) as dead:
+            found = answer_all(tier, questions, tmp_path / "answers", 64, cluster_answers(cfg))
+        assert len(dead) == 1
+        assert [a.completion.text for a in found] == [f"<answer>{q.text}</answer>" for q in questions]
+        asked = Counter(server.texts[key] for _, key, _ in server.requests)
+        assert asked == {q.text: 1 + (q.text == last) for q in questions}  # that one had no answer yet
+    del full

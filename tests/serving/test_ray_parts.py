@@ -138,7 +138,7 @@ def test_mistakes(tmp_path, point):
     assert [cfg.tier(place).actors for place in (0, 1)] == [4, 4]
     with pytest.raises(UserError, match=r"^engine=hf: allowed is ray or null; the engine of a tier is \+engine@tiers"):
         answer_config("-", point, "engine=hf")
-    with pytest.raises(UserError, match=r"^dry_run=True: allowed is false with engine=ray"):
+    with pytest.raises(UserError, match=r"^dry_run=true: allowed is false with engine=ray"):
         answer_config("-", point, "dry_run=true")
     with pytest.raises(UserError, match=r"^engine=ray: allowed as `engine` of corea\.collect and corea\.answer"):
         build_engine(cfg, model="m")
@@ -152,3 +152,7 @@ def test_more_entries_than_tiers_are_refused_before_a_cluster_starts(tmp_path):
     cfg = answer_config(questions, file, "engine.tiers=[{actors: 1}, {actors: 1}, {actors: 1}]")
     with pytest.raises(UserError, match=r"^engine\.tiers: 3 entries; allowed are up to 2, one a tier$"):
         answer_on_cluster(cfg, tmp_path / "run")
+    three = ["engine=ray", "llm=tiny", "+llm@larger.big=tiny", "engine.tiers=[{actors: 1}, {actors: 1}, {actors: 1}]"]
+    assert len(compose("collect", *three).engine.tiers) == 3
+    with pytest.raises(UserError, match=r"^engine\.tiers: 3 entries; allowed are up to 2, one a tier$"):
+        compose("collect", "engine=ray", "llm=tiny", three[-1])

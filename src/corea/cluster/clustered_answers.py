@@ -29,7 +29,7 @@ from corea.collecting.asking_progress import AskingProgress, asking
 from corea.collecting.plan import Tier
 from corea.config.ray_schema import RayEngineConfig
 from corea.config.roots import AnswerConfig
-from corea.errors import Interrupted, UserError
+from corea.errors import Interrupted
 from corea.runtime import atomic_write
 from corea.serving.answered_table import Summary
 from corea.serving.answering_run import LEDGER as LEDGER_FILE
@@ -51,8 +51,7 @@ def answer_on_cluster(cfg: AnswerConfig, folder: Path) -> tuple[Summary, dict[in
     file = read_point(cfg.operating_point)
     units = question_units(cfg, cfg.engine.unit, file.primary, folder)
     points, tiers = plan_tiers(cfg, file, units.datasets)
-    if len(cfg.engine.tiers) > len(tiers):
-        raise UserError(f"engine.tiers: {len(cfg.engine.tiers)} entries; allowed are up to {len(tiers)}, one a tier")
+    cfg.engine.require_tiers(len(tiers))
     answers = {
         number: Store.path_of(folder.absolute() / "answers", tier).with_suffix("") for number, tier in tiers.items()
     }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from corea.config.checks import shown
 from corea.config.ray_schema import RayEngineConfig, RayTierConfig
 from corea.display import say
 from corea.errors import UserError
@@ -51,7 +52,7 @@ def _connect(cfg: RayEngineConfig, own: bool) -> None:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"engine.address={cfg.address}: no Ray cluster answers ({reason})") from error
+        raise UserError(f"engine.address={shown(cfg.address)}: no Ray cluster answers ({reason})") from error
 
 
 def _require_room(cfg: RayEngineConfig, tiers: Sequence[int], own: bool) -> None:

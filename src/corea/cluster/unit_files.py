@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corea.collecting.answer_store import NOT_KEPT
+from corea.collecting.answer_store import NOT_KEPT, KnownCompletions
 from corea.runtime import atomic_write
 from corea.types import Completion
 
@@ -44,25 +44,16 @@ def unit_file(folder: Path, unit: int, piece: int | None = None) -> Path:
     return folder / f"unit-{unit:07d}{'' if piece is None else f'-{piece}'}.parquet"
 
 
-class UnitStore:
+class UnitStore(KnownCompletions):
     """One tier's completions of the questions of one unit, as answer_store.Store has them for all questions."""
 
     def __init__(self, folder: Path, unit: int):
         """Read the file of the unit if there is one."""
+        super().__init__()
         self.path = unit_file(folder, unit)
-        self.known: dict[tuple[str, int], Completion] = {}
         if self.path.exists():
             for record in pq.read_table(self.path).to_pylist():
                 self.known[record["question"], record["sample"]] = read_completion(record)
-
-    def has(self, question: str, samples: int) -> bool:
-        """Whether a question (by its key) has `samples` completions, none of them an error."""
-        kept = [self.known.get((question, sample)) for sample in range(samples)]
-        return all(c is not None and c.finish_reason != "error" for c in kept)
-
-    def get(self, question: str, sample: int) -> Completion:
-        """The most recently added completion."""
-        return self.known[question, sample]
 
     def add(self, answers: Iterable[tuple[str, list[Completion]]]) -> None:
         """Add the samples of several questions and write the file."""

@@ -23,14 +23,30 @@ NOT_KEPT = ("prompt_ids", "token_ids", "logprobs")
 """Fields of a completion that are not stored."""
 
 
-class Store:
+class KnownCompletions:
+    """Completions in memory, by question (its key) and sample."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, int], Completion] = {}
+
+    def has(self, question: str, samples: int) -> bool:
+        """Whether a question has `samples` completions, none of them an error."""
+        kept = [self.known.get((question, sample)) for sample in range(samples)]
+        return all(c is not None and c.finish_reason != "error" for c in kept)
+
+    def get(self, question: str, sample: int) -> Completion:
+        """The most recently added completion."""
+        return self.known[question, sample]
+
+
+class Store(KnownCompletions):
     """The completions of one tier, by question and sample. Only one process can open it at a time."""
 
     def __init__(self, folder: Path, tier: Tier):
         """Open or create `folder`/LABEL-HASH.jsonl, where HASH covers everything that the answers depend on."""
         folder.mkdir(parents=True, exist_ok=True)
+        super().__init__()
         self.path = self.path_of(folder, tier)
-        self.known: dict[tuple[str, int], Completion] = {}
         self.descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,15 +61,6 @@ class Store:
         """The file of `tier`."""
         key = hashlib.sha256(json.dumps(tier.identity(), sort_keys=True).encode()).hexdigest()[:12]
         return folder / f"{tier.label}-{key}.jsonl"
-
-    def has(self, question: str, samples: int) -> bool:
-        """Whether a question (by its key) has `samples` completions, none of them an error."""
-        kept = [self.known.get((question, sample)) for sample in range(samples)]
-        return all(c is not None and c.finish_reason != "error" for c in kept)
-
-    def get(self, question: str, sample: int) -> Completion:
-        """The most recently added completion."""
-        return self.known[question, sample]
 
     def add(self, answers: Iterable[tuple[str, list[Completion]]]) -> None:
         """Append the samples of several questions and flush them to disk."""

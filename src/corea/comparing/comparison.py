@@ -13,6 +13,7 @@ from corea.comparing.overlays import overlay_unit, prepare_curves, prepare_overl
 from corea.comparing.run_groups import RunGroup, grouped_runs, reference_group
 from corea.comparing.run_sources import ComparedRun, read_runs
 from corea.comparing.seed_figures import runs_table, table_over_seeds
+from corea.config.checks import shown
 from corea.config.roots import CompareConfig
 from corea.errors import UserError
 from corea.evaluation.question_sets import POOLED
@@ -116,7 +117,7 @@ def _cells(
         if any(metric in datasets.get(name, {}) for datasets in figures.values())
     ]
     if not cells:
-        raise UserError(f"metrics={metrics}: not in the datasets {', '.join(names)}")
+        raise UserError(f"metrics={shown(metrics)}: not in the datasets {', '.join(names)}")
     return cells
 
 

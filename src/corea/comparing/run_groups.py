@@ -8,13 +8,17 @@ from typing import Any
 
 from corea.comparing.run_sources import ComparedRun
 from corea.config.cascade_schema import CascadeConfig
+from corea.config.checks import shown
 from corea.errors import UserError
 from corea.run_folder import HARMLESS
 
 RUN = "run"
 """Key of what no configuration tells apart: the name of the run."""
+LENGTH = ("trainer.steps", "sft.steps", "sft.stop_after", "trainer.best_by", "trainer.patience")
+"""Keys that may change when a run is resumed and yet separate groups: they say how long it is trained, and which of its
+checkpoints is kept."""
 SAME = (
-    *(key for key in HARMLESS if key not in ("trainer.steps", "sft.steps", "trainer.best_by", "trainer.patience")),
+    *(key for key in HARMLESS if key not in LENGTH),
     "seed",
     *(f"cascade.{key}" for key in ("compare", "resamples", "seed", "level")),
 )
@@ -125,4 +129,4 @@ def _short(key: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else shown(value)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from corea.config.cascade_schema import CascadeConfig
-from corea.config.checks import describing
+from corea.config.checks import describing, shown
 from corea.config.deprecated import current_config
 from corea.config.roots import CompareConfig, EvaluateConfig
 from corea.config.typed import build
@@ -74,7 +74,7 @@ def read_runs(cfg: CompareConfig) -> list[ComparedRun]:
             raise UserError(f"runs: {path}: given twice")
         seen.add(Path(path).resolve())
     if len(paths) < 2:
-        where = f"sweep={cfg.sweep}: holds {len(paths)} runs" if cfg.sweep else f"runs={paths}"
+        where = f"sweep={cfg.sweep}: holds {len(paths)} runs" if cfg.sweep else f"runs={shown(paths)}"
         raise UserError(f"{where}; allowed is two runs or more")
     runs = []
     with progress("runs", len(paths)) as bar:

@@ -79,10 +79,21 @@ def check(config: Any, path: str) -> None:
             require(allowed.accepts(item), key, item, allowed.words + allowed.hint(item))
 
 
+def shown(value: Any) -> str:
+    """`value` as a configuration and the command line write it: true, false, null, [a, b], {key: value}."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{shown(key)}: {shown(item)}' for key, item in value.items())}}}"
+    return str(value)
+
+
 def require(ok: bool, key: str, value: Any, allowed: str) -> None:
     """Raise ValueError "key=value: allowed is ..." unless `ok`."""
     if not ok:
-        raise ValueError(f"{key}={value}: allowed is {allowed}")
+        raise ValueError(f"{key}={shown(value)}: allowed is {allowed}")
 
 
 def require_keys(key: str, given: Mapping[str, Any], allowed: Mapping[str, Any], what: str) -> None:

@@ -21,6 +21,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from corea.config.quoting import quoted_override
 from corea.errors import UserError
 
 TRAINING_EXTRAS = ("torch", "transformers", "deepspeed", "datasets", "safetensors", "tokenizers", "peft")
@@ -36,6 +37,8 @@ PLUGINS = {
     "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
 }
 """Choices that packages add to Hydra -> what pip installs."""
+PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
+"""Values in OmegaConf's messages -> as a configuration writes them."""
 KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}
 
 
@@ -103,7 +106,9 @@ def _composition_line(text: str, overrides: Iterable[str]) -> str:
     """Hydra's message, shortened if it is a common one."""
     sweep = re.search(r"(?:Sweep parameters|Ambiguous value for argument) '(.*?)'", text)
     if sweep:
-        return f"{sweep[1]}: several values need -m (a sweep); a list is written 'key=[a,b]'"
+        key, _, value = sweep[1].partition("=")
+        text = quoted_override(key, value)
+        return f"{sweep[1]}: several values need -m (a sweep); a list is written '{key}=[a,b]', one text {text}"
     group = re.match(r"Could not override '(.*?)'\. (?:No match|Did you mean)", text)
     if group:
         written = next((o for o in overrides if o.startswith(f"{group[1]}=")), group[1])
@@ -138,10 +143,15 @@ def omegaconf_line(error: OmegaConfBaseException, override: str | None = None) -
 
 
 def _syntax_line(error: OverrideParseException) -> str:
-    reason = one_line(str(error).split("\n")[0])
     if "=" not in error.override:
         return f"{error.override!r} is not an override; write key=value or group=choice"
-    return f"{error.override!r} is not a valid override ({reason}); quote special characters: 'key=\"a,b\"'"
+    key, _, value = error.override.partition("=")
+    lines = str(error).split("\n")
+    reason = one_line(lines[1] if lines[0].startswith("Error parsing") and len(lines) > 1 else lines[0])
+    line = f"{error.override!r} is not a valid override ({reason})"
+    if value.lstrip().startswith(("[", "{")):
+        return f"{line}; a text with special characters is quoted inside a list too: '{key}=[\"a=b\"]'"
+    return f"{line}; a text with special characters is quoted: {quoted_override(key, value)}"
 
 
 def _choice_line(error: MissingConfigException, overrides: Iterable[str]) -> str:
@@ -176,10 +186,10 @@ def unknown_key(path: str, leaf: str, keys: Iterable[str], written: str | None =
 def _type_line(key: str, message: str, override: str | None) -> str:
     value = re.search(r"Value '(.*?)' of type '.*?' could not be converted to (\w+)", message)
     if value:
-        return f"{key}={value[1]}: allowed is {KINDS.get(value[2], value[2])}"
+        return f"{key}={PYTHON_WORDS.get(value[1], value[1])}: allowed is {KINDS.get(value[2], value[2])}"
     truth = re.search(r"Value '(.*?)' is not a valid bool", message)
     if truth:
-        return f"{key}={truth[1]}: allowed is true or false"
+        return f"{key}={PYTHON_WORDS.get(truth[1], truth[1])}: allowed is true or false"
     if "is not Optional" in message or "non optional" in message:
         return f"{key}: null is not allowed"
     if "is not a ListConfig" in message:

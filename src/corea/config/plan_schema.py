@@ -65,6 +65,8 @@ class PlanConfig(TrainConfig):
         check(self, "")
         parallel = getattr(self.engine, "tensor_parallel", 1)
         require(self.gpus % parallel == 0, "gpus", self.gpus, f"a multiple of engine.tensor_parallel={parallel}")
+        most = f"at most trainer.questions={self.trainer.questions}: each GPU needs a question of every step"
+        require(self.gpus <= self.trainer.questions, "gpus", self.gpus, most)
         options = self.plan
         for key, mean, longest in (
             ("prompt_tokens", options.prompt_tokens, "max_prompt_tokens"),

@@ -7,6 +7,7 @@ from typing import Optional
 
 from corea.config.checks import at_least, check, checked, nested
 from corea.config.engine_schema import EngineConfig
+from corea.errors import UserError
 
 
 @dataclass
@@ -36,13 +37,18 @@ class RayEngineConfig(EngineConfig):
     """Questions of a unit of work: one call of an engine, one file of results. A killed actor repeats at most one."""
     tiers: list[RayTierConfig] = field(default_factory=list)
     """Actors of each tier, smallest model first; tiers without an entry take the last one, e.g.
-    tiers=[{actors: 8, gpus: 1}, {actors: 2, gpus: 4}]."""
+    tiers=[{actors: 8, gpus: 1}, {actors: 2, gpus: 1}]."""
     inner: EngineConfig = nested(EngineConfig)
     """Engine of the small model in corea.collect: engine@engine.inner=vllm. Larger tiers have their own (llm.engine);
     corea.answer takes those of the operating point."""
 
     def __post_init__(self) -> None:
         check(self, "engine")
+
+    def require_tiers(self, there: int) -> None:
+        """Raise UserError if engine.tiers has more entries than there are tiers."""
+        if len(self.tiers) > there:
+            raise UserError(f"engine.tiers: {len(self.tiers)} entries; allowed are up to {there}, one a tier")
 
     def tier(self, place: int) -> RayTierConfig:
         """The actors of the tier at `place` in the order of the tiers."""

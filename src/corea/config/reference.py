@@ -29,6 +29,7 @@ from corea.config import (
     trainer_schema,
     wide_schema,
 )
+from corea.config.checks import shown
 
 INTRODUCTION = """# Configuration
 
@@ -165,8 +166,7 @@ def _default(field: Field[Any]) -> str:
         return "see its section"
     if isinstance(value, dict) and value and all(key == item for key, item in value.items()):
         return "each column by its own name"
-    shown = {None: "null", True: "true", False: "false", "": '""'}
-    text = shown[value] if isinstance(value, str | bool | None) and value in shown else str(value)
+    text = shown(value) or '""'
     return f"`{text}`"
 
 

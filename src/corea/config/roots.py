@@ -133,6 +133,8 @@ class CollectConfig:
         for name in self.larger:
             plain = re.fullmatch(r"[A-Za-z0-9_-]+", name) is not None
             require(plain, "larger", name, "names of letters, digits, _ and -: files are named after them")
+        if isinstance(self.engine, RayEngineConfig):
+            self.engine.require_tiers(2 + len(self.larger))
         greedy = self.samples > 1 and self.temperature == 0
         require(not greedy, "samples", self.samples, "1 with temperature=0: greedy answers are all the same")
 

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from corea.config import PlanConfig
+from corea.config.checks import shown
 
 PRESETS = {
     "zero1": {"zero_stage": 1, "offload": False},
@@ -43,7 +44,7 @@ def candidates(cfg: PlanConfig) -> Iterator[Candidate]:
     """Every preset, with and without adapters, on 1, 2, 4, ... GPUs and on the configured number."""
     counts = sorted({cfg.gpus, *(2**k for k in range(MOST_GPUS.bit_length()) if 2**k <= MOST_GPUS)})
     for gpus in counts:
-        if gpus > cfg.trainer.questions:  # a GPU without a question waits for the others
+        if gpus > cfg.trainer.questions:  # each process needs a question
             continue
         if gpus % getattr(cfg.engine, "tensor_parallel", 1):  # the ranks of a copy of the model sample together
             continue
@@ -64,7 +65,7 @@ def _candidate(cfg: PlanConfig, preset: str, gpus: int, rank: int) -> Candidate:
     keys = [
         f"trainer.zero_stage={trainer.zero_stage}",
         "trainer.gradient_checkpointing=true",
-        f"trainer.offload={str(trainer.offload).lower()}",
+        f"trainer.offload={shown(trainer.offload)}",
         f"trainer.lora.rank={rank}",
     ]
     return Candidate(preset=preset, cfg=changed, overrides=" ".join(keys))

@@ -73,10 +73,14 @@ class Setting:
         return self.shape.adapter_parameters(self.rank) if self.rank else self.shape.parameters
 
     @property
+    def own_questions(self) -> int:
+        """Questions of a step of the GPU that has the most, for which the others wait."""
+        return -(-self.questions // self.gpus)
+
+    @property
     def own_rows(self) -> int:
         """Completions of this GPU that engine=hf decodes together: whole groups, at least one."""
-        per_gpu = -(-self.questions // self.gpus)
-        return min(per_gpu, max(1, self.rows // self.group)) * self.group
+        return min(self.own_questions, max(1, self.rows // self.group)) * self.group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

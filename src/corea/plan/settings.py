@@ -7,6 +7,7 @@ from pathlib import Path
 
 from corea.config import EngineConfig, HFEngineConfig, ModelConfig, PlanConfig, VLLMEngineConfig, VLLMServerEngineConfig
 from corea.config.engine_schema import AutoEngineConfig
+from corea.config.messages import did_you_mean
 from corea.errors import UserError
 from corea.gpus import GPUS, Gpu
 from corea.model_shape import SHAPES, ModelShape, shape_of
@@ -33,10 +34,9 @@ def model_shape(cfg: ModelConfig) -> ModelShape:
         config = AutoConfig.from_pretrained(where, revision=cfg.revision, local_files_only=True)
         return shape_of(config)
     except (OSError, ValueError, AttributeError) as error:
-        known = ", ".join(sorted(SHAPES))
         raise UserError(
             f"model.path={cfg.path}: its sizes are unknown; allowed is the folder of a decoder with its config.json, "
-            f"or one of {known}"
+            f"or the path of a model in conf/model{did_you_mean(cfg.path, SHAPES)}"
         ) from error
 
 

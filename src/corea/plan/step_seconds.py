@@ -97,10 +97,9 @@ def rates_of(
 
 def seconds_of(s: Setting, work: Work, rates: Rates) -> Seconds:
     """The seconds of a step."""
-    answers = s.questions * s.group
     return Seconds(
         rollout=rollout_seconds(s, work, rates),
-        reward=answers / s.gpus / work.gradings_per_s,
+        reward=s.own_questions * s.group / work.gradings_per_s,
         update=update_seconds(s, work, rates),
         ahead=work.ahead,
     )
@@ -109,7 +108,7 @@ def seconds_of(s: Setting, work: Work, rates: Rates) -> Seconds:
 def rollout_seconds(s: Setting, work: Work, rates: Rates) -> float:
     """Prompts at the rate of matrix products, then one step per token of the longest completion, or of all completions
     divided by the number that runs together. A step reads the weights and the running rows' keys and values once."""
-    answers = -(-s.questions * s.group // work.replicas)
+    answers = -(-s.questions // work.replicas) * s.group
     rows = min(answers, s.rows) if s.rows else answers
     prefill = s.shape.forward_flops(
         tokens=answers / s.group * work.prompt, pairs=answers / s.group * work.prompt**2 / 2, scored=answers / s.group
@@ -137,11 +136,11 @@ def batch_flops(s: Setting, work: Work) -> float:
 
 def update_seconds(s: Setting, work: Work, rates: Rates) -> float:
     """Matrix products, or communication where that takes longer, and the optimizer's step."""
-    forward = batch_flops(s, work) / s.gpus
+    forward = batch_flops(s, work) * s.own_questions / s.questions
     backward = 1 if s.rank else 2  # frozen weights need no gradient
     passes = work.passes * (1 + backward + s.recompute) + work.scorings
     computed = passes * forward / rates.flops
-    tokens = s.questions * (work.prompt + s.group * work.completion) / s.gpus
+    tokens = s.own_questions * (work.prompt + s.group * work.completion)
     batches = max(1.0, tokens / max(s.budget, s.prompt + s.completion))
     sent = communicated(s, work, batches) / rates.network
     return max(computed, sent) + work.passes * optimizer_seconds(s, rates)

@@ -56,6 +56,7 @@ from corea.rl.update.schedule import learning_rate
 from corea.rl.update.updater import Updater
 from corea.rl.update.weight_sync import hand_over, require_parity
 from corea.rl.validation import Validation
+from corea.run_folder import launcher_ranks
 from corea.tasks.splits import SplitReport
 from corea.types import Group
 
@@ -66,6 +67,7 @@ class Trainer:
     """One RL run in `run_dir`. `run` continues from the newest checkpoint in that folder."""
 
     def __init__(self, cfg: TrainConfig, run_dir: Path, logger: Logger):
+        _require_questions(cfg)
         check_user_parts(cfg)
         self.extras = ExtraRewards(cfg.reward, cfg.model.prompt)
         self.extras.start()
@@ -276,4 +278,13 @@ class Trainer:
         log.info("%s", self.questions)
         write_final_model(
             self.run_dir, done, self.best, lambda folder: self.policy.write_model(folder, self.tokenizer, state)
+        )
+
+
+def _require_questions(cfg: TrainConfig) -> None:
+    processes, questions = launcher_ranks()[1], cfg.trainer.questions
+    if processes > questions:
+        raise UserError(
+            f"trainer.questions={questions}: allowed is a number >= {processes}: each of the {processes} processes "
+            "needs a question of every step"
         )

@@ -12,6 +12,7 @@ from corea.cascade.fitted_maps import LENGTH
 from corea.cascade.live_point import LivePoint, PointFile
 from corea.collecting.plan import Tier, fingerprint
 from corea.config.allowed_names import KINDS
+from corea.config.checks import shown
 from corea.config.deprecated import current_target
 from corea.config.engine_schema import (
     EngineConfig,
@@ -195,7 +196,7 @@ def differences(record: Mapping[str, Any], prompt: Mapping[str, Any], tier: Tier
 
 
 def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    text = shown(value)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 

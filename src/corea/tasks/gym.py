@@ -16,6 +16,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from corea.config.checks import shown
 from corea.errors import UserError
 from corea.tasks.seeds import base_seed
 from corea.types import Question
@@ -40,7 +41,7 @@ def gym_question(
     try:
         data = _dataset(task, json.dumps(params, sort_keys=True), base_seed(seed, split, name))
     except (ValueError, AssertionError, TypeError) as error:  # reasoning-gym raises these for wrong parameters
-        raise UserError(f"data source {name!r}: reasoning-gym task {task!r} with {params}: {error}") from error
+        raise UserError(f"data source {name!r}: reasoning-gym task {task!r} with {shown(params)}: {error}") from error
     entry = data[index]
     return Question(
         id=f"{name}-{split}-{seed}-{index}",

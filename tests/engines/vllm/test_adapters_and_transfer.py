@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from http.server import ThreadingHTTPServer
 from threading import Thread
 
@@ -14,7 +15,7 @@ from corea.config import VLLMServerEngineConfig
 from corea.engines.build import build_training_engine
 from corea.engines.loading import load_model
 from corea.engines.vllm.server_pool import ServerPool
-from corea.engines.vllm.weight_transfer import Control, Parameter, in_order, open_transfer, own_address
+from corea.engines.vllm.weight_transfer import Control, Parameter, held_port, in_order, open_transfer
 from corea.errors import UserError
 from corea.types import Sampling
 
@@ -133,7 +134,22 @@ def test_the_workers_of_each_server_get_the_ranks_after_those_of_the_one_before(
             ("/update_weights", {"update_info": {"names": ["w"]}}),
             ("/finish_weight_update", {}),
         ]
-    assert own_address(address(servers[0]))[0] == "127.0.0.1"
+
+
+def test_the_port_of_the_weight_transfer_is_held_until_its_store_listens(servers):
+    with held_port(address(servers[0])) as (host, port):
+        assert host == "127.0.0.1"
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((host, port))
+        listening = socket.socket()  # as vLLM makes the socket of the store
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen()
+        store = torch.distributed.TCPStore(
+            host, port, 1, is_master=True, master_listen_fd=listening.detach(), wait_for_workers=False
+        )
+    store.set("key", "value")
+    assert store.get("key") == b"value"
 
 
 def test_weights_come_in_the_order_that_was_declared():

@@ -122,7 +122,7 @@ def test_mistakes_are_named(own_module, target, message):
 
 
 def test_the_name_of_a_component_is_taken():
-    with pytest.raises(UserError, match=r"reward.extra=\['calib'\]: allowed is names other than"):
+    with pytest.raises(UserError, match=r"reward.extra=\[calib\]: allowed is names other than"):
         config("+reward.extra={calib: {_target_: my_rewards.brevity}}")
 
 

@@ -1,9 +1,11 @@
 """Tokens, padding and operations of an update: by hand, and from the attention masks."""
 
+from dataclasses import replace
+
 import torch
 
 from corea.model_shape import ModelShape
-from corea.rl.update.batching import Row, micro_batches
+from corea.rl.update.batching import Row, batches_of_trees, micro_batches, trees_of_rows
 from corea.rl.update.work import Work, work_of
 
 SHAPE = ModelShape(layers=1, hidden=2, heads=1, kv_heads=1, head_size=2, feed_forward=3, vocabulary=5, tied=True)
@@ -22,8 +24,13 @@ def row(prompt, length):
 ROWS = [row([7, 8, 9], 2), row([7, 8, 9], 3), row([4], 2)]
 
 
+def work(rows, **options):
+    trees = trees_of_rows(rows, 100, options.pop("share_prompt", True))
+    return work_of(trees, batches_of_trees(trees, 100, pad=0, **options))
+
+
 def test_the_work_of_two_trees_by_hand():
-    found = work_of(ROWS, micro_batches(ROWS, 100, pad=0), 100, True)
+    found = work(ROWS)
     # trees of 3 + 1 + 2 and of 1 + 1 tokens, both padded to 6
     assert (found.tokens, found.padded, found.scored) == (8, 12, 7)
     # prompt 6; first completion 3 + 1; second 2 x 3 + 3; then 1 and 1 + 1
@@ -35,14 +42,18 @@ def test_the_work_of_two_trees_by_hand():
 
 def test_pairs_are_those_that_the_masks_let_through():
     (batch,) = micro_batches(ROWS[:2], 100, pad=0)
-    assert work_of(ROWS[:2], [batch], 100, True).pairs == int(batch.mask.sum())
+    assert work(ROWS[:2]).pairs == int(batch.mask.sum())
 
 
 def test_without_shared_prompts_each_completion_counts_its_own():
-    found = work_of(ROWS[:2], micro_batches(ROWS[:2], 100, pad=0, share_prompt=False), 100, False)
+    found = work(ROWS[:2], share_prompt=False)
     assert (found.tokens, found.padded) == (4 + 5, 10)
     causal = torch.ones(5, 5).tril()
     assert found.pairs == int(causal[:4, :4].sum() + causal.sum())
+
+
+def test_packed_trees_have_the_same_work_without_padding():
+    assert work(ROWS, packing=True) == replace(work(ROWS), padded=8)
 
 
 def test_work_of_several_parts_adds_up():

@@ -15,6 +15,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -171,21 +172,21 @@ def _connect(backend: str, pool: ServerPool, parameters: Sequence[Parameter], ra
 
     servers, source = pool.alive(), Weights(parameters)
     sizes = [pool.workers(server) for server in servers]
-    info: Any
     client: Any
     if backend == "ipc":
         from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
 
         if len(servers) > 1:
             raise UserError("ipc is for one server, which shares the GPUs of the trainer")
-        info, client = IPCTrainerInitInfo(rank=rank), HTTPVLLMWeightSyncClient(pool.root(servers[0]))
+        client = HTTPVLLMWeightSyncClient(pool.root(servers[0]))
+        engine = WeightTransferTrainerFactory.trainer_init(IPCTrainerInitInfo(rank=rank), client=client, source=source)
     else:
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
-        where, port = own_address(servers[0].url)
-        info = NCCLTrainerInitInfo(where, port, 1 + sum(sizes), rank=rank)
         client = Control(pool, servers, sizes)
-    engine = WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
+        with held_port(servers[0].url) as (where, port):
+            info = NCCLTrainerInitInfo(where, port, 1 + sum(sizes), rank=rank)
+            engine = WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
     if rank == 0:
         log.info("weights go to %d worker(s) of vLLM by %s", sum(sizes), backend)
 
@@ -196,15 +197,21 @@ def _connect(backend: str, pool: ServerPool, parameters: Sequence[Parameter], ra
     return Transfer(engine, source, backend, forget)
 
 
-def own_address(url: str) -> tuple[str, int]:
-    """(address of this machine as the server at `url` sees it, a free port)."""
+@contextmanager
+def held_port(url: str) -> Iterator[tuple[str, int]]:
+    """(address of this machine as the server at `url` sees it, a port on which only a store of this program listens).
+
+    Inside, the port is bound without a listener. The system then gives it to no other process, and a listener that sets
+    SO_REUSEADDR, as those of torch and vLLM do, may still take it.
+    """
     parts = urlsplit(url)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting sends nothing
         probe.connect((parts.hostname or "127.0.0.1", parts.port or 80))
         address = probe.getsockname()[0]
-    with socket.socket() as free:
-        free.bind((address, 0))
-        return address, free.getsockname()[1]
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((address, 0))
+        yield address, held.getsockname()[1]
 
 
 def _line(error: Exception) -> str:

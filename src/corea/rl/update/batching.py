@@ -122,8 +122,17 @@ def micro_batches(
         pad: any token id; padding does not influence the result.
         packing: lay the trees of a micro-batch end to end instead of padding them.
     """
+    return batches_of_trees(trees_of_rows(rows, token_budget, share_prompt), token_budget, pad=pad, packing=packing)
+
+
+def trees_of_rows(rows: Sequence[Row], token_budget: int, share_prompt: bool) -> list[Tree]:
+    """The trees of all rows, the longest first; completions of one question are adjacent."""
     trees = grow_trees(rows, min(token_budget, TREE_TOKENS), share_prompt)
-    trees.sort(key=tree_length, reverse=True)
+    return sorted(trees, key=tree_length, reverse=True)
+
+
+def batches_of_trees(trees: list[Tree], token_budget: int, *, pad: int, packing: bool = False) -> list[MicroBatch]:
+    """Micro-batches of trees that are sorted by falling length; the arguments are those of `micro_batches`."""
     parts = _packed(trees, token_budget) if packing else _cut(trees, token_budget)
     return [build_micro_batch(part, pad, packing) for part in parts]
 

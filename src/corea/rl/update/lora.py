@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from corea.config import LoraConfig
+from corea.config.checks import shown
 from corea.errors import UserError
 from corea.rl.run import distributed
 
@@ -36,7 +37,7 @@ def add_adapters(model: nn.Module, cfg: LoraConfig) -> nn.Module:
     try:
         return peft.get_peft_model(model, options)
     except ValueError as error:
-        raise UserError(f"trainer.lora.targets={cfg.targets}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"trainer.lora.targets={shown(cfg.targets)}: {str(error).splitlines()[0]}") from error
 
 
 def write_adapter(wrapper: nn.Module, folder: Path) -> None:

@@ -15,7 +15,7 @@ from corea.errors import UserError
 from corea.rl.run import distributed
 from corea.rl.run.device_use import known_shape
 from corea.rl.run.phase_timer import PhaseTimer
-from corea.rl.update.batching import MicroBatch, micro_batches
+from corea.rl.update.batching import MicroBatch, batches_of_trees, trees_of_rows
 from corea.rl.update.forward import supports_trees
 from corea.rl.update.loss import aggregation_weights
 from corea.rl.update.policy import Policy, Sums
@@ -97,9 +97,9 @@ class Updater:
 
         rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
         budget = self.cfg.trainer.token_budget
-        packing = self.cfg.trainer.packing
-        batches = micro_batches(rows, budget, pad=self.policy.pad, share_prompt=self.share_prompt, packing=packing)
-        self.work += work_of(rows, batches, budget, self.share_prompt)
+        trees = trees_of_rows(rows, budget, self.share_prompt)
+        batches = batches_of_trees(trees, budget, pad=self.policy.pad, packing=self.cfg.trainer.packing)
+        self.work += work_of(trees, batches)
         return batches
 
 

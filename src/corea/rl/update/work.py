@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corea.model_shape import ModelShape
-from corea.rl.update.batching import TREE_TOKENS, MicroBatch, Row, grow_trees, tree_length
+from corea.rl.update.batching import MicroBatch, Tree, tree_length
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,14 +43,13 @@ class Work:
         return forward * (backwards * (2 if adapters else 3) + scorings)
 
 
-def work_of(rows: Sequence[Row], batches: Sequence[MicroBatch], token_budget: int, share_prompt: bool) -> Work:
-    """The work of `batches`, which micro_batches made of `rows` with the same limit and prompt sharing."""
-    trees = grow_trees(rows, min(token_budget, TREE_TOKENS), share_prompt)
+def work_of(trees: Sequence[Tree], batches: Sequence[MicroBatch]) -> Work:
+    """The work of `batches`, which hold `trees`."""
     return Work(
         tokens=sum(map(tree_length, trees)),
         padded=sum(batch.input_ids.numel() for batch in batches),
         pairs=sum(_pairs(len(tree[0].prompt_ids), [len(row.token_ids) - 1 for row in tree]) for tree in trees),
-        scored=sum(len(row.token_ids) for row in rows),
+        scored=sum(len(row.token_ids) for tree in trees for row in tree),
     )
 
 
