@@ -64,7 +64,7 @@ def test_gains_by_hand():
     first, point, last = (dict(zip(numbers.texts.values(), c.gains, strict=True)) for c in choices)
     # In place of "0": "4.8" and "4" are no confidences, "1.8" is none but "1" is, ".": "..8" is none.
     assert first == {"4": 0, "5": 0, "0": 2 * (1 - 0.2**2), "1": 2.0, ".": 0, "8": 0, "0.85": 2 * (1 - 0.15**2)}
-    # In place of ".": "048" and "04" are above 1, "018" is but "01" is not, "008" and "00" are 8 and 0, "00.858" is 0.858.
+    # In place of ".": "048" and "04" are above 1, "01" is read as 1, "008" and "00" are 8 and 0, "00.858" is read.
     assert {k: v for k, v in point.items() if v} == {
         ".": 2 * (1 - 0.2**2),
         "1": 2.0,
