@@ -14,6 +14,16 @@ SWEEP ?= calib_weight
 POINT = $(firstword $(wildcard $(RUN)/operating_point.json) $(shell ls -t outputs/demo*/operating_point.json 2>/dev/null))
 Q ?=
 export Q
+# The study of the paper's claims (experiments/paper): what it runs, and what its dry run reads.
+SCALE ?= tiny
+PART ?= all
+JOBS ?= 1
+SEEDS ?= 3
+PAPER = --scale $(SCALE) --part $(PART) --jobs $(JOBS) --seeds $(SEEDS) $(if $(STEPS),--steps $(STEPS)) $(if $(ONLY),--only '$(ONLY)') \
+	$(if $(DATA),--data '$(DATA)') $(if $(SLM),--slm $(SLM)) $(if $(LLM),--llm $(LLM)) $(if $(PAIRS),--pairs $(PAIRS)) \
+	$(if $(OUT),--out $(OUT)) $(if $(REPORT),--report $(REPORT)) $(if $(DRY),--dry) \
+	$(if $(THROUGHPUT),--throughput $(THROUGHPUT)) $(if $(filter command,$(origin RUN)),--run $(RUN)) $(if $(GPU),--gpu $(GPU)) \
+	$(if $(GPUS),--gpus $(GPUS)) $(if $(USD_HOUR),--usd-hour $(USD_HOUR)) $(if $(PLAN),--plan '$(PLAN)')
 # Overrides that a target adds to each of its corea commands, e.g. ARGS="logger=none".
 ARGS ?=
 
@@ -38,11 +48,13 @@ COLLECT = $(BIN)/python -m corea.collect seed=$(SEED) run=$(RUN) 'signals=[verba
 EVALUATE = $(BIN)/python -m corea.evaluate answers=$(RUN)/answers.parquet cascade=max_drop cascade.signal=combined $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo pareto ask serve sweep test test-slow test-vllm test-lowest smollm2 lint format bench bench-serve docs clean
+.PHONY: help setup demo pareto ask serve sweep paper test test-slow test-vllm test-lowest smollm2 lint format bench bench-serve docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) SEED=$(SEED) STEPS=(preset) RUN=$(RUN) SWEEP=$(SWEEP) ARGS="
+	@echo "  Of make paper: SCALE=$(SCALE)|broad|qwen7b PART=$(PART)|main|ablations|report JOBS=$(JOBS) SEEDS=$(SEEDS) ONLY= DATA= OUT= REPORT="
+	@echo "                 SLM= LLM= PAIRS= (SCALE=broad) DRY=1 THROUGHPUT= RUN= GPU= GPUS= USD_HOUR= PLAN="
 
 setup: $(READY) ## Create .venv: install torch, then corea and its extras, at the versions in constraints.txt
 
@@ -75,6 +87,9 @@ serve: $(READY) ## Serve both models of the demo on http://127.0.0.1:8000/v1: ma
 
 sweep: $(READY) ## Train every job of sweeps/SWEEP.yaml; resumes
 	$(BIN)/python -m corea.train -m --config-dir sweeps --config-name $(SWEEP) $(if $(STEPS),trainer.steps=$(STEPS)) $(ARGS)
+
+paper: $(READY) ## Run the study of the paper's claims and write its tables; resumes; DRY=1 lists commands and costs
+	$(BIN)/python experiments/paper/run.py $(PAPER)
 
 test: $(READY) ## Run the fast tests in parallel
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile

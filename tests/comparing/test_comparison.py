@@ -72,6 +72,9 @@ def test_the_interval_over_questions_is_paired(tmp_path):
     drawn = np.random.default_rng(5).integers(0, 80, (6000, 80))
     own = np.quantile((right[1] - right[0])[drawn].mean(1), [0.025, 0.975])
     assert [change["questions_lo"], change["questions_hi"]] == pytest.approx(own, abs=0.0126)  # one question
+    share = ((right[1] - right[0])[drawn].mean(1) <= 0).mean()
+    assert change["p_questions"] == pytest.approx(2 * min(share, 1 - share), abs=0.03)
+    assert change["p_holm"] == change["p_questions"]  # a single comparison
     apart = sum(side[np.random.default_rng(6).integers(0, 80, (6000, 80))].mean(1).var() for side in right)
     assert change["questions_hi"] - change["questions_lo"] < 0.95 * 2 * 1.96 * apart**0.5
     cost = row(found.differences, metric="cascade/cost_change")

@@ -84,5 +84,6 @@ def difference_words(found: Comparison) -> str:
         "test questions and of the calibration questions on which each rule chooses its threshold; ECE by the interval "
         f"of its change. {DOUBLE_DAGGER} over seeds alone. * the interval excludes 0; nothing is corrected for the "
         "number of comparisons. "
-        "differences.csv has the intervals over questions, over seeds and over both."
+        "differences.csv has the intervals over questions, over seeds and over both, and p-values over questions with "
+        "Holm's correction."
     )

@@ -16,6 +16,7 @@ from corea.comparing.paired_figures import (
     over_both,
     over_questions,
     over_seeds,
+    p_over_questions,
     questions_of,
     require_same_questions,
     same_seeds,
@@ -27,6 +28,7 @@ from corea.config.cascade_schema import CascadeConfig
 from corea.display import progress, tick
 from corea.evaluation.question_sets import QuestionSets
 from corea.metrics.figures import Figure
+from corea.metrics.paired_tests import holm
 
 COLUMNS = ("questions", "seeds", "both")
 """Kinds of intervals."""
@@ -37,7 +39,9 @@ class Differences:
     """Groups against the reference."""
 
     table: pd.DataFrame
-    """dataset, metric, group, reference, difference, and low and high end of each of COLUMNS (questions_lo, ...)."""
+    """dataset, metric, group, reference, difference, low and high end of each of COLUMNS (questions_lo, ...), and
+    p_questions, the two-sided p-value over questions, with p_holm, corrected for the groups of the dataset and metric
+    (metrics/paired_tests.py)."""
     notes: list[str]
 
 
@@ -72,10 +76,11 @@ def measure_differences(
         metrics = [metric for name, metric in cells if name == dataset]
         draws = drawn.get(dataset, {})
         for metric in metrics:
-            for group in others:
-                row = _row(metric, group, reference, figures, dataset, draws, cfg.level)
-                if row is not None:
-                    rows.append({"dataset": dataset, "metric": metric, **row})
+            found = [_row(metric, group, reference, figures, dataset, draws, cfg.level) for group in others]
+            known = [row for row in found if row is not None]
+            corrected = holm([row["p_questions"] for row in known])
+            for row, p_holm in zip(known, corrected, strict=True):
+                rows.append({"dataset": dataset, "metric": metric, **row, "p_holm": float(p_holm)})
     return Differences(table=pd.DataFrame(rows), notes=list(dict.fromkeys(notes)))
 
 
@@ -126,13 +131,15 @@ def _row(
         return None
     difference = float(np.mean(values[0]) - np.mean(values[1]))
     drawn = [[draws[run.path] for run in side if run.path in draws] for side in sides]
-    questions = over_questions(metric, drawn[0], drawn[1], level, matched) if all(drawn) else Span()
+    paired = all(drawn)
+    questions = over_questions(metric, drawn[0], drawn[1], level, matched) if paired else Span()
+    p = p_over_questions(metric, drawn[0], drawn[1], level, matched) if paired else math.nan
     seeds = over_seeds(values[0], values[1], level, matched)
     spans = {"questions": questions, "seeds": seeds, "both": over_both(difference, questions, seeds)}
     ends = {
         f"{name}_{end}": getattr(span, w) for name, span in spans.items() for end, w in (("lo", "low"), ("hi", "high"))
     }
-    return {"group": group.label, "reference": reference.label, "difference": difference, **ends}
+    return {"group": group.label, "reference": reference.label, "difference": difference, **ends, "p_questions": p}
 
 
 def _value(figures: dict[str, dict[str, dict[str, Figure]]], run: ComparedRun, dataset: str, metric: str) -> float:

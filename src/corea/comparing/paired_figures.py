@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +28,9 @@ from corea.comparing.run_sources import ComparedRun, shared_bootstrap
 from corea.comparing.seed_figures import Span, difference_span, mean_span
 from corea.config.cascade_schema import RULES, CascadeConfig
 from corea.errors import UserError
-from corea.evaluation.ece_figures import CALIBRATION, set_ece_change
+from corea.evaluation.ece_figures import CALIBRATION, set_ece_change, set_ece_interval
 from corea.evaluation.inputs import Reader
-from corea.evaluation.points import Picker, drawn_figures
+from corea.evaluation.points import Picker, drawn_figures, observed_figures
 from corea.evaluation.question_sets import QuestionSets, add_combined, question_sets
 from corea.evaluation.regrade import regrader
 from corea.evaluation.small_model import WITHOUT_INTERVAL, measure_small
@@ -37,8 +38,10 @@ from corea.metrics.bootstrap import EXACT, Sample, interval
 from corea.metrics.calibration import bin_edges
 from corea.metrics.cascade_curve import curve
 from corea.metrics.cascade_figures import curve_figures
+from corea.metrics.ece_change import ece_interval_p_value
 from corea.metrics.figures import Figure
 from corea.metrics.levels import Levels, Tally, group
+from corea.metrics.paired_tests import resampled_p
 
 SHOWN = 5
 """Questions that a message names."""
@@ -50,6 +53,8 @@ class Draws:
 
     of: dict[str, np.ndarray]
     """Metric -> [R]."""
+    values: dict[str, float]
+    """Metric -> its value on the questions themselves."""
     levels: Levels
     """The test questions in their order."""
     cfg: CascadeConfig
@@ -95,25 +100,39 @@ def draw_figures(test: Pairs, known: Pairs | None, dataset: str, cfg: CascadeCon
     cuts = [pick.choice.threshold for pick in picks.values() if pick.choice.threshold is not None]
     edges = np.unique([*bin_edges(cfg.bins, cfg.ece_edges), *cfg.thresholds, *cuts])
     sample = Sample(test, edges, cfg.resamples, cfg.seed)
-    found = {f"slm/{name}": values for name, values in measure_small(test, sample, cfg)[1].items()}
-    found |= _whole_curve(sample)
-    line = curve(sample.drawn)
+    small, of_small = measure_small(test, sample, cfg)
+    found = {f"slm/{name}": drawn for name, drawn in of_small.items()}
+    values: dict[str, Any] = {f"slm/{name}": figure.value for name, figure in small.figures.items()}
+    whole, of_whole = _whole_curve(sample)
+    found, values = found | of_whole, values | whole
+    line, observed = curve(sample.drawn), curve(sample.exact.observed)
     for rule, pick in picks.items():
         if pick.choice.threshold is not None:
-            drawn = drawn_figures(pick, sample, line)
+            here, drawn_here = observed_figures(pick, sample, observed), drawn_figures(pick, sample, line)
             for part in [rule, *(["cascade"] if rule == cfg.rule else [])]:
-                found |= {f"{part}/{name}": values for name, values in drawn.items()}
-    renamed = {f"{n}_{test.unit}" if n.endswith("/cost") else n: values for n, values in found.items()}
-    return Draws(of=renamed, levels=sample.exact, cfg=cfg)
+                found |= {f"{part}/{name}": drawn for name, drawn in drawn_here.items()}
+                values |= {f"{part}/{name}": value for name, value in here.items()}
+    return Draws(
+        of={_with_unit(name, test.unit): drawn for name, drawn in found.items()},
+        values={_with_unit(name, test.unit): float(value) for name, value in values.items()},
+        levels=sample.exact,
+        cfg=cfg,
+    )
 
 
-def _whole_curve(sample: Sample) -> dict[str, np.ndarray]:
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name}_{unit}" if name.endswith("/cost") else name
+
+
+def _whole_curve(sample: Sample) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Values and draws [R] of the whole curve and of the large model."""
+
     def measure(levels: Levels, tally: Tally) -> dict[str, np.ndarray]:
         line = curve(tally)
         areas = {f"areas/{name}": values for name, values in curve_figures(tally, line).items()}
         return {**areas, "llm/accuracy": line.llm_accuracy, "llm/cost": line.llm_cost}
 
-    return sample.centred(measure)[1]
+    return sample.centred(measure)
 
 
 def over_questions(metric: str, now: Sequence[Draws], reference: Sequence[Draws], level: float, matched: bool) -> Span:
@@ -131,6 +150,39 @@ def over_questions(metric: str, now: Sequence[Draws], reference: Sequence[Draws]
         return _over_pairs(name, now, reference, matched)
     drawn = [np.mean([draws.of[metric] for draws in side], axis=0) for side in (now, reference)]
     low, high = interval(drawn[0] - drawn[1], level)
+    return Span(low=float(low), high=float(high))
+
+
+def p_over_questions(
+    metric: str, now: Sequence[Draws], reference: Sequence[Draws], level: float, matched: bool
+) -> float:
+    """Two-sided p-value of the difference of two groups over questions; arguments as in over_questions.
+
+    From the resamples, or of a calibration error from its interval. NaN where there is no such interval.
+    """
+    span = over_questions(metric, now, reference, level, matched)
+    if not span.known:
+        return math.nan
+    if metric.startswith("slm/") and metric.removeprefix("slm/") in CALIBRATION:
+        return ece_interval_p_value(span.low, span.high, level)
+    means = [np.mean([draws.of[metric] for draws in side], axis=0) for side in (now, reference)]
+    return resampled_p(means[0] - means[1])
+
+
+def mean_over_questions(metric: str, draws: Sequence[Draws], level: float) -> Span:
+    """Interval over questions of the mean of a group's runs; none where the metric has no draws.
+
+    Of a calibration error, the averaged ends of the runs' intervals, which are at least as wide.
+    """
+    name = metric.removeprefix("slm/")
+    if not draws or name in WITHOUT_INTERVAL or any(metric not in one.of for one in draws):
+        return Span()
+    if metric.startswith("slm/") and name in CALIBRATION:
+        figures = [Figure(value=one.values[metric], low=math.nan, high=math.nan, n=0) for one in draws]
+        for figure, one in zip(figures, draws, strict=True):
+            set_ece_interval(figure, one.levels, name, one.cfg)
+        return Span(low=float(np.mean([f.low for f in figures])), high=float(np.mean([f.high for f in figures])))
+    low, high = interval(np.mean([one.of[metric] for one in draws], axis=0), level)
     return Span(low=float(low), high=float(high))
 
 

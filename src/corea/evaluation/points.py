@@ -109,11 +109,17 @@ def measured(pick: Pick, sample: Sample, lines: list[Curve], level: float) -> Po
     """The test figures of a threshold; `lines` are the observed curve of `sample` and the resampled one."""
     if pick.choice.threshold is None:
         return Point(pick=pick, figures={})
-    here = at_threshold(lines[0], sample.exact, pick.choice.threshold)
-    figures = figures_of(point_figures(here), drawn_figures(pick, sample, lines[1]), len(sample.exact), level)
+    observed, drawn = observed_figures(pick, sample, lines[0]), drawn_figures(pick, sample, lines[1])
+    figures = figures_of(observed, drawn, len(sample.exact), level)
     for figure in figures.values():  # the rule may choose otherwise on almost all resamples
         figure.low, figure.high = min(figure.low, figure.value), max(figure.high, figure.value)
     return Point(pick=pick, figures=figures)
+
+
+def observed_figures(pick: Pick, sample: Sample, line: Curve) -> dict[str, np.ndarray]:
+    """The figures of the test questions themselves, whose curve is `line`, at the chosen threshold."""
+    assert pick.choice.threshold is not None
+    return point_figures(at_threshold(line, sample.exact, pick.choice.threshold))
 
 
 def drawn_figures(pick: Pick, sample: Sample, line: Curve) -> dict[str, np.ndarray]:

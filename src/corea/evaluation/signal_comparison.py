@@ -26,6 +26,7 @@ from corea.metrics.cascade_curve import curve
 from corea.metrics.cascade_figures import curve_figures
 from corea.metrics.figures import Figure, figures_of
 from corea.metrics.levels import Levels, Tally, group
+from corea.metrics.paired_tests import resampled_p
 
 ACROSS = ("accuracy", "cost", "deferral_rate", "ece", "auroc", "area_gain", "apgr")
 AT_THRESHOLD = ("accuracy", "cost", "deferral_rate")
@@ -132,17 +133,8 @@ def _values(levels: Levels, tally: Tally, cfg: CascadeConfig) -> dict[str, np.nd
 def _p_values(
     levels: Levels, draws: dict[str, np.ndarray], of: Levels, reference: dict[str, np.ndarray], cfg: CascadeConfig
 ) -> dict[str, float]:
-    found = {key: _p_value(d - reference[key]) for key, d in draws.items() if key in reference}
+    found = {key: resampled_p(d - reference[key]) for key, d in draws.items() if key in reference}
     return found | {"ece": ece_change_p(levels, of, cfg)}
-
-
-def _p_value(differences: np.ndarray) -> float:
-    """Twice the smaller share of resamples on either side of 0, at least 1 / resamples; NaN without any."""
-    given = differences[np.isfinite(differences)]
-    if not len(given):
-        return float("nan")
-    share = 2 * min((given <= 0).mean(), (given >= 0).mean())
-    return float(min(1.0, max(share, 1 / len(given))))
 
 
 def signals_frame(compared: dict[str, list[SignalRow]]) -> pd.DataFrame:

@@ -80,6 +80,15 @@ def ece_change_p_value(
     return float("nan") if reason else float(_folded_tail(abs(estimate) / error))
 
 
+def ece_interval_p_value(low: float, high: float, level: float) -> float:
+    """1 - the highest level whose interval excludes 0, of the same change whose interval at `level` is given.
+
+    Of several changes with averaged ends, that of their mean. NaN where there is no interval.
+    """
+    half = (high - low) / 2
+    return float(_folded_tail(abs(high + low) / 2 / half * _folded_quantile(level))) if half > 0 else float("nan")
+
+
 def _folded_tail(x: Array | float) -> Array | float:
     """Probability that |N(BIAS, 1)| is above `x` >= 0. scipy.stats has it too, but takes half a second to import."""
     return ndtr(BIAS - x) + ndtr(-BIAS - x)
