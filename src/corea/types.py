@@ -168,8 +168,8 @@ class Rollout:
     advantage: float = 0.0
     """Advantage of the total reward."""
     segment_advantages: tuple[float, float] | None = None
-    """With trainer.credit=segment and a stated confidence: advantages of the tokens up to the confidence, and of those
-    after. None: every token has `advantage`."""
+    """With a stated confidence, unless trainer.credit=whole: advantages of the tokens up to the confidence, and of
+    those after. None: every token has `advantage`."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -117,9 +117,10 @@ class TrainerConfig:
     """Baseline and scale of the advantage: grpo (mean and std of the group), dr_grpo (mean only), rloo (mean of the
     others); or a function of your own, module:function or file.py:function, from the rewards of a
     group to its advantages."""
-    credit: str = checked("whole", one_of("whole", "segment"))
+    credit: str = checked("whole", one_of("whole", "segment", "expected"))
     """whole (every token gets the advantage of the total reward), segment (tokens up to the confidence get that of
-    correctness and format, tokens of the confidence that of calibration)."""
+    correctness and format, tokens of the confidence that of calibration), expected (as segment, but the tokens of the
+    number get the exact gradient of the expected calibration reward instead of one from the sampled number)."""
     resample: int = checked(0, at_least(0))
     """How often, at most, further questions replace groups whose advantages are all 0 (dynamic sampling, DAPO); 0: such
     groups are skipped."""

@@ -38,6 +38,7 @@ from corea.rl.rollout.batch_source import BatchSource, StepAbandoned
 from corea.rl.rollout.extra_rewards import ExtraRewards
 from corea.rl.rollout.reward import reward_warnings
 from corea.rl.rollout.sampler import Batch, Sampler
+from corea.rl.rollout.stated_number import number_tokens
 from corea.rl.rollout.user_parts import check_user_parts
 from corea.rl.run import distributed
 from corea.rl.run.best_checkpoint import BestCheckpoint
@@ -89,10 +90,12 @@ class Trainer:
         self.engine = build_training_engine(cfg.engine, cfg.model, model, self.tokenizer)
         self.timer = PhaseTimer(MemoryMeter())
         self.peak = peak_flops(model.dtype, cfg.trainer.peak_tflops)
-        self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0)
+        numbers = number_tokens(cfg, self.tokenizer)
+        number_ids = numbers.ids if numbers else ()
+        self.policy = Policy(model, cfg.trainer, pad=self.tokenizer.pad_token_id or 0, number_ids=number_ids)
         if getattr(self.engine, "takes_adapters", False):
             hand_over(self.engine, self.policy)
-        self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer)
+        self.updater = Updater(cfg, self.policy, self.tokenizer, self.timer, numbers)
         self.main = distributed.rank() == 0
         self.profile = StepProfile(cfg.trainer.profile if self.main else None, run_dir)
         self.checkpoints = Checkpoints(run_dir / "checkpoints", cfg.trainer.keep_last)

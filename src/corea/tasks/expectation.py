@@ -43,7 +43,7 @@ def expected_confidence(tail: Sequence[Piece], percent: bool = False) -> float |
         if not last and here + len(token) > len(stated):
             break  # the token holds the end of the number and the tag
         for other, p in others:
-            value = _read(stated[:here], other, "" if last else stated[here + len(token) :], percent)
+            value = replaced_confidence(stated[:here], other, "" if last else stated[here + len(token) :], percent)
             if value is not None:
                 total += reached * p * value
                 mass += reached * p
@@ -55,8 +55,8 @@ def expected_confidence(tail: Sequence[Piece], percent: bool = False) -> float |
     return min(1.0, (total + reached * value) / (mass + reached)) if mass + reached > 0 else value
 
 
-def _read(before: str, other: str, after: str, percent: bool) -> float | None:
-    """The confidence with `other` in place of a token; None if there is none."""
+def replaced_confidence(before: str, other: str, after: str, percent: bool) -> float | None:
+    """The confidence that `other` makes in place of a token between the texts `before` and `after`; None if none."""
     if other.startswith("<"):  # the number would end here
         return read_confidence(before, percent)
     value = read_confidence(before + other + after, percent)

@@ -3,7 +3,7 @@
 import pytest
 
 from corea.composition import compose
-from corea.rl.rollout.credit import token_advantages
+from corea.rl.rollout.credit import confidence_starts, token_advantages
 from corea.rl.rollout.groups import make_group
 from corea.rl.update.rows import build_rows
 from corea.types import Completion, Group, Question, Rollout
@@ -44,7 +44,7 @@ def test_parts_that_cancel_are_a_gradient_with_segment_credit():
     assert [r.reward for r in whole.rollouts] == [0.0, 0.0]
     assert (whole.degenerate, segment.degenerate) == (True, False)
     decode = decode_of(answers[0])
-    assert token_advantages(segment, decode) == [[0.5, 0.5, -0.5], [-0.5, -0.5, 0.5]]
+    assert token_advantages(segment, confidence_starts(segment, decode)) == [[0.5, 0.5, -0.5], [-0.5, -0.5, 0.5]]
     assert len(build_rows([segment], lambda _: 1.0, cfg, decode)) == 2
     assert build_rows([whole], lambda _: 1.0, config(), decode) == []
 
@@ -53,7 +53,8 @@ def test_equal_answers_are_degenerate_with_either_credit():
     for credit in ("whole", "segment"):
         group = make_group(QUESTION, [completion("4", "0.5")] * 3, config(f"trainer.credit={credit}"))
         assert group.degenerate
-        assert token_advantages(group, decode_of(completion("4", "0.5"))) == [[0.0] * 3] * 3
+        starts = confidence_starts(group, decode_of(completion("4", "0.5")))
+        assert token_advantages(group, starts) == [[0.0] * 3] * 3
 
 
 @pytest.mark.parametrize(("advantage", "degenerate"), [(4e-17, True), (-4e-17, True), (1e-6, False)])

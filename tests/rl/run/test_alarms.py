@@ -45,7 +45,7 @@ HEALTHY = {
 @pytest.mark.parametrize(
     ("changes", "remedy"),
     [
-        ({"confidence/top_share": 0.97}, "trainer.credit=segment"),
+        ({"confidence/top_share": 0.97}, "trainer.credit=expected"),
         ({"confidence/share_0": 0.5, "confidence/share_1": 0.47}, "proper rule"),
         ({"entropy": 0.02}, "trainer.loss.kl"),
         ({"truncated_share": 0.6}, "model.max_tokens"),

@@ -57,7 +57,7 @@ def by_token(model, rows, **options):
     """Log-probabilities as a sorted list of (target, logprob), the order in which micro-batches hold rows aside."""
     pairs = []
     for batch in micro_batches(rows, options.pop("budget"), pad=options.pop("pad", 0), share_prompt=options["share"]):
-        logprobs, _ = model(batch)
+        logprobs = model(batch)[0]
         pairs += zip(batch.targets.tolist(), batch.rollout_logprobs.tolist(), logprobs.tolist(), strict=True)
     return sorted(pairs)
 
@@ -95,7 +95,7 @@ def test_chunks_change_nothing():
     results = []
     for logits in (1 << 25, 3 * VOCAB):
         model.zero_grad()
-        logprobs, entropy = TokenLogprobs(model, 1.0, chunk_logits=logits)(batch)
+        logprobs, entropy, _ = TokenLogprobs(model, 1.0, chunk_logits=logits)(batch)
         (logprobs * torch.arange(len(logprobs))).mean().backward()
         results.append((logprobs.detach(), entropy, [p.grad.clone() for p in model.parameters()]))
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
@@ -105,7 +105,7 @@ def test_entropy_by_hand():
     """A model with an all-zero output layer is uniform: entropy ln V."""
     model = random_llama()
     model.lm_head.weight.data.zero_()
-    _, entropy = TokenLogprobs(model, 1.0)(micro_batches(random_rows(), 4096, pad=0)[0])
+    _, entropy, _ = TokenLogprobs(model, 1.0)(micro_batches(random_rows(), 4096, pad=0)[0])
     assert entropy.tolist() == pytest.approx([torch.tensor(float(VOCAB)).log().item()] * len(entropy), abs=1e-5)
 
 

@@ -133,7 +133,7 @@ def test_loss_and_gradients_of_every_step(recorded):
         model.zero_grad()
         scored, total = TokenLogprobs(model, TEMPERATURE), 0.0
         for batch in micro_batches(rows, 128, pad=0):
-            logprobs, _ = scored(batch)
+            logprobs = scored(batch)[0]
             numbers = batch.rollout_logprobs.unique_consecutive().int().tolist()
             old = None if olds[0] is None else torch.cat([olds[n] for n in numbers])
             loss, sums = policy_loss(

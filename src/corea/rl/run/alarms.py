@@ -101,7 +101,7 @@ class OneValue(Alarm):
     def message(self, mean: float, metrics: Mapping[str, float]) -> str:
         return (
             f"{mean:.0%} of the confidences of {WINDOW} steps are the same value; raise trainer.temperature, take a "
-            "longer cold start with varied confidences, or trainer.credit=segment"
+            "longer cold start with varied confidences, or trainer.credit=expected"
         )
 
 

@@ -7,17 +7,19 @@ the right; or they are packed: laid end to end in one row, where attention compu
 (packed_attention.py), so that nothing is padded.
 
 Legend: B trees of a micro-batch, L input tokens of the longest (packed: B is 1, L the tokens of all trees), N
-completion tokens (flat, without padding), R completions.
+completion tokens (flat, without padding), R completions, M of the tokens state a confidence, K number tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
+
+from corea.rl.rollout.stated_number import Choice
 
 TREE_TOKENS = 1024
 """Maximum length of a tree with several rows: its mask has length^2 entries, and attention computes all of them."""
@@ -36,6 +38,8 @@ class Row:
     """[T] one per token, so that parts of a completion can be credited separately."""
     weight: float
     """Weight of each token in the loss (loss.aggregation_weights)."""
+    choices: Sequence[Choice] = ()
+    """Tokens whose expected reward is in the loss instead of an advantage (trainer.credit=expected)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,10 @@ class MicroBatch:
     """[N]"""
     lengths: Tensor
     """[R] completion tokens of each row."""
+    choice_places: Tensor
+    """[M] which of the N tokens belong to a confidence whose expected reward is in the loss."""
+    choice_gains: Tensor
+    """[M, K] reward of each number token in their place, above the worst one."""
     blocks: list[Block] | None = None
     """Packed: the place of each tree. None: trees are padded."""
     segments: Tensor | None = None
@@ -185,6 +193,8 @@ def build_micro_batch(trees: list[Tree], pad: int, packing: bool = False) -> Mic
         positions.append(places + [0] * rest)
         segments.append(parts + [-1] * rest)
     rows = [row for tree in trees for row in tree]
+    firsts = accumulate((len(row.token_ids) for row in rows), initial=0)
+    stated = [(first, choice) for first, row in zip(firsts, rows, strict=False) for choice in row.choices]
     shared = any(len(tree) > 1 for tree in trees)
     blocks = [Block(start=s, stop=s + n, shared=len(t) > 1) for s, n, t in zip(starts, sizes, trees, strict=True)]
     if packing:
@@ -201,6 +211,8 @@ def build_micro_batch(trees: list[Tree], pad: int, packing: bool = False) -> Mic
         advantages=torch.tensor([a for r in rows for a in r.advantages], dtype=torch.float32),
         weights=torch.tensor([r.weight for r in rows for _ in r.token_ids], dtype=torch.float32),
         lengths=torch.tensor([len(r.token_ids) for r in rows]),
+        choice_places=torch.tensor([start + c.place for start, c in stated], dtype=torch.long),
+        choice_gains=torch.tensor([c.gains for _, c in stated]),
     )
 
 

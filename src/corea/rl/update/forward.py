@@ -2,10 +2,12 @@
 
 The output layer is applied only at completion positions, in chunks (output_layer.py).
 
-Legend: B trees, L input tokens, H hidden size, N completion tokens.
+Legend: B trees, L input tokens, H hidden size, N completion tokens, of which M state a confidence, K number tokens.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,30 +15,42 @@ from torch.nn import functional
 
 from corea.errors import UserError
 from corea.rl.update.batching import MicroBatch, Row, build_micro_batch
-from corea.rl.update.output_layer import CHUNK_LOGITS, token_scores
+from corea.rl.update.output_layer import CHUNK_LOGITS, token_scores, token_shares
 from corea.rl.update.packed_attention import run_decoder
 
 
 class TokenLogprobs(nn.Module):
     """Wraps a causal language model as a module from micro-batch to log-probabilities."""
 
-    def __init__(self, model: nn.Module, temperature: float, chunk_logits: int = CHUNK_LOGITS):
+    def __init__(
+        self,
+        model: nn.Module,
+        temperature: float,
+        chunk_logits: int = CHUNK_LOGITS,
+        number_ids: Sequence[int] = (),
+    ):
         super().__init__()
         self.model = model
         self.temperature = temperature
         self.chunk = max(1, chunk_logits // model.config.vocab_size)
+        self.number_ids = list(number_ids)
 
-    def forward(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Run the model.
 
         Returns:
-            (logprobs [N] float32, entropy [N] of the next-token distribution without gradient), at the temperature of
-            sampling.
+            (logprobs [N] float32, entropy [N] of the next-token distribution without gradient, probabilities [M, K]
+            float32 of the number tokens where a confidence is stated), at the temperature of sampling.
         """
         hidden = run_decoder(self.model, batch)  # [B, L, H]
         chosen = repeated_rows(hidden.flatten(0, 1), batch.source)  # [N, H]
         layer = self.model.get_output_embeddings()
-        return token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)
+        logprobs, entropy = token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)
+        places = batch.choice_places
+        if not len(places):
+            return logprobs, entropy, logprobs.new_zeros((0, len(self.number_ids)))
+        stated = repeated_rows(chosen, places)
+        return logprobs, entropy, token_shares(layer, stated, self.number_ids, self.temperature, self.chunk)
 
 
 def repeated_rows(hidden: Tensor, source: Tensor) -> Tensor:

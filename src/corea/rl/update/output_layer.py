@@ -9,7 +9,7 @@ Legend: N tokens, n of them in a chunk, H hidden size, V vocabulary. Functions t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -49,6 +49,15 @@ def token_scores(
     ]
     logprobs, entropy = zip(*parts, strict=True)
     return torch.cat(logprobs), torch.cat(entropy)
+
+
+def token_shares(layer: nn.Module, hidden: Tensor, tokens: Sequence[int], temperature: float, chunk: int) -> Tensor:
+    """[M, K] float32 probabilities of the `tokens` [K] after each of the `hidden` [M, H]; other arguments as above."""
+
+    def shares(rows: Tensor) -> Tensor:
+        return (layer(rows).float() / temperature).softmax(-1)[:, tokens]
+
+    return torch.cat([checkpoint(shares, rows, use_reentrant=False) for rows in hidden.split(chunk)])
 
 
 def is_plain(layer: nn.Module) -> bool:

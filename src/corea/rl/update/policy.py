@@ -43,7 +43,7 @@ TAG = "state"
 class Policy:
     """A model that can be updated, saved and restored. The engine that samples may share `model`."""
 
-    def __init__(self, model: nn.Module, cfg: TrainerConfig, *, pad: int):
+    def __init__(self, model: nn.Module, cfg: TrainerConfig, *, pad: int, number_ids: Sequence[int] = ()):
         self.model = model
         self.cfg = cfg
         self.pad = pad
@@ -66,7 +66,7 @@ class Policy:
         self.clips_itself = cfg.zero_stage == 0
         with distributed.quiet():
             self.engine, self.optimizer, _, _ = deepspeed.initialize(
-                model=TokenLogprobs(model, cfg.temperature),
+                model=TokenLogprobs(model, cfg.temperature, number_ids=number_ids),
                 model_parameters=parameter_groups(model, cfg.optimizer.weight_decay),
                 config=deepspeed_config(cfg, model.dtype, clip=not self.clips_itself),
             )
@@ -149,7 +149,7 @@ class Policy:
         return {**total, "grad_norm": norm, "skipped": float(not (finite and math.isfinite(norm)))}
 
     def _accumulate(self, batch: MicroBatch) -> Sums:
-        logprobs, entropy = self.engine(batch)
+        logprobs, entropy, shares = self.engine(batch)
         loss, sums = policy_loss(
             logprobs,
             old_logprobs=batch.old_logprobs,
@@ -161,6 +161,8 @@ class Policy:
             lengths=batch.lengths,
             stale=self.cfg.off_policy_steps > 0,
         )
+        if len(shares):
+            loss = loss - (batch.weights[batch.choice_places] * (shares * batch.choice_gains).sum(-1)).sum()
         # A NaN makes the whole gradient NaN, which DeepSpeed then discards on every rank.
         scale = distributed.world_size() if math.isfinite(loss.item()) else float("nan")
         with attention_of(self.model, batch):  # activations may be recomputed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from corea.config import TrainConfig
-from corea.rl.rollout.credit import token_advantages
+from corea.rl.rollout.credit import confidence_starts, token_advantages
+from corea.rl.rollout.stated_number import NumberTokens
 from corea.rl.update.batching import Row
 from corea.types import Group, Rollout
 
@@ -22,6 +23,7 @@ def build_rows(
     weight_of: Callable[[Rollout], float],
     cfg: TrainConfig,
     decode: Callable[[Sequence[int]], str],
+    numbers: NumberTokens | None = None,
 ) -> list[Row]:
     """One row per completion that is in the loss.
 
@@ -30,13 +32,16 @@ def build_rows(
 
     Args:
         weight_of: weight of each token of a rollout in the loss.
-        decode: token ids to text; finds the confidence for trainer.credit=segment.
+        decode: token ids to text; finds the confidence.
+        numbers: with trainer.credit=expected.
     """
     loss = cfg.trainer.loss
     rows = []
     for group in groups:
-        by_token = token_advantages(group, decode)
-        if loss.kl == 0 and not any(any(row) for row in by_token):
+        starts = confidence_starts(group, decode)
+        choices = numbers.choices(group, starts) if numbers else [[]] * len(starts)
+        by_token = token_advantages(group, starts, choices)
+        if loss.kl == 0 and not any(map(any, by_token)) and not any(choices):
             continue
         rows += [
             Row(
@@ -45,8 +50,9 @@ def build_rows(
                 rollout_logprobs=r.completion.logprobs,
                 advantages=row,
                 weight=weight_of(r),
+                choices=stated,
             )
-            for r, row in zip(group.rollouts, by_token, strict=True)
+            for r, row, stated in zip(group.rollouts, by_token, choices, strict=True)
             if in_loss(r, loss.mask_truncated)
         ]
     return rows

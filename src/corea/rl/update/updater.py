@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from corea.config import TrainConfig
 from corea.errors import UserError
+from corea.rl.rollout.stated_number import NumberTokens
 from corea.rl.run import distributed
 from corea.rl.run.device_use import known_shape
 from corea.rl.run.phase_timer import PhaseTimer
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
 class Updater:
     """Updates the policy on the groups of a step."""
 
-    def __init__(self, cfg: TrainConfig, policy: Policy, tokenizer: PreTrainedTokenizerBase, timer: PhaseTimer) -> None:
+    def __init__(
+        self,
+        cfg: TrainConfig,
+        policy: Policy,
+        tokenizer: PreTrainedTokenizerBase,
+        timer: PhaseTimer,
+        numbers: NumberTokens | None = None,
+    ) -> None:
         self.cfg = cfg
         self.policy = policy
         self.tokenizer = tokenizer
@@ -39,6 +47,7 @@ class Updater:
         self.work = Work()
         self.flops = 0.0
         """Floating-point operations of the last update, of all ranks; 0 for an unknown architecture."""
+        self.numbers = numbers
         self.share_prompt = cfg.trainer.share_prompt and supports_trees(policy.model)
         most = -(-cfg.trainer.questions // distributed.world_size())
         if cfg.trainer.minibatches > most:
@@ -95,7 +104,7 @@ class Updater:
         def weight_of(rollout: Rollout) -> float:
             return weight_by_id[id(rollout)]
 
-        rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode)
+        rows = build_rows(groups, weight_of, self.cfg, self.tokenizer.decode, self.numbers)
         budget = self.cfg.trainer.token_budget
         trees = trees_of_rows(rows, budget, self.share_prompt)
         batches = batches_of_trees(trees, budget, pad=self.policy.pad, packing=self.cfg.trainer.packing)

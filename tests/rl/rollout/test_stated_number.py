@@ -1,0 +1,127 @@
+"""trainer.credit=expected: the numbers that could have been stated, their rewards, and the gradient they give."""
+
+import pytest
+import torch
+
+from corea.composition import compose
+from corea.rl.rollout.credit import confidence_starts, token_advantages
+from corea.rl.rollout.groups import make_group
+from corea.rl.rollout.stated_number import Choice, NumberTokens
+from corea.rl.update.batching import micro_batches
+from corea.rl.update.forward import TokenLogprobs
+from corea.rl.update.rows import build_rows
+from corea.types import Completion, Question
+from rl_models import plain_logprobs, random_llama, random_rows
+
+QUESTION = Question(id="a", dataset="d", source="s", split="train", text="2 + 2 =", gold="4")
+PIECES = ["<think>", "</think><answer>", "4", "5", "</answer><confidence>", "</confidence>", "0", "1", ".", "8", "0.85"]
+
+
+class Pieces:
+    """A tokenizer whose tokens are PIECES."""
+
+    def __len__(self):
+        return len(PIECES)
+
+    def decode(self, ids):
+        return "".join(PIECES[k] for k in ids)
+
+
+def completion(answer, *number):
+    tokens = [PIECES.index(piece) for piece in ("<think>", "</think><answer>", answer, "</answer><confidence>")]
+    tokens += [PIECES.index(piece) for piece in (*number, "</confidence>")]
+    size = len(tokens)
+    return Completion(
+        text=Pieces().decode(tokens),
+        finish_reason="stop",
+        prompt_tokens=1,
+        completion_tokens=size,
+        prompt_ids=[7],
+        token_ids=tokens,
+        logprobs=[-1.0] * size,
+    )
+
+
+def group_of(completions, *overrides):
+    weights = ["reward.correct=1", "reward.format=0", "reward.calib=2", "reward.distance=l2", "reward.target=sample"]
+    cfg = compose("train", "logger=none", "trainer.credit=expected", "trainer.loss.kl=0", *weights, *overrides)
+    return make_group(QUESTION, completions, cfg), cfg
+
+
+def choices_of(group, cfg):
+    starts = confidence_starts(group, Pieces().decode)
+    numbers = NumberTokens(Pieces(), cfg.reward, percent=False)
+    return numbers, starts, numbers.choices(group, starts)
+
+
+def test_gains_by_hand():
+    """The answer is right: a number v in place of a token gains 2 * (1 - (v - 1)^2) over the worst reward."""
+    group, cfg = group_of([completion("4", "0", ".", "8")])
+    numbers, starts, [choices] = choices_of(group, cfg)
+    assert [PIECES[k] for k in numbers.ids] == ["4", "5", "0", "1", ".", "8", "0.85"]
+    assert starts == [4]
+    assert [c.place for c in choices] == [4, 5, 6]
+    first, point, last = (dict(zip(numbers.texts.values(), c.gains, strict=True)) for c in choices)
+    # In place of "0": "4.8" and "4" are no confidences, "1.8" is none but "1" is, ".": "..8" is none.
+    assert first == {"4": 0, "5": 0, "0": 2 * (1 - 0.2**2), "1": 2.0, ".": 0, "8": 0, "0.85": 2 * (1 - 0.15**2)}
+    # In place of ".": "048" and "04" are above 1, "01" is read as 1, "008" and "00" are 8 and 0, "00.858" is read.
+    assert {k: v for k, v in point.items() if v} == {
+        ".": 2 * (1 - 0.2**2),
+        "1": 2.0,
+        "0.85": 2 * (1 - (1 - 0.858) ** 2),
+    }
+    assert last == pytest.approx(
+        {k: 2 * (1 - (v - 1) ** 2) for k, v in {"4": 0.4, "5": 0.5, "0": 0.0, "1": 0.1, "8": 0.8, ".": 0.0}.items()}
+        | {"0.85": 0.0}
+    )
+
+
+def test_the_group_target_of_a_wrong_answer():
+    group, cfg = group_of([completion("4", "0.85"), completion("5", "0.85")], "reward.target=group")
+    numbers, _, choices = choices_of(group, cfg)
+    assert choices[0] == choices[1]
+    gains = dict(zip(numbers.texts.values(), choices[0][0].gains, strict=True))
+    assert gains["0.85"] == pytest.approx(2 * (1 - 0.35**2))
+    assert gains["1"] == gains["0"] == pytest.approx(2 * (1 - 0.5**2))
+
+
+def test_the_number_gets_no_advantage_and_the_tag_after_it_that_of_the_answer():
+    group, cfg = group_of([completion("4", "0", ".", "8"), completion("5", "1")])
+    _, starts, choices = choices_of(group, cfg)
+    assert token_advantages(group, starts, choices) == [[0.5] * 4 + [0.0] * 3 + [0.5], [-0.5] * 4 + [0.0] + [-0.5]]
+
+
+def test_an_unreadable_number_has_no_choices():
+    group, cfg = group_of([completion("4", "8", ".", "8"), completion("4")])
+    assert choices_of(group, cfg)[2] == [[], []]
+
+
+def test_equal_answers_still_teach_the_confidence():
+    """All advantages are 0, but the number 0.85 is not the best one for right answers."""
+    group, cfg = group_of([completion("4", "0.85")] * 2)
+    numbers, _, _ = choices_of(group, cfg)
+    rows = build_rows([group], lambda _: 1.0, cfg, Pieces().decode, numbers)
+    assert [row.advantages for row in rows] == [[0.0] * 6] * 2
+    assert [len(row.choices) for row in rows] == [1, 1]
+
+
+def test_the_gradient_is_that_of_the_expected_reward_over_all_tokens():
+    """Sum over every token v of the vocabulary of p(v) r(v) grad log p(v), each v scored alone by the whole model."""
+    temperature, ids, gains = 0.7, [3, 11, 20], (0.5, 0.0, 2.0)
+    model, rows = random_llama(), random_rows(groups=3, size=2)
+    places = [len(row.token_ids) - 1 for row in rows]
+    for row, place in zip(rows, places, strict=True):
+        row.choices = (Choice(place, gains),)
+    scored = TokenLogprobs(model, temperature, number_ids=ids)
+    for batch in micro_batches(rows, 32, pad=0):
+        shares = scored(batch)[2]
+        (batch.weights[batch.choice_places] * (shares * batch.choice_gains).sum(-1)).sum().backward()
+    found = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    for row, place in zip(rows, places, strict=True):
+        for token, gain in zip(ids, gains, strict=True):
+            row.token_ids[place] = token
+            logprob = plain_logprobs(model, row, temperature)[place]
+            (row.weight * gain * logprob.detach().exp() * logprob).backward()
+    for mine, other in zip(found, model.parameters(), strict=True):
+        torch.testing.assert_close(mine, other.grad, rtol=1e-4, atol=1e-6)
