@@ -166,7 +166,7 @@ def refused(run: Path, **options) -> str:
 
 def test_mistakes_are_named(run, tmp_path):
     assert "repo=tiny: allowed is OWNER/NAME" in refused(run, repo="tiny")
-    assert "folder=None: allowed is a folder, or repo=OWNER/NAME, or dry_run=true" in refused(run, folder=None)
+    assert "folder=null: allowed is a folder, or repo=OWNER/NAME, or dry_run=true" in refused(run, folder=None)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.docx").touch()
     assert "out: holds other files (thesis.docx); give a new folder" in refused(run)

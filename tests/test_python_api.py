@@ -115,7 +115,7 @@ def test_other_forms_of_tables(hand_rows):
         ({"correct": [True, "x"] * 5}, {}, "^table: .*; a column holds values of one type"),
         ({}, {"treshold": 0.4}, r"treshold"),
         ({}, {"rule": "best"}, "cascade.rule=best: allowed is llm_accuracy, max_drop"),
-        ({}, {"prices": [{"in": 1}]}, r"prices=\['in'\]: allowed is the keys for input, cached, output"),
+        ({}, {"prices": [{"in": 1}]}, r"prices=\[in\]: allowed is the keys for input, cached, output"),
         ({}, {"before": "nowhere.parquet"}, "nowhere.parquet: no such file"),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_mistake_is_one_line(arguments, line, capsys):
 
 def test_make_passes_its_variables_on():
     given = ["SCALE=qwen7b", "DRY=1", "RUN=outputs/short", "USD_HOUR=2.5", "ONLY=rlvr corea", "VENV=elsewhere"]
-    make = ["make", "--dry-run", "--assume-old", "elsewhere/.ready", "paper"]
+    make = ["make", "--no-print-directory", "--dry-run", "--assume-old", "elsewhere/.ready", "paper"]
     done = subprocess.run([*make, *given], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     words = re.sub(r"\s+", " ", done.stdout.replace("\\\n", " "))
     assert words.rstrip().endswith(
