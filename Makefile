@@ -35,7 +35,7 @@ LOWEST_TORCH := $(shell grep -E '^torch==' constraints-lowest.txt)
 WITHOUT_TORCH := tests/answers tests/cascade tests/comparing tests/config tests/evaluation tests/metrics tests/report \
 	tests/test_compare.py tests/test_python_api.py
 TRAINING := tests/rl/update/test_policy.py tests/rl/update/test_loss.py tests/rl/update/test_weight_sync.py \
-	tests/rl/run/test_checkpoint.py tests/engines/local/test_hf.py tests/tasks/test_hub.py tests/rl/test_sources.py
+	tests/rl/run/test_checkpoint.py tests/engines/local/test_hf.py
 VLLM_READY := $(VLLM_VENV)/.ready
 # The servers that bench-serve compares with need versions of their own too.
 LITELLM_VENV ?= .venv-litellm

@@ -45,6 +45,7 @@ def serve_command(python: Path, model: str, context: int, port: int) -> list[str
         *(str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", model_location(model)),
         *("--host", HOST, "--port", str(port), "--dtype", "float32", "--max-model-len", str(context)),
         *("--enforce-eager", "--load-format", "safetensors", "--logprobs-mode", "processed_logprobs"),
+        "--no-enable-chunked-prefill",  # on a CPU, vLLM cannot take back the random number of half a prompt
     ]
 
 

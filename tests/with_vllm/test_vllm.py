@@ -83,6 +83,16 @@ def test_sampling_is_seeded_and_its_logprobs_are_those_of_the_distribution(engin
             assert completion.logprobs == pytest.approx(recomputed(own, completion, 0.7), abs=1e-4)
 
 
+def test_more_prompts_than_one_batch_holds_are_sampled(engine):
+    """200 prompts of about 100 tokens: vLLM on a CPU must not read one in part, which seeded sampling cannot undo."""
+    from corea.types import Sampling
+
+    sums = [question(" + ".join(str((n * k) % 9 + 1) for k in range(1, 46))) for n in range(200)]
+    answers = engine.generate(sums, Sampling(temperature=1.0, max_tokens=2, seed=0))
+    assert {len(c.token_ids) for (c,) in answers} <= {1, 2}
+    assert sum(c.prompt_tokens for (c,) in answers) > 16_000
+
+
 def test_a_prompt_without_room_is_an_error_of_its_own(engine):
     from corea.types import Sampling
 

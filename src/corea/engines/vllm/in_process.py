@@ -202,7 +202,10 @@ def _load(
         reason = f"vLLM cannot be imported ({error})"
         raise UserError(f"engine=vllm: {reason}; pip install 'corea[vllm]', or take engine=hf") from error
     options = share.vllm_options()
-    gpu = {"gpu_memory_utilization": cfg.gpu_share, "enable_sleep_mode": sleeps} if torch.cuda.is_available() else {}
+    if torch.cuda.is_available():
+        device = {"gpu_memory_utilization": cfg.gpu_share, "enable_sleep_mode": sleeps}
+    else:  # vLLM on a CPU cannot take back the random number of a prompt that it has read in part
+        device = {"enable_chunked_prefill": False}
     try:
         return LLM(
             model=model_location(model),
@@ -218,7 +221,7 @@ def _load(
             enable_prefix_caching=True,
             disable_log_stats=True,
             seed=0,
-            **gpu,
+            **device,
             **options,
         )
     except (OSError, ValueError) as error:
