@@ -4,8 +4,8 @@
 
 `--questions` counts the test questions of each task. The small model is sampled at temperature 1, the large one answers
 greedily; without LLM_FOLDER its columns are empty. AUROC: of the stated confidence, where one is stated; of its mean
-over the distribution of its tokens; of the distance of the confidence from 0.5 in the mean over that distribution, which
-a cold start by own_answers.py teaches; and of the mean probability of the answer's tokens, which bounds what the model
+over the distribution of its tokens; of the mean distance of the confidence from 0.5 over that distribution, which a
+cold start by own_answers.py teaches; and of the mean probability of the answer's tokens, which bounds what the model
 could say about itself.
 """
 
@@ -29,6 +29,7 @@ from corea.tasks.parsing import parse_completion
 from corea.tasks.prompts import build_messages
 from corea.types import DISTRIBUTIONS, Completion, Question, Sampling
 
+SIGNALS = ("confidence", "expected", "distance", "probability")
 NUMBER = re.compile(r"[01]\.\d\d")
 
 
@@ -78,9 +79,7 @@ def answers(engine: HFEngine, questions: list[Question], temperature: float) -> 
 def line(name: str, small: dict[str, np.ndarray], large: dict[str, np.ndarray] | None) -> str:
     """One row of the table."""
     cells = [f"{small['right'].mean():.3f}", f"{large['right'].mean():.3f}" if large else "-"]
-    cells += [
-        f"{ranking(small[key], small['right']):.3f}" for key in ("confidence", "expected", "distance", "probability")
-    ]
+    cells += [f"{ranking(small[key], small['right']):.3f}" for key in SIGNALS]
     cells += [f"{small[key].mean():.1f}" for key in ("prompt", "tokens")]
     cells.append(f"{large['tokens'].mean():.1f}" if large else "-")
     return " | ".join([f"| {name}", *cells]) + " |"
@@ -96,8 +95,9 @@ def main() -> None:
     torch.set_num_threads(1)
     engines = [HFEngine(folder) for folder in (args.small, args.large) if folder]
     data = compose("sft", "data=broad").data
-    columns = "small, large, AUROC confidence, AUROC expected, AUROC distance, AUROC probability, prompt, small's tokens, large's tokens"
-    print("| task | " + " | ".join(columns.split(", ")) + " |\n" + "|---" * 10 + "|")
+    rankings = [f"AUROC {name}" for name in SIGNALS]
+    columns = ["small", "large", *rankings, "prompt", "small's tokens", "large's tokens"]
+    print("| task | " + " | ".join(columns) + " |\n" + "|---" * 10 + "|")
     for family in data.families:
         parts = []
         for source in family_sources(data, family):
