@@ -4,8 +4,8 @@
 
 MODEL answers pretraining questions at temperature 1, and its answers become the completions, so the cold start does not
 change them on average. The distance of the confidence from 0.5 tells the probability p of the sampled answer: at p = 1
-the confidence is near 0 or 1, at p = 0 near 0.5. The side is random, so that the stated confidence ranks nothing before RL,
-whichever answers are right. MODEL must state a confidence (experiment=broad_slm_cold), which is replaced.
+the confidence is near 0 or 1, at p = 0 near 0.5. The side is random, so that the stated confidence ranks nothing before
+RL, whichever answers are right. MODEL must state a confidence (experiment=broad_slm_cold), which is replaced.
 """
 
 from __future__ import annotations
