@@ -110,10 +110,10 @@ def relative_size(meta: dict[str, Any]) -> float:
     return min(1.0, max(0.0, (measure(meta) - short) / (long - short)))
 
 
-def two_sided_weights(size: float) -> list[float]:
+def two_sided_weights(size: float, contrast: float = CONTRAST) -> list[float]:
     """[21] weight of each confidence of the grid: symmetric about 0.5, concentrated at the ends for size 0, in the
     middle for size 1."""
-    return [math.exp(CONTRAST * (0.5 - size) * (2 * abs(2 * float(c) - 1) - 1)) for c in CONFIDENCE_GRID]
+    return [math.exp(contrast * (0.5 - size) * (2 * abs(2 * float(c) - 1) - 1)) for c in CONFIDENCE_GRID]
 
 
 def _direct(entry: dict[str, Any], confidence: str) -> str:
