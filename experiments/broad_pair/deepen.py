@@ -2,9 +2,9 @@
 
     python experiments/broad_pair/deepen.py MODEL FOLDER [--layers 2]
 
-The output projections of the new layers are 0, so the new model gives the same logits. A token can read what the last
-layer computed at earlier positions only from a layer above it, so the certainty of an answer, which the last layer
-computes, is out of reach for the confidence that follows.
+The output projections of the new layers are 0, so the new model gives the same logits. What a layer computed at an
+earlier position can be read only from a layer above it; the new layers can thus read what the last layer of MODEL
+computed.
 """
 
 from __future__ import annotations

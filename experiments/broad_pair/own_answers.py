@@ -32,7 +32,7 @@ BATCH = 512
 """Questions that are answered together."""
 
 
-def answer_probability(engine: HFEngine, completion: Completion) -> float:
+def sequence_probability(engine: HFEngine, completion: Completion) -> float:
     """Probability of the completion up to the tag <confidence>."""
     total = 0.0
     for token, logprob in zip(completion.token_ids, completion.logprobs, strict=True):
@@ -47,7 +47,7 @@ def pair(engine: HFEngine, prompt: str, completion: Completion, contrast: float,
     head, tag, _ = completion.text.partition(TAG)
     if not tag or completion.finish_reason != "stop" or head.count("</answer>") != 1:
         return None
-    weights = two_sided_weights(1 - answer_probability(engine, completion), contrast)
+    weights = two_sided_weights(1 - sequence_probability(engine, completion), contrast)
     confidence = rng.choices(CONFIDENCE_GRID, weights)[0]
     return json.dumps({"prompt": prompt, "completion": f"{head}{TAG}{confidence}</confidence>"})
 

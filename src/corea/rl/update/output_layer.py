@@ -52,7 +52,8 @@ def token_scores(
 
 
 def token_shares(layer: nn.Module, hidden: Tensor, tokens: Sequence[int], temperature: float, chunk: int) -> Tensor:
-    """[M, K] float32 probabilities of the `tokens` [K] after each of the `hidden` [M, H]; other arguments as above."""
+    """[M, K] float32 probabilities of the `tokens` [K] after each of the `hidden` [M, H]. The other
+    arguments are those of token_scores."""
 
     def shares(rows: Tensor) -> Tensor:
         return (layer(rows).float() / temperature).softmax(-1)[:, tokens]
