@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import pandas as pd
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +16,8 @@ from corea.comparing.figure_text import difference_cell, difference_words, headi
 
 WIDTH = 118
 """Width in characters if the output is not a terminal."""
+LABEL = 40
+"""Most characters of a line of a group's name; a longer name takes several lines."""
 
 
 def show_comparison(found: Comparison, console: Console | None = None) -> None:
@@ -20,37 +26,39 @@ def show_comparison(found: Comparison, console: Console | None = None) -> None:
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH)
     for dataset in found.datasets:
-        console.print(_means(found, dataset))
+        for table in _means(found, dataset, console.width):
+            console.print(table)
     console.print(f"[dim]{table_words(found)}[/]", highlight=False)
     if len(found.differences):
         for dataset in found.datasets:
             if (found.differences["dataset"] == dataset).any():
-                console.print(_differences(found, dataset))
+                for table in _differences(found, dataset, console.width):
+                    console.print(table)
         console.print(f"[dim]{difference_words(found)}[/]", highlight=False)
     for note in found.notes:
         console.print(f"[dim]note: {note}[/]", highlight=False)
 
 
-def _means(found: Comparison, dataset: str) -> Table:
+def _means(found: Comparison, dataset: str, width: int) -> Iterator[Table]:
     part = found.table[found.table["dataset"] == dataset]
     metrics = list(dict.fromkeys(part["metric"]))
-    table = _table(dataset, metrics)
+    rows = {}
     for group in found.groups:
         own = part[part["group"] == group.label].set_index("metric", drop=False)
         cells = ["\n".join(text for text in mean_cell(own.loc[metric]) if text) for metric in metrics]
-        table.add_row(group.label, str(len(group.runs)), *cells)
-    return table
+        rows[group.label, len(group.runs)] = cells
+    return _tables(dataset, metrics, rows, width)
 
 
-def _differences(found: Comparison, dataset: str) -> Table:
+def _differences(found: Comparison, dataset: str, width: int) -> Iterator[Table]:
     part = found.differences[found.differences["dataset"] == dataset]
     metrics = list(dict.fromkeys(part["metric"]))
-    table = _table(f"{dataset}: difference from {found.reference.label}", metrics)
+    rows = {}
     for group in found.groups[1:]:
         own = part[part["group"] == group.label].set_index("metric", drop=False)
         cells = [_cell(own.loc[metric]) if metric in own.index else "–" for metric in metrics]
-        table.add_row(group.label, str(len(group.runs)), *cells)
-    return table
+        rows[group.label, len(group.runs)] = cells
+    return _tables(f"{dataset}: difference from {found.reference.label}", metrics, rows, width)
 
 
 def _cell(row: pd.Series) -> str:
@@ -59,10 +67,24 @@ def _cell(row: pd.Series) -> str:
     return f"{shown}\n{ends}" if ends else shown
 
 
-def _table(title: str, metrics: list[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("group", overflow="fold")
-    table.add_column("runs", justify="right")
-    for metric in metrics:
-        table.add_column(heading(metric).replace("/", "/\n").replace(", ", ",\n"), justify="right", no_wrap=True)
-    return table
+def _tables(title: str, metrics: list[str], rows: dict[tuple[str, int], list[str]], width: int) -> Iterator[Table]:
+    """One table, or several with a part of the metrics each where `width` characters do not hold them all."""
+    headings = [heading(metric).replace("/", "/\n").replace(", ", ",\n") for metric in metrics]
+    columns = [[top, *(cells[k] for cells in rows.values())] for k, top in enumerate(headings)]
+    widths = [max(cell_len(line) for text in column for line in text.split("\n")) + 2 for column in columns]
+    label = min(max(cell_len(line) for name, _ in rows for line in name.split("\n")), LABEL)
+    room = width - label - 12  # padding, the column of runs and both edges
+    size = len(metrics)
+    while size > 1 and max(sum(widths[k : k + size]) for k in range(0, len(metrics), size)) > room:
+        size -= 1
+    size = math.ceil(len(metrics) / math.ceil(len(metrics) / size))  # as many tables, of even width
+    for start in range(0, len(metrics), size):
+        table = Table(title=title if not start else f"{title}, continued", title_justify="left", title_style="bold",
+                      box=box.SIMPLE_HEAD, padding=(0, 1))  # fmt: skip
+        table.add_column("group", overflow="fold", min_width=label)
+        table.add_column("runs", justify="right", no_wrap=True)
+        for column in columns[start : start + size]:
+            table.add_column(column[0], justify="right", no_wrap=True)
+        for (name, runs), cells in rows.items():
+            table.add_row(name, str(runs), *cells[start : start + size])
+        yield table
