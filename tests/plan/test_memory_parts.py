@@ -77,7 +77,13 @@ def test_the_cache_holds_the_rows_of_this_gpu():
     # copy of one of both layers while it grows
     assert SETTING.own_rows == 8
     assert replace(SETTING, rows=4).own_rows == 4
-    assert parts("rollout")["KV cache"] == 8 * 16 * 2 * 2 * 2 * 2 * 1.5
+    assert parts("rollout", on_cpu=False)["KV cache"] == 8 * 16 * 2 * 2 * 2 * 2 * 1.5
+
+
+def test_on_a_cpu_the_prompt_of_a_group_is_held_once():
+    # 2 prompts of 6 columns, 8 rows of 10 new ones; the copy while it grows holds no prompt
+    assert parts("rollout", on_cpu=True)["KV cache"] == (8 * 10 * 1.5 + 2 * 6) * 2 * 2 * 2 * 2
+    assert parts("rollout", on_cpu=True, group=1)["KV cache"] == 2 * 16 * 2 * 2 * 2 * 2 * 1.5
 
 
 @pytest.mark.parametrize(("prompt", "completion"), [(5, 3), (5, 64), (5, 66), (100, 500), (30, 1024)])
@@ -90,7 +96,7 @@ def test_the_cache_has_the_columns_that_the_engine_allocates(prompt, completion)
     for _ in range(completion - 1):  # the last token is not fed back
         cache.make_room()
         cache.advance()
-    assert cache_columns(prompt, completion) == cache.window.capacity
+    assert cache_columns(prompt, completion) == cache.window.width + cache.window.room
 
 
 def test_an_engine_that_sleeps_frees_its_memory_for_the_update():

@@ -244,8 +244,10 @@ def _rollout(s: Setting) -> dict[str, float]:
     if s.engine != "hf":
         return {}
     shape = s.shape
-    columns = cache_columns(s.prompt, s.completion)
-    cache = s.own_rows * columns * shape.cache_bytes(s.item) * (1 + 1 / shape.layers)
+    columns, prompts, shared = cache_columns(s.prompt, s.completion), 0, s.on_cpu and s.group > 1
+    if shared:  # a group's rows hold their new tokens, beside one copy of the prompt
+        columns, prompts = columns - s.prompt, s.own_rows // s.group * s.prompt
+    cache = (s.own_rows * columns * (1 + 1 / shape.layers) + prompts) * shape.cache_bytes(s.item)
     pieces = min(PIECE_TOKENS, s.own_rows // s.group * s.prompt)
     computed = pieces * layer_workspace(shape, s.item)
     return {

@@ -58,6 +58,7 @@ from corea.rl.update.updater import Updater
 from corea.rl.update.weight_sync import hand_over, require_parity
 from corea.rl.validation import Validation
 from corea.run_folder import launcher_ranks
+from corea.runtime import frozen_objects
 from corea.tasks.splits import SplitReport
 from corea.types import Group
 
@@ -114,7 +115,9 @@ class Trainer:
             UserError: too many steps in a row were not finite; their batches are stored.
         """
         try:
-            self._run(self._restore())
+            done = self._restore()
+            with frozen_objects():
+                self._run(done)
         except Interrupted:
             self._release()
             raise

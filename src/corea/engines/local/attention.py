@@ -1,7 +1,8 @@
-"""Grouped-query attention of a decode step without copying keys and values for every query head.
+"""Attention of a decode step without copying keys and values: for every query head, or for every row of a prompt.
 
 With a mask, the sdpa function of transformers repeats keys and values for each query head of a group at every token: 7
-times the cache for Qwen2.5-0.5B. Here the heads of a group are passed as query positions instead.
+times the cache for Qwen2.5-0.5B. Here the heads of a group are passed as query positions instead. Where prompts are
+held once for all of their completions, shared_prompts.py computes the attention.
 
 Legend: R rows, H query heads, K key/value heads, D head size, L columns.
 """
@@ -16,6 +17,8 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from corea.engines.local.shared_prompts import CURRENT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,6 +41,11 @@ def grouped_attention(
     Returns:
         ([R, 1, H, D], None)
     """
+    slots = CURRENT.get()
+    if slots is not None and slots.joins:
+        return slots.attend(module.layer_idx, query, key, value, scaling), None
+    if slots is not None:
+        slots.note(getattr(module, "layer_idx", None), kwargs)
     rows, heads, length, size = query.shape
     kv_heads = key.shape[1]
     if length > 1 or heads == kv_heads or attention_mask is None or kwargs.get("position_bias") is not None:

@@ -126,7 +126,7 @@ def decode_static(model: PreTrainedModel, prompts: Sequence[Sequence[int]], opti
     started = time.perf_counter()
     copies, noise = options.copies, options.noise
     room, rows = max(options.limits), len(prompts) * copies
-    decoder = Decoder(model, prompts, copies, pad=options.pad, room=room)
+    decoder = Decoder(model, prompts, copies, pad=options.pad, room=room, share=False)
     limit = torch.tensor(options.limits).repeat_interleave(copies)  # [B]
     lengths = torch.tensor([len(p) for p in prompts]).repeat_interleave(copies)
     stops = torch.tensor(sorted(options.stop_ids), dtype=torch.long)

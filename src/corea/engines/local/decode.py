@@ -1,7 +1,8 @@
 """The decode loop: completes prompts with any transformers decoder whose layers are attention.
 
-Each prompt is prefilled once, and its cache is copied to its G completions. Prompts of similar length are prefilled
-together, so that little computation is spent on padding. Finished rows leave the batch.
+Each prompt is prefilled once. On a CPU its G completions share its cache (shared_prompts.py); elsewhere it is copied to
+them. Prompts of similar length are prefilled together, so that little computation is spent on padding. Finished rows
+leave the batch.
 
 Legend: P prompts, G completions per prompt, B = P x G rows at the start, R unfinished rows, V vocabulary.
 """
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from corea.engines.local.capture import Record, Recorder
 from corea.engines.local.kv_cache import SlotCache
+from corea.engines.local.shared_prompts import CURRENT, Slots, can_share
 from corea.engines.local.token_sampling import sample_token
 
 if TYPE_CHECKING:
@@ -95,12 +97,22 @@ def full_attention(config: Any) -> bool:
 class Decoder:
     """The state of one batch."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, *, pad: int, room: int):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        copies: int,
+        *,
+        pad: int,
+        room: int,
+        share: bool = True,
+    ):
         """
         Args:
             prompts: token ids, sorted by length.
             pad: any token id; padding is masked.
             room: maximum number of new tokens of a row.
+            share: hold each prompt once for all of its completions, where that is possible.
         """
         self.model = model
         self.prompts = prompts
@@ -110,6 +122,8 @@ class Decoder:
         lengths = [len(p) for p in prompts]
         text = model.config.get_text_config()
         self.width = lengths[-1]
+        self.full_attention = full_attention(text)
+        share = share and copies > 1 and self.full_attention and can_share(model, self.device)
         self.cache = SlotCache(
             text.num_hidden_layers,
             prompts=len(prompts),
@@ -117,8 +131,8 @@ class Decoder:
             shortest=lengths[0],
             width=self.width,
             room=min(room, FIRST_ROOM),
+            slots=Slots(lengths, copies, model.dtype) if share else None,
         )
-        self.full_attention = full_attention(text)
         rows = torch.tensor(lengths, device=self.device).repeat_interleave(copies)  # [B]
         self.positions = rows  # [R] position of the next token
         self.visible: Tensor | None = None  # [R, width + room], if prompts differ in length
@@ -136,34 +150,31 @@ class Decoder:
             pads = torch.tensor([width - len(p) for p in part], device=self.device)
             columns = torch.arange(width, device=self.device)
             self.cache.prefill(start)
-            output = self.model(
+            output = self._forward(
                 input_ids=ids,
                 attention_mask=(columns >= pads[:, None]).long() if len(part[0]) != width else None,
                 position_ids=(columns - pads[:, None]).clamp(min=0),
-                past_key_values=self.cache,
-                use_cache=True,
-                logits_to_keep=1,
             )
             logits.append(output.logits[:, -1])
         self.cache.decode()
         return torch.cat(logits).repeat_interleave(self.copies, 0)
+
+    def _forward(self, **inputs: Tensor | None) -> Any:
+        before = CURRENT.set(self.cache.window.slots)
+        try:
+            return self.model(**inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+        finally:
+            CURRENT.reset(before)
 
     def step(self, token: Tensor) -> Tensor:
         """Append token [R] to every row; logits of the next one, [R, V]."""
         self.cache.make_room()
         mask = self.visible
         if mask is not None:
-            mask = mask[:, : self.cache.window.filled + 1]
+            mask = mask[:, : self.width + self.cache.window.new + 1]
             # If all layers use full attention, the model need not derive a mask for each layer.
             mask = mask[:, None, None] if self.full_attention else mask
-        output = self.model(
-            input_ids=token[:, None],
-            attention_mask=mask,
-            position_ids=self.positions[:, None],
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        output = self._forward(input_ids=token[:, None], attention_mask=mask, position_ids=self.positions[:, None])
         self.cache.advance()
         self.positions = self.positions + 1
         return output.logits[:, -1]
