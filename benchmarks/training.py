@@ -5,6 +5,7 @@ Parts:
 - decode: corea's decoding loop, transformers' generate and generate_batch
 - memory: peak memory of the update at a vocabulary of 152k, compared with full logits
 - floor: matmul FLOPs of the update divided by this machine's measured matmul rate
+- processes: the same training in one process and in two, one thread each
 
 Measurements run one at a time, each in a separate process; figures are medians. Prints Markdown.
 """
@@ -16,10 +17,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 
-PARTS = ("step", "decode", "memory", "floor")
+from training_common import GROUP, OVERRIDES, QUESTIONS
+
+PARTS = ("step", "decode", "memory", "floor", "processes")
 LIMIT = 900
 """Time limit of one measurement, in seconds."""
 WORKER = Path(__file__).with_name("training_worker.py")
@@ -108,6 +112,33 @@ def floor(runs: int, threads: int) -> list[str]:
             f"{seconds:.3f} | **{flops / rate / seconds:.0%}** | {found['plain_flops'] / rate / seconds:.0%} |"
         )
     return ["### The update and its arithmetic floor", "", *rows, ""]
+
+
+def train(processes: int, steps: int) -> list[dict]:
+    """Train the tiny SLM, one thread a process, and return the lines of metrics.jsonl after the first."""
+    with tempfile.TemporaryDirectory() as folder:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command = [sys.executable, *launcher, "-m", "corea.train", *OVERRIDES, "trainer.threads=1"]
+        command += [f"trainer.steps={steps + 1}"]
+        command += ["trainer.validation_every=0", "trainer.best_by=null", f"hydra.run.dir={folder}/run"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
+        done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=LIMIT)
+        if done.returncode:
+            raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        return [json.loads(line) for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()][1:]
+
+
+def processes(runs: int, threads: int) -> list[str]:
+    """Compare one process and two. They alternate; each has one thread whatever --threads is."""
+    rounds: dict[int, list[dict]] = {1: [], 2: []}
+    for _ in range(3):
+        for count, kept in rounds.items():
+            kept += train(count, 2 * runs)
+    rows = ["| | one process, s | two, s | ratio |", "|---|---:|---:|---:|"]
+    for key, parts in {"update": ("logprobs", "update"), "rollout": ("rollout", "grade"), "step": ("step",)}.items():
+        one, two = (median(sum(x[f"seconds/{part}"] for part in parts) for x in rounds[count]) for count in (1, 2))
+        rows.append(f"| {key} | {one:.3f} | {two:.3f} | {one / two:.2f} |")
+    return ["### One process and two, one thread each: 32 questions x 16 completions, tiny SLM", "", *rows, ""]
 
 
 def main() -> None:
