@@ -1,9 +1,12 @@
 """A random model and random rows, small enough to compute everything twice."""
 
+from dataclasses import replace
+
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from corea.config import OptimizerConfig, TrainerConfig
+from corea.rl.rollout.stated_number import Choice
 from corea.rl.update.batching import Row
 from corea.rl.update.loss import policy_loss
 
@@ -69,6 +72,31 @@ def random_rows(groups=5, size=6, seed=0):
     for row in rows:
         row.weight = 1 / tokens
     return rows
+
+
+NUMBER_IDS, GAINS = [3, 11, 20], (0.5, 0.0, 2.0)
+"""Tokens that a confidence may consist of, and the reward of each."""
+
+
+def state_numbers(rows):
+    """The last token of each row becomes a confidence whose expected reward is in the loss, instead of an advantage."""
+    for row in rows:
+        row.advantages = [0.0] * len(row.token_ids)
+        row.choices = (Choice(len(row.token_ids) - 1, GAINS),)
+    return rows
+
+
+def add_expected_rewards(model, rows, temperature):
+    """Minus the sum over every number token v of p(v) r(v), each v scored alone by the whole model; its gradient is
+    added to the model's."""
+    total = 0.0
+    for row in rows:
+        for token, gain in zip(NUMBER_IDS, GAINS, strict=True):
+            changed = replace(row, token_ids=[*row.token_ids[:-1], token])
+            logprob = plain_logprobs(model, changed, temperature)[-1]
+            (-row.weight * gain * logprob.detach().exp() * logprob).backward()
+            total -= row.weight * gain * logprob.exp().item()
+    return total
 
 
 def plain_logprobs(model, row, temperature):

@@ -1,5 +1,7 @@
 """The tables of a comparison in the terminal: complete in any width, names of groups readable."""
 
+from io import StringIO
+
 import pytest
 from rich.console import Console
 
@@ -14,7 +16,7 @@ ROWS = {("trainer.off_policy_steps=0", 3): CELLS, ("trainer.off_policy_steps=1",
 def test_what_is_too_wide_for_one_table_gets_several(width, parts):
     tables = list(_tables("in_domain", METRICS, ROWS, width))
     assert [str(table.title) for table in tables] == ["in_domain"] + ["in_domain, continued"] * (parts - 1)
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))
+    console = Console(width=width, record=True, file=StringIO())
     for table in tables:
         console.print(table)
     shown = console.export_text()
@@ -27,7 +29,7 @@ def test_what_is_too_wide_for_one_table_gets_several(width, parts):
 def test_a_long_name_takes_several_lines():
     name = "model.path=" + "x" * 60
     (table,) = _tables("d", METRICS[:1], {(name, 1): CELLS[:1]}, 80)
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))
+    console = Console(width=80, record=True, file=StringIO())
     console.print(table)
     lines = [line.split()[0] for line in console.export_text().splitlines() if "x" in line or "model" in line]
     assert "".join(lines) == name

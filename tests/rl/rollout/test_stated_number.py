@@ -7,12 +7,12 @@ from deepspeed.utils import safe_get_full_grad
 from corea.composition import compose
 from corea.rl.rollout.credit import confidence_starts, token_advantages
 from corea.rl.rollout.groups import make_group
-from corea.rl.rollout.stated_number import Choice, NumberTokens
+from corea.rl.rollout.stated_number import NumberTokens
 from corea.rl.update.batching import micro_batches
 from corea.rl.update.policy import Policy
 from corea.rl.update.rows import build_rows
 from corea.types import Completion, Question
-from rl_models import plain_logprobs, random_llama, random_rows, trainer_config
+from rl_models import NUMBER_IDS, add_expected_rewards, random_llama, random_rows, state_numbers, trainer_config
 
 QUESTION = Question(id="a", dataset="d", source="s", split="train", text="2 + 2 =", gold="4")
 PIECES = ["<think>", "</think><answer>", "4", "5", "</answer><confidence>", "</confidence>", "0", "1", ".", "8", "0.85"]
@@ -107,25 +107,12 @@ def test_equal_answers_still_teach_the_confidence():
 
 
 def test_the_gradient_is_that_of_the_expected_reward_over_all_tokens():
-    """The update against minus the sum over every token v of p(v) r(v) grad log p(v), each v scored alone by the whole
-    model; all advantages are 0."""
-    temperature, ids, gains = 0.7, [3, 11, 20], (0.5, 0.0, 2.0)
-    plain, rows = random_llama(), random_rows(groups=3, size=2)
-    places = [len(row.token_ids) - 1 for row in rows]
-    for row, place in zip(rows, places, strict=True):
-        row.advantages = [0.0] * len(row.token_ids)
-        row.choices = (Choice(place, gains),)
-    policy = Policy(random_llama(), trainer_config(temperature=temperature), pad=0, number_ids=ids)
+    temperature, plain = 0.7, random_llama()
+    rows = state_numbers(random_rows(groups=3, size=2))
+    policy = Policy(random_llama(), trainer_config(temperature=temperature), pad=0, number_ids=NUMBER_IDS)
     batches = micro_batches(rows, 32, pad=0)
     assert len(batches) > 1
     loss = sum(policy._accumulate(batch)["loss"] for batch in batches)
-    expected = 0.0
-    for row, place in zip(rows, places, strict=True):
-        for token, gain in zip(ids, gains, strict=True):
-            row.token_ids[place] = token
-            logprob = plain_logprobs(plain, row, temperature)[place]
-            (-row.weight * gain * logprob.detach().exp() * logprob).backward()
-            expected -= row.weight * gain * logprob.exp().item()
-    assert loss == pytest.approx(expected, rel=1e-4)
+    assert loss == pytest.approx(add_expected_rewards(plain, rows, temperature), rel=1e-4)
     for mine, other in zip(policy.model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(safe_get_full_grad(mine), other.grad, rtol=1e-4, atol=1e-6)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from corea.rl.update.output_layer import is_plain, token_scores
+from corea.rl.update.output_layer import is_matrix, token_scores
 
 N, H, V = 23, 16, 101
 
@@ -51,7 +51,7 @@ def gradients(layer, hidden):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_scores_and_slopes_are_those_of_torch(kind, temperature, chunk):
     (hidden, targets, grad), layer = inputs(), LAYERS[kind]()
-    assert is_plain(layer) == (kind == "matrix")
+    assert is_matrix(layer) == (kind == "matrix")
     results = []
     for logprobs, entropy in (
         token_scores(layer, hidden, targets, temperature, chunk),

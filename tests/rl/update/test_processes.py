@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from corea.config import LossConfig
-from rl_models import plain_update, random_llama, random_rows, trainer_config
+from rl_models import add_expected_rewards, plain_update, random_llama, random_rows, state_numbers, trainer_config
 from warm_python import run_two_ranks
 
 HERE = Path(__file__).parent
@@ -35,6 +35,16 @@ def test_gradients_are_those_of_one_process(results, expected, stage):
     for found in results[1][stage]:  # both ranks hold the whole gradient
         for one, other in zip(found["gradients"], expected, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])  # stage 0 was run with a KL term
+def test_the_gradient_of_an_expected_reward_is_that_of_one_process(results, stage):
+    model = random_llama()
+    add_expected_rewards(model, state_numbers(random_rows())[:12], temperature=1.0)
+    scale = max(p.grad.abs().max() for p in model.parameters()).item()
+    for found in results[1][stage]:
+        for one, other in zip(found["stated"], model.parameters(), strict=True):
+            torch.testing.assert_close(one, other.grad, rtol=0, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -12,10 +12,10 @@ from deepspeed.utils import safe_get_full_grad
 from corea.config import LossConfig, OptimizerConfig, TrainerConfig
 from corea.engines.local.decode import DecodeOptions, decode
 from corea.rl.run import distributed
-from corea.rl.update import weight_sync
+from corea.rl.update import policy, weight_sync
 from corea.rl.update.batching import micro_batches
-from corea.rl.update.policy import Policy
-from rl_models import random_llama, random_rows
+from corea.rl.update.policy import Policy, deepspeed_config
+from rl_models import NUMBER_IDS, random_llama, random_rows, state_numbers
 
 
 class NoTokenizer:
@@ -46,7 +46,10 @@ def run(stage, folder):
     for number, batch in enumerate(batches, 1):
         policy.engine.set_gradient_accumulation_boundary(number == len(batches))
         policy._accumulate(batch)
-    found = {"gradients": [safe_get_full_grad(p).clone() for p in policy.model.parameters()]}
+    found = {
+        "gradients": [safe_get_full_grad(p).clone() for p in policy.model.parameters()],
+        "stated": stated(cfg, rank),
+    }
     policy = Policy(random_llama(), cfg, pad=0)
     found["updates"] = [policy.update(policy.fill_logprobs(batches, old=False), lr=1e-2) for _ in range(2)]
     broken = random_rows()
@@ -63,6 +66,31 @@ def run(stage, folder):
         found["reference"] = reference(stage, shares(rows, rank))
     found["after"] = policy.update(micro_batches(shares(rows, rank), 48, pad=0), lr=1e-2)["loss"]
     return found
+
+
+def stated(cfg, rank):
+    """Gradients of an expected reward; only rank 0 has tokens that state a confidence."""
+    policy = Policy(random_llama(), cfg, pad=0, number_ids=NUMBER_IDS)
+    policy.engine.module.chunk = 7
+    rows = state_numbers(random_rows())
+    for row in rows[12:]:
+        row.choices = ()
+    batches = policy._pad_to_same_count(micro_batches(shares(rows, rank), 48, pad=0))
+    if policy.has_reference:
+        batches = policy.fill_logprobs(batches, old=False)
+    for number, batch in enumerate(batches, 1):
+        policy.engine.set_gradient_accumulation_boundary(number == len(batches))
+        policy._accumulate(batch)
+    return [safe_get_full_grad(p).clone() for p in policy.model.parameters()]
+
+
+def split_all(cfg, dtype, *, clip):
+    """DeepSpeed's configuration without its threshold below which every rank holds a weight whole, as it holds all
+    those of a model of this size."""
+    config = deepspeed_config(cfg, dtype, clip=clip)
+    if cfg.zero_stage == 3:
+        config["zero_optimization"] |= {f"stage3_{kind}_persistence_threshold": 0 for kind in ("param", "model")}
+    return config
 
 
 def reference(stage, rows):
@@ -91,6 +119,7 @@ def main():
     """All stages in one start: importing takes longer than computing."""
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
+    policy.deepspeed_config = split_all
     results = {}
     for stage in (0, 1, 2, 3):
         results[stage] = distributed_results(run(stage, folder))

@@ -49,7 +49,7 @@ class Sampler:
         groups, report = self._attempt(step, 0, self.cfg.trainer.questions, progress)
         batch = Batch(groups=groups, first_groups=list(groups), report=report)
         for attempt in range(1, self.cfg.trainer.resample + 1):
-            degenerate = [k for k, g in enumerate(batch.groups) if g.degenerate]
+            degenerate = [k for k, g in enumerate(batch.groups) if g.degenerate and not self._states_numbers(g)]
             wanted = distributed.gather(len(degenerate))
             if not any(wanted):
                 break
@@ -59,6 +59,13 @@ class Sampler:
                 batch.groups[place] = group
             batch.resampled += sum(wanted)
         return batch
+
+    def _states_numbers(self, group: Group) -> bool:
+        """Whether trainer.credit=expected gives the group a gradient although its advantages are 0."""
+        gated = self.cfg.reward.gate_calib
+        return self.cfg.trainer.credit == "expected" and any(
+            r.parsed.confidence is not None and (r.parsed.well_formed or not gated) for r in group.rollouts
+        )
 
     def _attempt(
         self, step: int, attempt: int, count: int, progress: Callable[[int], None]

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from corea.errors import UserError
 from corea.rl.update.batching import MicroBatch, Row, build_micro_batch
-from corea.rl.update.output_layer import CHUNK_LOGITS, token_scores, token_shares
+from corea.rl.update.output_layer import CHUNK_LOGITS, inside, token_scores, token_shares
 from corea.rl.update.packed_attention import run_decoder
 
 
@@ -43,14 +43,19 @@ class TokenLogprobs(nn.Module):
             float32 of the number tokens where a confidence is stated), at the temperature of sampling.
         """
         hidden = run_decoder(self.model, batch)  # [B, L, H]
-        chosen = repeated_rows(hidden.flatten(0, 1), batch.source)  # [N, H]
-        layer = self.model.get_output_embeddings()
-        logprobs, entropy = token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)
-        places = batch.choice_places
-        if not len(places):
-            return logprobs, entropy, logprobs.new_zeros((0, len(self.number_ids)))
-        stated = repeated_rows(chosen, places)
-        return logprobs, entropy, token_shares(layer, stated, self.number_ids, self.temperature, self.chunk)
+        layer, places = self.model.get_output_embeddings(), batch.choice_places
+
+        def scores(chosen: Tensor) -> tuple[Tensor, Tensor]:
+            logprobs, entropy = token_scores(layer, chosen, batch.targets, self.temperature, self.chunk)
+            if not len(places):
+                return logprobs, entropy
+            stated = repeated_rows(chosen, places)
+            shares = token_shares(layer, stated, self.number_ids, self.temperature, self.chunk)
+            return torch.cat([logprobs, shares.flatten()]), entropy
+
+        both, entropy = inside(layer, scores, repeated_rows(hidden.flatten(0, 1), batch.source))
+        logprobs, shares = both.split([len(batch.targets), len(both) - len(batch.targets)])
+        return logprobs, entropy, shares.view(len(places), len(self.number_ids))
 
 
 def repeated_rows(hidden: Tensor, source: Tensor) -> Tensor:

@@ -9,18 +9,36 @@ Legend: N tokens, n of them in a chunk, H hidden size, V vocabulary. Functions t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+T = TypeVar("T")
 CHUNK_LOGITS = 1 << 24
 """Logits per chunk (64 MiB of float32). Each chunk reads the whole output matrix, so smaller chunks are slower."""
 BLOCK = {"cpu": 1 << 20, "cuda": 1 << 23}
 """Logits per block that several passes run over before the next block: as many as fit a processor's cache; on a GPU,
 enough to keep it busy, because one launch exceeds its cache anyway."""
+
+
+def inside(layer: nn.Module, function: Callable[[Tensor], T], hidden: Tensor) -> T:
+    """function(hidden), which calls the functions of this module on `layer`.
+
+    ZeRO-3 gathers weights from all ranks when a module is called. Ranks have different numbers of tokens, and would
+    call a split output layer for different numbers of chunks, so the whole function runs in one call of it. The number
+    of its results with a gradient has to be the same on all ranks: DeepSpeed gathers the weights again for each.
+    """
+    if not is_split(layer):
+        return function(hidden)
+    layer.forward = function  # type: ignore[method-assign, assignment]
+    try:
+        return layer(hidden)
+    finally:
+        del layer.forward
 
 
 def token_scores(
@@ -29,8 +47,7 @@ def token_scores(
     """Log-probabilities of `targets`, and the entropy of their distributions.
 
     Args:
-        layer: hidden states to logits. The module is called, unless it is a plain linear layer that this rank holds
-        whole.
+        layer: hidden states to logits.
         hidden: [N, H]
         targets: [N] token ids.
         temperature: logits are divided by it.
@@ -41,7 +58,7 @@ def token_scores(
     """
     if len(hidden) <= chunk:
         return _score(layer, hidden, targets, temperature)
-    if is_plain(layer):
+    if is_matrix(layer):
         return _Chunked.apply(hidden, layer.weight, targets, temperature, chunk)
     parts = [
         checkpoint(_score, layer, rows, wanted, temperature, use_reentrant=False)
@@ -56,18 +73,28 @@ def token_shares(layer: nn.Module, hidden: Tensor, tokens: Sequence[int], temper
     arguments are those of token_scores."""
 
     def shares(rows: Tensor) -> Tensor:
-        return (layer(rows).float() / temperature).softmax(-1)[:, tokens]
+        return (_logits(layer, rows).float() / temperature).softmax(-1)[:, tokens]
 
     return torch.cat([checkpoint(shares, rows, use_reentrant=False) for rows in hidden.split(chunk)])
 
 
-def is_plain(layer: nn.Module) -> bool:
-    """True for a linear layer that this rank holds whole: no adapter, no bias, not partitioned by ZeRO-3."""
-    return type(layer) is nn.Linear and layer.bias is None and not hasattr(layer.weight, "ds_id")
+def is_matrix(layer: nn.Module) -> bool:
+    """True for a linear layer without bias and adapter."""
+    return type(layer) is nn.Linear and layer.bias is None
+
+
+def is_split(layer: nn.Module) -> bool:
+    """True if ZeRO-3 splits the weights of a layer among the ranks."""
+    return any(hasattr(weight, "ds_id") for weight in layer.parameters())
+
+
+def _logits(layer: nn.Module, rows: Tensor) -> Tensor:
+    """The output of a layer; a linear one is not called, see `inside`."""
+    return functional.linear(rows, layer.weight, layer.bias) if type(layer) is nn.Linear else layer(rows)
 
 
 def _score(layer: nn.Module, hidden: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    return _Scores.apply(layer(hidden).float(), targets, temperature)
+    return _Scores.apply(_logits(layer, hidden).float(), targets, temperature)
 
 
 class _Scores(torch.autograd.Function):

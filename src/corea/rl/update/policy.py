@@ -161,8 +161,9 @@ class Policy:
             lengths=batch.lengths,
             stale=self.cfg.off_policy_steps > 0,
         )
-        if len(shares):
-            loss = loss - (batch.weights[batch.choice_places] * (shares * batch.choice_gains).sum(-1)).sum()
+        gains = shares * batch.choice_gains.reshape(shares.shape)
+        # Also without any: the number of outputs in the loss has to be the same on all ranks (ZeRO-3).
+        loss = loss - (batch.weights[batch.choice_places] * gains.sum(-1)).sum()
         # A NaN makes the whole gradient NaN, which DeepSpeed then discards on every rank.
         scale = distributed.world_size() if math.isfinite(loss.item()) else float("nan")
         with attention_of(self.model, batch):  # activations may be recomputed
