@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from corea.errors import UserError
+
 T = TypeVar("T")
 CHUNK_LOGITS = 1 << 24
 """Logits per chunk (64 MiB of float32). Each chunk reads the whole output matrix, so smaller chunks are slower."""
@@ -34,7 +36,8 @@ def inside(layer: nn.Module, function: Callable[[Tensor], T], hidden: Tensor) ->
     """
     if not is_split(layer):
         return function(hidden)
-    layer.forward = function  # type: ignore[method-assign, assignment]
+    require_linear(layer)
+    layer.forward = function
     try:
         return layer(hidden)
     finally:
@@ -76,6 +79,20 @@ def token_shares(layer: nn.Module, hidden: Tensor, tokens: Sequence[int], temper
         return (_logits(layer, rows).float() / temperature).softmax(-1)[:, tokens]
 
     return torch.cat([checkpoint(shares, rows, use_reentrant=False) for rows in hidden.split(chunk)])
+
+
+def require_linear(layer: nn.Module) -> None:
+    """Check that ZeRO-3 can split an output layer: `inside` runs everything in one call of a plain linear one.
+
+    Raises:
+        UserError: it is a module of another class.
+    """
+    if type(layer) is not nn.Linear:
+        kind = f"{type(layer).__module__}.{type(layer).__name__}"
+        raise UserError(
+            f"trainer.zero_stage=3: the output layer is a {kind}, and only a plain torch.nn.Linear can be split; allowed is "
+            "0, 1 or 2"
+        )
 
 
 def is_matrix(layer: nn.Module) -> bool:

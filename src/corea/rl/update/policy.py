@@ -28,6 +28,7 @@ from corea.rl.update.batching import MicroBatch, empty_micro_batch
 from corea.rl.update.forward import TokenLogprobs, require_packing, require_plain_head
 from corea.rl.update.lora import adapters_off, add_adapters, merged_state_dict
 from corea.rl.update.loss import policy_loss
+from corea.rl.update.output_layer import require_linear
 from corea.rl.update.packed_attention import attention_of
 from corea.rl.update.universal import load_universal, trained_names, write_universal
 
@@ -59,6 +60,8 @@ class Policy:
         if cfg.packing:
             require_packing(model)
         self.adapters = add_adapters(model, cfg.lora) if cfg.lora.rank else None
+        if cfg.zero_stage == 3:
+            require_linear(model.get_output_embeddings())
         self.has_reference = cfg.loss.kl > 0
         self.reference = self._frozen_copy() if self.has_reference and self.adapters is None else None
         if cfg.gradient_checkpointing:
