@@ -48,12 +48,14 @@ def test_every_completion_is_short_well_formed_and_right(name):
             assert len(TOKENIZER(completion).input_ids) <= most
 
 
-@pytest.mark.parametrize("name", ["divisor", "equation", "calculation", "angle", "interval", "sequence"])
+@pytest.mark.parametrize("name", ["divisor", "equation", "calculation", "angle", "interval", "sequence", "primes"])
 def test_every_written_operation_is_true(name):
     for question in entries(name):
         steps = traces.written_steps(question.meta["entry"], random.Random(0))
-        think = re.match("<think>(.*)</think>", steps)[1].split(":")[-1]
-        for step in filter(None, think.split(";")):
+        think = re.match("<think>(.*)</think>", steps)[1]
+        written = [step for step in think.split(";") if "=" in step]
+        assert written or name in ("equation", "sequence")
+        for step in written:
             left, right = step.rsplit("=", 1)
             if "/" in left:
                 top, bottom = left.split("/")
@@ -62,27 +64,64 @@ def test_every_written_operation_is_true(name):
                 assert eval(left) == int(right), step  # digits and operators that the teacher wrote
 
 
+@pytest.mark.parametrize("name", ["divisor", "primes"])
+def test_the_written_steps_lead_to_the_answer(name):
+    for question in entries(name):
+        think = re.match("<think>(.*)</think>", traces.written_steps(question.meta["entry"], random.Random(0)))[1]
+        steps = think.split(";")
+        found = steps[-1].rsplit("=", 1)[1] if name == "primes" else steps[-2].split("*")[0]
+        assert found == question.gold, think
+
+
 @pytest.mark.parametrize(
-    ("seen", "rule"),
+    ("seen", "answer", "rule"),
     [
-        ([3, 7, 11, 15], ("*", 1, 4)),
-        ([2, 7, 17, 37], ("*", 2, 3)),
-        ([80, 41, 21, 11], ("/", 0, 1)),
-        ([1, 2, 3, 5, 8], ("p", 0, 0)),
-        ([1, 2, 4, 5, 10, 11], None),
+        ((3, 7, 11, 15), 19, [("+", 4)]),
+        ((2, 7, 17, 37), 77, [("*", 2), ("+", 3)]),
+        ((80, 41, 21, 11), 6, [("/", 2), ("+", 1)]),
+        ((1, 1, 2, 3, 5, 8), 13, [("p", 0)]),
+        ((2, 4, 16), 256, [("^", 2)]),
+        ((6, -24, 72, -192), 480, [("p", 0), ("*", -4)]),
+        ((5, 2, 6, 5, 8, 9), 12, [("/", 2), ("p", 0)]),
+        ((1, 2, 4, 8), 17, [("*", 2)]),  # no rule also makes the answer
+        ((1, 2, 4, 5, 10, 11), 22, None),
     ],
 )
-def test_the_rule_of_a_sequence_is_found(seen, rule):
-    assert broad_traces.find_rule(seen) == rule
+def test_the_shortest_rule_of_a_sequence_is_found(seen, answer, rule):
+    assert broad_traces.find_rule(seen, answer) == (rule and tuple(rule))
 
 
-def test_the_path_between_two_relatives():
-    question = (
-        "Ann is married to Bob. They have children called Cid and Dan. Cid is married to Eve. They have a child "
-        "called Fay.\n\nHow is Dan related to Fay? Provide the relationship in one word."
-    )
-    entry = {"question": question, "metadata": {"person1": "Dan", "person2": "Fay"}}
-    assert broad_traces.kinship(entry) == "Dan^Ann/Cid/Fay"
+def test_a_sequence_is_continued_from_its_differences():
+    entry = {"metadata": {"sequence": [3, 6, 12, 24, 48]}}
+    assert broad_traces.sequence(entry) == "3,6,12;24*2=48"
+
+
+FAMILY = (
+    "Ann is married to Bob. They have children called Cid and Dan. Cid is married to Eve. They have a child called Fay."
+    " Hal is married to Ida. They have a child called Eve."
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "places"), [("Dan", "Fay", "Dan4Fay4"), ("Ida", "Eve", "Ida5Eve3"), ("Cid", "Bob", "Cid2Bob1")]
+)
+def test_the_places_of_two_relatives(one, other, places):
+    question = f"{FAMILY}\n\nHow is {one} related to {other}? Provide the relationship in one word."
+    entry = {"question": question, "metadata": {"person1": one, "person2": other}}
+    assert broad_traces.kinship(entry) == places
+
+
+def test_prime_numbers_are_counted_up_to_both_ends():
+    # 2 3 5 7 11 13 17 19 are the eight up to 20; 2 3 5 7 the four up to 10
+    entry = {"question": "Count how many prime numbers there are between 11 and 20 (inclusive) ?"}
+    assert broad_traces.primes(entry) == "20:8;10:4;8-4=4"
+
+
+def test_numbers_and_beginnings_of_words_are_sorted():
+    numbers = {"question": "Sort these numbers in descending order: -3.0, 44.0, -31.5\nPlease follow"}
+    assert broad_traces.sorted_numbers(numbers) == "-31.5,-3.0,44.0"
+    words = {"question": "return them as a comma-separated list: then, the, trip, Cash\n"}
+    assert broad_traces.sorted_words(words) == "then the tr C>C the then tr"
 
 
 def test_tokens_that_meet_vanish_or_pass():

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import deque
 from collections.abc import Callable
+from itertools import pairwise, product
 from typing import Any
 
 from corea.sft.broad_tokenizer import WEEKDAYS
@@ -48,12 +48,14 @@ OPERATORS: dict[type[ast.operator], tuple[str, Callable[[int, int], int]]] = {
 
 
 def gcd(entry: Entry) -> str:
-    """'84-36*2=12;36-12*3=0': the steps of Euclid's algorithm for two numbers, the larger one first."""
+    """'36*2=72;84-72=12;12*3=36;36-36=0': Euclid's algorithm for two numbers, the larger one first; each quotient, then
+    the rest."""
     b, a = sorted(entry["metadata"]["numbers"])
     steps = []
     while b:
-        steps.append(f"{a}-{b}*{a // b}={a % b}")
-        a, b = b, a % b
+        taken = b * (a // b)
+        steps += [f"{b}*{a // b}={taken}", f"{a}-{taken}={a - taken}"]
+        a, b = b, a - taken
     return ";".join(steps)
 
 
@@ -83,38 +85,84 @@ def ast_value(expression: str, variable: str, x: int) -> int:
 
 
 def sequence(entry: Entry) -> str:
-    """The simplest rule that gives all terms, then its application: '*2+3:16*2=32;32+3=35'.
+    """'3,6,12;24*2=48;48+3=51': the differences of the terms, then the operations that make the next term.
 
-    Rules, in this order: a constant difference, a*x + b, x // 2 + b, x + previous + b; "" if none fits.
+    Operations, as reasoning-gym composes them: multiply by a number, square, halve (rounded down), add the term before,
+    add a number. The shortest rule that explains all terms; the differences alone if none does.
     """
-    terms = entry["metadata"]["sequence"]
-    seen, last = terms[:-1], terms[-2]
-    rule = find_rule(seen)
+    *seen, answer = entry["metadata"]["sequence"]
+    differences = ",".join(str(b - a) for a, b in pairwise(seen))
+    rule = find_rule(tuple(seen), answer)
     if rule is None:
-        return ""
-    kind, factor, shift = rule
-    grown = {"*": last * factor, "/": last // 2, "p": last + seen[-2]}[kind]
-    first = {"*": f"{last}*{factor}", "/": f"{last}/2", "p": f"{last}+{seen[-2]}"}[kind]
-    name = {"*": f"*{factor}", "/": "/2", "p": "p"}[kind]
-    if kind == "*" and factor == 1:
-        return f"+{shift}:{last}+{shift}={last + shift}"
-    if not shift:
-        return f"{name}:{first}={grown}"
-    return f"{name}+{shift}:{first}={grown};{grown}+{shift}={grown + shift}"
+        return differences
+    steps, value = [], seen[-1]
+    for operation in rule:
+        after = apply(operation, value, seen[-2])
+        steps.append(f"{written(operation, value, seen[-2])}={after}")
+        value = after
+    return ";".join([differences, *steps])
 
 
-def find_rule(seen: list[int]) -> tuple[str, int, int] | None:
-    """(kind, factor, shift) of the simplest rule that explains `seen`; None if there is none."""
-    for kind, factor in [("*", 1), ("*", 2), ("/", 0), ("*", -1), ("p", 0), *(("*", a) for a in range(-10, 11))]:
-        begin = 1 if kind == "p" else 0
-        made = [
-            {"*": seen[i] * factor, "/": seen[i] // 2, "p": seen[i] + seen[i - 1]}[kind]
-            for i in range(begin, len(seen) - 1)
-        ]
-        shifts = {after - grown for after, grown in zip(seen[begin + 1 :], made, strict=True)}
-        if len(shifts) == 1:
-            return kind, factor, shifts.pop()
-    return None
+Operation = tuple[str, int]
+OPERATIONS: tuple[Operation, ...] = (
+    *((("*", factor)) for factor in (2, -1, 3, -2, 4, -3, 5, -4, 6, -5, 7, -6, 8, -7, 9, -8, 10, -9, -10)),
+    ("/", 2),
+    ("p", 0),
+    ("^", 2),
+)
+"""Operations besides the last addition, the most common ones first."""
+
+
+def apply(operation: Operation, value: int, before: int | None) -> int:
+    """`value` after one operation; `before` is the term before it, None for the first."""
+    kind, number = operation
+    made = {"*": value * number, "/": value // 2, "p": value + (before or 0), "^": value * value, "+": value + number}
+    return made[kind]
+
+
+def written(operation: Operation, value: int, before: int) -> str:
+    """The left side of an operation's step."""
+    kind, number = operation
+    return {
+        "*": f"{value}*{number}", "/": f"{value}/2", "p": f"{value}+{before}", "^": f"{value}*{value}",
+        "+": f"{value}+{number}",
+    }[kind]  # fmt: skip
+
+
+def find_rule(seen: tuple[int, ...], answer: int) -> tuple[Operation, ...] | None:
+    """The shortest operations that make each term of `seen` from the one before, and `answer` from the last.
+
+    Where no rule also makes the answer, the shortest that explains `seen`; None if at most two operations and an
+    addition do not.
+    """
+    fallback = None
+    for count in (0, 1, 2):
+        for first in product(OPERATIONS, repeat=count):
+            shift = common_shift(first, seen)
+            if shift is None:
+                continue
+            rule = (*first, ("+", shift)) if shift else first
+            if run(rule, seen[-1], seen[-2]) == answer:
+                return rule
+            fallback = fallback or rule
+    return fallback
+
+
+def common_shift(rule: tuple[Operation, ...], seen: tuple[int, ...]) -> int | None:
+    """What is to be added after `rule` to make every term of `seen` from the one before; None if that differs."""
+    shifts = set()
+    for before, value, after in zip((None, *seen), seen, seen[1:], strict=False):
+        shifts.add(after - run(rule, value, before))
+        if len(shifts) > 1:
+            return None
+    return shifts.pop()
+
+
+def run(rule: tuple[Operation, ...], value: int, before: int | None) -> int:
+    """`value` after all operations of a rule."""
+    for operation in rule:
+        value = apply(operation, value, before)
+    return value
 
 
 def angles(entry: Entry) -> str:
@@ -152,32 +200,41 @@ def weekday(entry: Entry) -> str:
 
 
 def primes(entry: Entry) -> str:
-    """'53:1,59:2': the prime numbers of the range, counted."""
-    return ",".join(f"{p}:{k}" for k, p in enumerate(entry["metadata"]["primes"], 1))
+    """'77:21;54:16;21-16=5': the prime numbers up to the last number and below the first one, then their difference."""
+    first, last = (int(n) for n in re.findall(r"\d+", entry["question"])[:2])
+    below, up_to = primes_up_to(first - 1), primes_up_to(last)
+    return f"{last}:{up_to};{first - 1}:{below};{up_to}-{below}={up_to - below}"
+
+
+def primes_up_to(number: int) -> int:
+    """How many prime numbers are at most `number`."""
+    return sum(all(n % d for d in range(2, n)) for n in range(2, number + 1))
 
 
 def kinship(entry: Entry) -> str:
-    """'Sarah=Edward^Elizabeth': the shortest path from the first person to the second; = married, ^ parent, / child."""
-    links: dict[str, list[tuple[str, str]]] = {}
-    for husband, wife, children in re.findall(
+    """'Sarah4Elizabeth1': the place of both people in the family.
+
+    1: parents of a married person 2 or, if there are two such couples, the first; 2: their child; 3: its spouse; 4:
+    children of 2 and 3; 5: parents of 3.
+    """
+    parents: dict[str, tuple[str, str]] = {}
+    spouse: dict[str, str] = {}
+    for one, other, children in re.findall(
         r"(\w+) is married to (\w+)\.(?: They have (?:a child|children) called ([^.]+)\.)?", entry["question"]
     ):
-        links.setdefault(husband, []).append(("=", wife))
-        links.setdefault(wife, []).append(("=", husband))
-        for child in re.findall(r"\w+", children.replace(" and ", ", ")):
-            for parent in (husband, wife):
-                links.setdefault(child, []).append(("^", parent))
-                links.setdefault(parent, []).append(("/", child))
-    start, goal = entry["metadata"]["person1"], entry["metadata"]["person2"]
-    paths = {start: start}
-    waiting = deque([start])
-    while goal not in paths:
-        person = waiting.popleft()
-        for sign, other in links[person]:
-            if other not in paths:
-                paths[other] = f"{paths[person]}{sign}{other}"
-                waiting.append(other)
-    return paths[goal]
+        spouse |= {one: other, other: one}
+        parents |= dict.fromkeys(re.findall(r"\w+", children.replace(" and ", ", ")), (one, other))
+    middle = next((name for name in spouse if name in parents), None)
+    places = dict.fromkeys(parents, 2 if middle is None else 4)
+    if middle is not None:
+        places |= {middle: 2, spouse[middle]: 3}
+    for child, couple in parents.items():
+        if child == middle or middle is None:
+            places |= dict.fromkeys(couple, 1)
+        elif child == spouse[middle]:
+            places |= dict.fromkeys(couple, 5)
+    meta = entry["metadata"]
+    return "".join(f"{name}{places[name]}" for name in (meta["person1"], meta["person2"]))
 
 
 def rewriting(entry: Entry) -> str:
@@ -204,9 +261,19 @@ def program(question: str) -> list[str]:
     return question.rsplit("\n\n", 2)[1].split(" ")
 
 
-def direct(entry: Entry) -> str:
-    """No steps: the answer itself is copied piece by piece from the question (sorting)."""
-    return ""
+def sorted_numbers(entry: Entry) -> str:
+    """'-33,23,30.1': the numbers of the question in ascending order; the answer may turn them round."""
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", entry["question"].split("order: ")[1].split("\n")[0])
+    return ",".join(sorted(numbers, key=float))
+
+
+def sorted_words(entry: Entry) -> str:
+    """'th tr Ca>Ca th tr': the beginnings that tell the words apart, then in ascending order; the answer may turn them
+    round."""
+    words = entry["question"].split("comma-separated list: ")[1].strip().split(", ")
+    heads = [next((w[:k] for k in range(1, len(w)) if sum(o.startswith(w[:k]) for o in words) == 1), w) for w in words]
+    in_order = [heads[words.index(w)] for w in sorted(words)]
+    return " ".join(heads) + ">" + " ".join(in_order)
 
 
 BROAD_TRACES: dict[str, Callable[[Entry], str]] = {
@@ -220,7 +287,7 @@ BROAD_TRACES: dict[str, Callable[[Entry], str]] = {
     "calendar_arithmetic": weekday,
     "count_primes": primes,
     "family_relationships": kinship,
-    "number_sorting": direct,
-    "word_sorting": direct,
+    "number_sorting": sorted_numbers,
+    "word_sorting": sorted_words,
 }
 """Task -> its steps; the tasks of the tiny pair are in corea.sft.traces."""
