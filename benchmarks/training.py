@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from training_common import GROUP, OVERRIDES, QUESTIONS
+from training_common import OVERRIDES
 
 PARTS = ("step", "decode", "memory", "floor", "processes")
 LIMIT = 900

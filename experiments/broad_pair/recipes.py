@@ -1,9 +1,9 @@
 """Compares trainings of the small broad model: python experiments/broad_pair/recipes.py NAME=RUN[,RUN...] [NAME=...]
 
-Each RUN is a run folder of corea.train, or a model folder; the runs of a NAME are its seeds. Every model answers the same
-test questions (`--questions` of each task) once at temperature 1. Prints for each family the means over the seeds with
-95 % intervals over the seeds (Student t; none for one seed), and the AUROC of the expected confidence inside each task.
-A figure of one model is written to FOLDER (`--cache`) and read from there the next time.
+Each RUN is a run folder of corea.train, or a model folder; the runs of a NAME are its seeds. Every model answers the
+same test questions (`--questions` of each task) once at temperature 1. Prints for each family the means over the seeds
+with 95 % intervals over the seeds (Student t; none for one seed), and the AUROC of the expected confidence inside each
+task. The figures of a model are kept in a folder (`--cache`) and read from there the next time.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def main() -> None:
             cells = [cell([seed[family][column] for seed in seeds]) for column in COLUMNS]
             print(f"| {name} | {len(seeds)} | " + " | ".join(cells) + " |")
     tasks = [place for place in places if "/" in place]
-    print("\n| AUROC expected | " + " | ".join(task.split("/")[1] for task in tasks) + " |\n|---|" + "---:|" * len(tasks))
+    names = " | ".join(task.split("/")[1] for task in tasks)
+    print(f"\n| AUROC expected | {names} |\n|---|" + "---:|" * len(tasks))
     for name, seeds in found.items():
         means = [np.mean([seed[task]["AUROC expected"] for seed in seeds]) for task in tasks]
         print(f"| {name} | " + " | ".join(f"{mean:.2f}" for mean in means) + " |")

@@ -90,8 +90,8 @@ def require_linear(layer: nn.Module) -> None:
     if type(layer) is not nn.Linear:
         kind = f"{type(layer).__module__}.{type(layer).__name__}"
         raise UserError(
-            f"trainer.zero_stage=3: the output layer is a {kind}, and only a plain torch.nn.Linear can be split; allowed is "
-            "0, 1 or 2"
+            f"trainer.zero_stage=3: the output layer is a {kind}, and only a plain torch.nn.Linear can be split; "
+            "allowed is 0, 1 or 2"
         )
 
 
