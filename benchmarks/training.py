@@ -119,7 +119,7 @@ def train(processes: int, steps: int) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [sys.executable, *launcher, "-m", "corea.train", *OVERRIDES, "trainer.threads=1"]
-        command += [f"trainer.steps={steps + 1}"]
+        command += ["trainer.questions=32", "trainer.group_size=16", f"trainer.steps={steps + 1}"]
         command += ["trainer.validation_every=0", "trainer.best_by=null", f"hydra.run.dir={folder}/run"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
         done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=LIMIT)
@@ -138,7 +138,8 @@ def processes(runs: int, threads: int) -> list[str]:
     for key, parts in {"update": ("logprobs", "update"), "rollout": ("rollout", "grade"), "step": ("step",)}.items():
         one, two = (median(sum(x[f"seconds/{part}"] for part in parts) for x in rounds[count]) for count in (1, 2))
         rows.append(f"| {key} | {one:.3f} | {two:.3f} | {one / two:.2f} |")
-    return ["### One process and two, one thread each: 32 questions x 16 completions, tiny SLM", "", *rows, ""]
+    title = "### One process and two, one thread each: 32 questions x 16 completions, tiny SLM"
+    return [f"{title}, medians of {6 * runs} steps", "", *rows, ""]
 
 
 def main() -> None:

@@ -41,16 +41,6 @@ def test_groups_without_advantage_are_replaced(tmp_path):
     assert lines[1]["questions/read"] > lines[0]["questions/read"]
 
 
-def test_groups_whose_confidences_have_a_gradient_are_not_replaced(tmp_path):
-    few = ["trainer.steps=1", "trainer.questions=8", "trainer.group_size=2", "trainer.resample=2"]
-    Trainer(config(*few, "trainer.credit=expected", "reward.calib=0"), tmp_path / "expected", NoLogger()).run()
-    Trainer(config(*few, "reward.calib=0"), tmp_path / "whole", NoLogger()).run()
-    (expected,), (whole,) = metrics(tmp_path / "expected"), metrics(tmp_path / "whole")
-    assert whole["degenerate_share"] > 0
-    assert whole["resampled_groups"] > 0
-    assert expected["resampled_groups"] == 0
-
-
 def test_a_step_without_any_completion_in_the_loss_changes_nothing_and_is_counted(tmp_path, caplog):
     """Every completion is cut off after one token, and truncated ones are left out of the loss."""
     cut = ["model.max_tokens=1", "trainer.loss.mask_truncated=true", "trainer.minibatches=2", "trainer.steps=2"]

@@ -71,14 +71,11 @@ def _tables(title: str, metrics: list[str], rows: dict[tuple[str, int], list[str
     """One table, or several with a part of the metrics each where `width` characters do not hold them all."""
     headings = [heading(metric).replace("/", "/\n").replace(", ", ",\n") for metric in metrics]
     columns = [[top, *(cells[k] for cells in rows.values())] for k, top in enumerate(headings)]
-    widths = [max(cell_len(line) for text in column for line in text.split("\n")) + 2 for column in columns]
+    widths = [max(cell_len(line) for text in column for line in text.split("\n")) + 3 for column in columns]
     label = min(max(cell_len(line) for name, _ in rows for line in name.split("\n")), LABEL)
-    room = width - label - 12  # padding, the column of runs and both edges
-    size = len(metrics)
-    while size > 1 and max(sum(widths[k : k + size]) for k in range(0, len(metrics), size)) > room:
-        size -= 1
-    size = math.ceil(len(metrics) / math.ceil(len(metrics) / size))  # as many tables, of even width
-    for start in range(0, len(metrics), size):
+    room = width - label - 11  # padding, the column of runs, edges and dividers
+    start = 0
+    for size in part_sizes(widths, room):
         table = Table(title=title if not start else f"{title}, continued", title_justify="left", title_style="bold",
                       box=box.SIMPLE_HEAD, padding=(0, 1))  # fmt: skip
         table.add_column("group", overflow="fold", min_width=label)
@@ -88,3 +85,24 @@ def _tables(title: str, metrics: list[str], rows: dict[tuple[str, int], list[str
         for (name, runs), cells in rows.items():
             table.add_row(name, str(runs), *cells[start : start + size])
         yield table
+        start += size
+
+
+def part_sizes(widths: list[int], room: int) -> list[int]:
+    """How many columns go into each table of at most `room` characters: few tables, of about equal size if that fits.
+
+    A column that is too wide for any table has one of its own.
+    """
+    filled: list[int] = []
+    free = -1
+    for width in widths:
+        if width <= free:
+            filled[-1] += 1
+        else:
+            filled.append(1)
+            free = room
+        free -= width
+    even = math.ceil(len(widths) / len(filled))
+    starts = range(0, len(widths), even)
+    fits = all(sum(widths[k : k + even]) <= room for k in starts)
+    return [len(widths[k : k + even]) for k in starts] if fits else filled

@@ -214,8 +214,8 @@ def primes_up_to(number: int) -> int:
 def kinship(entry: Entry) -> str:
     """'Sarah4Elizabeth1': the place of both people in the family.
 
-    1: parents of a married person 2 or, if there are two such couples, the first; 2: their child; 3: its spouse; 4:
-    children of 2 and 3; 5: parents of 3.
+    2 is the first married person whose parents are named, 1 those parents, 3 the spouse of 2, 5 the parents of 3, and 4
+    everyone else. In a family without such a person, 1 are the parents and 2 the children.
     """
     parents: dict[str, tuple[str, str]] = {}
     spouse: dict[str, str] = {}

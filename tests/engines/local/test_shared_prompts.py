@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 
 from corea.engines.local import decode as decoding
 from corea.engines.local.attention import grouped
@@ -61,18 +62,49 @@ def test_the_prompts_are_held_once(model):
     assert layer.keys.shape == layer.values.shape == (24, heads, 10, size)
 
 
-def test_a_layer_with_an_attention_of_its_own_gets_copies(model, monkeypatch):
-    noted = Slots.note
-    monkeypatch.setattr(
-        Slots, "note", lambda self, layer, arguments: noted(self, layer, {**arguments, "s_aux": layer or None})
-    )
-    shared = rows(model, PROMPTS, 3, share=True, monkeypatch=monkeypatch)
+SMALL = {
+    "vocab_size": 400,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+MASKS = transformers.DogeConfig(**SMALL, num_key_value_heads=4, keep_window_size=4)
+"""Each layer changes the mask before its attention."""
+SIZES = transformers.DeepseekV3Config(
+    **SMALL, num_key_value_heads=4, moe_intermediate_size=16, n_routed_experts=2, num_experts_per_tok=1, n_group=1,
+    topk_group=1, first_k_dense_replace=2, kv_lora_rank=16, q_lora_rank=16, qk_rope_head_dim=4, qk_nope_head_dim=8,
+    v_head_dim=8,
+)  # fmt: skip
+"""Values have another size than keys."""
+
+
+@pytest.mark.parametrize("config", [MASKS, SIZES], ids=["masks", "sizes"])
+def test_layers_whose_attention_is_something_else_get_copies(config, monkeypatch):
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
     with grouped(model):
         decoder = Decoder(model, PROMPTS, 3, pad=0, room=10)
+        assert decoder.cache.window.slots is not None
         decoder.prefill()
     assert decoder.cache.window.slots is None
+    shared = rows(model, PROMPTS, 3, share=True, monkeypatch=monkeypatch)
     whole = rows(model, PROMPTS, 3, share=False, monkeypatch=monkeypatch)
     assert [row.token_ids for row in shared] == [row.token_ids for row in whole]
+
+
+@pytest.mark.parametrize(
+    "change", [{"s_aux": 1}, {"mask": torch.ones((1, 2, 3, 3), dtype=torch.bool)}, {"mask": torch.zeros((1, 1, 3, 3))}]
+)
+def test_what_would_change_the_scores_is_refused(change):
+    states = [torch.zeros(1, 2, 3, 4)] * 3
+    for given in ({}, change):
+        slots = Slots([3], 2, torch.float32)
+        slots.layers = [None, None]
+        slots.new_pass()
+        slots.note(0, states, None, {})
+        slots.note(1, states, given.get("mask"), {"s_aux": given.get("s_aux")})
+        assert slots.start() == (not given)
 
 
 def test_without_the_attention_of_the_engine_nothing_is_shared(model):

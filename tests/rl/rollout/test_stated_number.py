@@ -1,5 +1,7 @@
 """trainer.credit=expected: the numbers that could have been stated, their rewards, and the gradient they give."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from deepspeed.utils import safe_get_full_grad
@@ -7,6 +9,7 @@ from deepspeed.utils import safe_get_full_grad
 from corea.composition import compose
 from corea.rl.rollout.credit import confidence_starts, token_advantages
 from corea.rl.rollout.groups import make_group
+from corea.rl.rollout.sampler import Sampler
 from corea.rl.rollout.stated_number import NumberTokens
 from corea.rl.update.batching import micro_batches
 from corea.rl.update.policy import Policy
@@ -104,6 +107,29 @@ def test_equal_answers_still_teach_the_confidence():
     rows = build_rows([group], lambda _: 1.0, cfg, Pieces().decode, numbers)
     assert [row.advantages for row in rows] == [[0.0] * 6] * 2
     assert [len(row.choices) for row in rows] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        ([], True),
+        (["trainer.credit=whole"], False),
+        (["reward.calib=0"], False),  # every number has the same reward
+        (["trainer.loss.mask_truncated=true"], True),
+    ],
+)
+def test_resampling_keeps_a_group_only_if_its_confidences_have_a_gradient(overrides, kept):
+    group, cfg = group_of([completion("4", "0.85")] * 2, *overrides)
+    assert group.degenerate
+    assert Sampler(cfg, None, None, None)._states_numbers(group) == kept
+    choices = choices_of(group, cfg)[2]
+    assert any(any(choice.gains) for row in choices for choice in row) == kept
+
+
+def test_a_truncated_completion_that_is_left_out_of_the_loss_keeps_no_group():
+    cut = replace(completion("4", "0.85"), finish_reason="length")
+    group, cfg = group_of([cut] * 2, "trainer.loss.mask_truncated=true", "reward.gate_calib=false")
+    assert not Sampler(cfg, None, None, None)._states_numbers(group)
 
 
 def test_the_gradient_is_that_of_the_expected_reward_over_all_tokens():

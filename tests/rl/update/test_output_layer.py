@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from corea.rl.update.output_layer import is_matrix, token_scores
+from corea.errors import UserError
+from corea.rl.update.output_layer import is_matrix, require_linear, token_scores
 
 N, H, V = 23, 16, 101
 
@@ -91,3 +92,9 @@ def test_nothing_is_kept_where_no_gradient_is_wanted():
         logprobs, entropy = token_scores(layer, hidden, targets, 1.0, 7)
     assert not logprobs.requires_grad
     torch.testing.assert_close((logprobs, entropy), plain(layer, hidden.detach(), targets, 1.0), rtol=1e-5, atol=1e-5)
+
+
+def test_ranks_cannot_split_an_output_layer_that_is_called_for_each_chunk():
+    require_linear(LAYERS["with bias"]())
+    with pytest.raises(UserError, match=r"zero_stage=3: the output layer is a test_output_layer.Wrapped.* 0, 1 or 2"):
+        require_linear(LAYERS["wrapped"]())

@@ -1,4 +1,4 @@
-"""Attention of a decode step without copying keys and values: for every query head, or for every row of a prompt.
+"""Attention of a decode step that copies no keys and values for query heads, or for the rows of a prompt.
 
 With a mask, the sdpa function of transformers repeats keys and values for each query head of a group at every token: 7
 times the cache for Qwen2.5-0.5B. Here the heads of a group are passed as query positions instead. Where prompts are
@@ -45,7 +45,7 @@ def grouped_attention(
     if slots is not None and slots.joins:
         return slots.attend(module.layer_idx, query, key, value, scaling), None
     if slots is not None:
-        slots.note(getattr(module, "layer_idx", None), kwargs)
+        slots.note(getattr(module, "layer_idx", None), (query, key, value), attention_mask, kwargs)
     rows, heads, length, size = query.shape
     kv_heads = key.shape[1]
     if length > 1 or heads == kv_heads or attention_mask is None or kwargs.get("position_bias") is not None:

@@ -154,6 +154,8 @@ class SlotCache(Cache):
     def prefill(self, first: int) -> None:
         """Prepare for a forward pass over prompts from number `first` on."""
         self.window.first = first
+        if self.window.slots:
+            self.window.slots.new_pass()
 
     def decode(self) -> None:
         """End prefilling: from now on each forward pass adds one column. The shared layout ends here if the attention

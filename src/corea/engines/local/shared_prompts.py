@@ -10,7 +10,7 @@ D head size, T new tokens of a row, W columns of the longest prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,8 +19,8 @@ from torch import Tensor
 
 ATTENTION = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 """No public function returns both the output and the logarithm of the sum."""
-UNUSUAL = ("position_bias", "softcap", "s_aux")
-"""Arguments of attention that change its scores."""
+UNUSUAL = ("position_bias", "softcap", "s_aux", "indices", "block_indices")
+"""Arguments of attention that change its scores or leave out keys."""
 CURRENT: ContextVar[Slots | None] = ContextVar("slots", default=None)
 """Set while a batch in the shared layout is decoded."""
 
@@ -50,17 +50,36 @@ class Slots:
         self.joins = False
         """Prompts are prefilled, and attention is to join both parts."""
         self.noted = set[int]()
+        self.refused = False
+        self.masks: list[Tensor | None] = []  # that of the first layer of a forward pass
         self.layers: Sequence[Any] = ()
         """Layers of the cache; each has `prompts`: keys and values [P, K, W, D]."""
 
-    def note(self, layer: int | None, arguments: dict[str, Any]) -> None:
-        """Called by the attention of each layer during prefilling."""
-        if layer is not None and all(arguments.get(name) is None for name in UNUSUAL):
+    def new_pass(self) -> None:
+        """Called before each forward pass over prompts."""
+        self.masks = []
+
+    def note(
+        self, layer: int | None, states: Sequence[Tensor], mask: Tensor | None, arguments: Mapping[str, Any]
+    ) -> None:
+        """Called by the attention of each layer on the prompts, with query, key and value, [P, heads, W, D].
+
+        `attend` can take the place of a softmax over the keys of the prompt and of the new tokens. A layer with a mask
+        of its own, other arguments, or values of another size than the keys computes something else.
+        """
+        if not self.masks:
+            self.masks.append(mask)
+        shared_mask = mask is self.masks[0] and (mask is None or (mask.dtype == torch.bool and mask.shape[1] == 1))
+        one_size = len({part.shape[-1] for part in states}) == 1
+        usual = all(arguments.get(name) is None for name in UNUSUAL)
+        if layer is None or not (shared_mask and one_size and usual):
+            self.refused = True
+        else:
             self.noted.add(layer)
 
     def start(self) -> bool:
-        """End prefilling; False if some layer has an attention of its own, which cannot join both parts."""
-        self.joins = self.noted == set(range(len(self.layers)))
+        """End prefilling; False if `attend` cannot take the place of the attention of every layer."""
+        self.joins = not self.refused and self.noted == set(range(len(self.layers)))
         return self.joins
 
     def move(self, sources: Tensor, targets: Tensor, rows: int) -> Tensor | None:

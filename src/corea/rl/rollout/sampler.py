@@ -62,9 +62,14 @@ class Sampler:
 
     def _states_numbers(self, group: Group) -> bool:
         """Whether trainer.credit=expected gives the group a gradient although its advantages are 0."""
-        gated = self.cfg.reward.gate_calib
-        return self.cfg.trainer.credit == "expected" and any(
-            r.parsed.confidence is not None and (r.parsed.well_formed or not gated) for r in group.rollouts
+        reward, masked = self.cfg.reward, self.cfg.trainer.loss.mask_truncated
+        if self.cfg.trainer.credit != "expected" or reward.calib == 0:
+            return False
+        return any(
+            r.parsed.confidence is not None
+            and (r.parsed.well_formed or not reward.gate_calib)
+            and not (masked and r.completion.finish_reason == "length")
+            for r in group.rollouts
         )
 
     def _attempt(

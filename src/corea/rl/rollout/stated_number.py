@@ -78,7 +78,7 @@ class NumberTokens:
 
     def _of(self, rollout: Rollout, start: int | None, target: float) -> list[Choice]:
         counts = rollout.parsed.well_formed or not self.reward.gate_calib
-        if start is None or rollout.parsed.confidence is None or not counts:
+        if start is None or rollout.parsed.confidence is None or not counts or self.reward.calib == 0:
             return []
         pieces = []
         for token in rollout.completion.token_ids[start:]:

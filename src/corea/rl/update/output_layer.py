@@ -34,9 +34,8 @@ def inside(layer: nn.Module, function: Callable[[Tensor], T], hidden: Tensor) ->
     call a split output layer for different numbers of chunks, so the whole function runs in one call of it. The number
     of its results with a gradient has to be the same on all ranks: DeepSpeed gathers the weights again for each.
     """
-    if not is_split(layer):
+    if type(layer) is not nn.Linear or not is_split(layer):
         return function(hidden)
-    require_linear(layer)
     layer.forward = function
     try:
         return layer(hidden)
@@ -82,7 +81,7 @@ def token_shares(layer: nn.Module, hidden: Tensor, tokens: Sequence[int], temper
 
 
 def require_linear(layer: nn.Module) -> None:
-    """Check that ZeRO-3 can split an output layer: `inside` runs everything in one call of a plain linear one.
+    """Check that `inside` can run everything in one call of an output layer that is split among several ranks.
 
     Raises:
         UserError: it is a module of another class.
@@ -90,8 +89,8 @@ def require_linear(layer: nn.Module) -> None:
     if type(layer) is not nn.Linear:
         kind = f"{type(layer).__module__}.{type(layer).__name__}"
         raise UserError(
-            f"trainer.zero_stage=3: the output layer is a {kind}, and only a plain torch.nn.Linear can be split; "
-            "allowed is 0, 1 or 2"
+            f"trainer.zero_stage=3: the output layer is a {kind}, and several ranks can split only a plain "
+            "torch.nn.Linear; allowed is 0, 1 or 2"
         )
 
 

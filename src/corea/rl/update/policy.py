@@ -60,8 +60,6 @@ class Policy:
         if cfg.packing:
             require_packing(model)
         self.adapters = add_adapters(model, cfg.lora) if cfg.lora.rank else None
-        if cfg.zero_stage == 3:
-            require_linear(model.get_output_embeddings())
         self.has_reference = cfg.loss.kl > 0
         self.reference = self._frozen_copy() if self.has_reference and self.adapters is None else None
         if cfg.gradient_checkpointing:
@@ -73,6 +71,8 @@ class Policy:
                 model_parameters=parameter_groups(model, cfg.optimizer.weight_decay),
                 config=deepspeed_config(cfg, model.dtype, clip=not self.clips_itself),
             )
+        if cfg.zero_stage == 3 and distributed.world_size() > 1:
+            require_linear(model.get_output_embeddings())
         self.device = next(model.parameters()).device
 
     def _frozen_copy(self) -> nn.Module:
