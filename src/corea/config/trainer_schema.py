@@ -42,6 +42,9 @@ class LossConfig:
     reverse KL for every estimator (arXiv 2512.02556, TRL's use_bias_correction_kl). false: k2 has this gradient in
     the first update of a batch, k3 has that of the forward KL (GRPO's original term), and k1, whose gradient is 0,
     is refused."""
+    kl_confidence: bool = True
+    """Count the tokens after the tag <confidence> in the KL term. false, for trainer.credit=segment or expected: the
+    distribution of the confidence may move freely from that of the reference model, which knows nothing of it."""
     aggregation: str = checked("token_mean", one_of("token_mean", "sequence_mean", "constant"))
     """token_mean (one global denominator), sequence_mean, constant (divide by rows x max_tokens)."""
     importance_cap: Optional[float] = checked(2.0, above(0))
@@ -183,6 +186,9 @@ class TrainerConfig:
         require(not late, "trainer.profile", self.profile, f"steps up to trainer.steps={self.steps}")
         most = f"at most trainer.questions={self.questions}: each needs the completions of a question"
         require(self.minibatches <= self.questions, "trainer.minibatches", self.minibatches, most)
+        told_apart = self.loss.kl_confidence or self.credit != "whole"
+        allowed = "true with trainer.credit=whole, which does not tell the confidence from the answer"
+        require(told_apart, "trainer.loss.kl_confidence", self.loss.kl_confidence, allowed)
         unvalidated = self.best_by is not None and self.validation_every == 0
         require(not unvalidated, "trainer.best_by", self.best_by, "nothing without trainer.validation_every")
         alone = self.patience is not None and self.best_by is None

@@ -64,6 +64,6 @@ def _no_other_keys(given: dict[Any, Any], allowed: list[str], path: str) -> None
 def _with_full_key(message: str, path: str) -> str:
     """`lr=0: allowed ...` of the node trainer.optimizer becomes `trainer.optimizer.lr=0: allowed ...`."""
     match = re.match(r"[\w.*]+(?==)", message)
-    if not match or not path:
+    if not match or not path or match[0].startswith(f"{path}."):
         return message
     return f"{path}.{match[0].rsplit('.', 1)[-1]}{message[match.end() :]}"

@@ -7,6 +7,7 @@ import torch
 from deepspeed.utils import safe_get_full_grad
 
 from corea.composition import compose
+from corea.errors import UserError
 from corea.rl.rollout.credit import confidence_starts, token_advantages
 from corea.rl.rollout.groups import make_group
 from corea.rl.rollout.sampler import Sampler
@@ -107,6 +108,20 @@ def test_equal_answers_still_teach_the_confidence():
     rows = build_rows([group], lambda _: 1.0, cfg, Pieces().decode, numbers)
     assert [row.advantages for row in rows] == [[0.0] * 6] * 2
     assert [len(row.choices) for row in rows] == [1, 1]
+
+
+@pytest.mark.parametrize(("count", "expected"), [("true", None), ("false", 4)])
+def test_the_kl_term_may_end_before_the_confidence(count, expected):
+    group, cfg = group_of([completion("4", "0.85"), completion("5", "0.85")], f"trainer.loss.kl_confidence={count}")
+    rows = build_rows([group], lambda _: 1.0, cfg, Pieces().decode, choices_of(group, cfg)[0])
+    assert [row.kl_tokens for row in rows] == [expected] * 2
+    counted = micro_batches(rows, 1000, pad=0)[0].kl_counted
+    assert (counted if expected is None else counted.tolist()) == (expected and [1.0, 1.0, 1.0, 1.0, 0.0, 0.0] * 2)
+
+
+def test_the_kl_term_ends_before_the_confidence_only_where_credit_tells_it_apart():
+    with pytest.raises(UserError, match=r"trainer.loss.kl_confidence=false: allowed is true with trainer.credit=whole"):
+        compose("train", "trainer.credit=whole", "trainer.loss.kl_confidence=false")
 
 
 @pytest.mark.parametrize(

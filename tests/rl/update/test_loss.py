@@ -9,6 +9,26 @@ from corea.config import LossConfig
 from corea.rl.update.loss import aggregation_weights, importance_weights, kl_estimate, kl_term, policy_loss
 
 
+def test_tokens_that_are_not_counted_have_no_kl_term():
+    logprobs = torch.tensor([-1.0, -2.0, -0.5], dtype=torch.float64, requires_grad=True)
+    given = {
+        "old_logprobs": None,
+        "rollout_logprobs": logprobs.detach(),
+        "advantages": torch.zeros(3, dtype=torch.float64),
+        "weights": torch.full((3,), 1 / 3, dtype=torch.float64),
+        "cfg": LossConfig(kl=0.5, kl_importance=False),
+        "ref_logprobs": torch.tensor([-1.5, -1.0, -2.5], dtype=torch.float64),
+    }
+    loss, sums = policy_loss(logprobs, **given, kl_counted=torch.tensor([1.0, 0.0, 0.0]))
+    # log ratio 0.5: exp(-0.5) - 1 + 0.5, with slope 1 - exp(-0.5)
+    assert sums["kl"].item() == pytest.approx(math.exp(-0.5) - 0.5)
+    assert loss.item() == pytest.approx(0.5 * (math.exp(-0.5) - 0.5) / 3)
+    loss.backward()
+    assert logprobs.grad.tolist() == pytest.approx([0.5 * (1 - math.exp(-0.5)) / 3, 0.0, 0.0])
+    everything, _ = policy_loss(logprobs.detach(), **given)
+    assert everything > loss
+
+
 def test_weights_by_hand():
     assert aggregation_weights([], "token_mean", 10) == []
     assert aggregation_weights([2, 6], "token_mean", 10) == [1 / 8, 1 / 8]

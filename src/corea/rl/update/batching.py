@@ -38,6 +38,8 @@ class Row:
     """[T] one per token, so that parts of a completion can be credited separately."""
     weight: float
     """Weight of each token in the loss (loss.aggregation_weights)."""
+    kl_tokens: int | None = None
+    """The first tokens are in the KL term, as many as this; None: all."""
     choices: Sequence[Choice] = ()
     """Tokens whose expected reward is in the loss instead of an advantage (trainer.credit=expected)."""
 
@@ -75,6 +77,8 @@ class MicroBatch:
     """[N]"""
     lengths: Tensor
     """[R] completion tokens of each row."""
+    kl_counted: Tensor | None
+    """[N] 1 for a token in the KL term, else 0; None: all are."""
     choice_places: Tensor
     """[M] which of the N tokens belong to a confidence whose expected reward is in the loss."""
     choice_gains: Tensor
@@ -211,8 +215,17 @@ def build_micro_batch(trees: list[Tree], pad: int, packing: bool = False) -> Mic
         advantages=torch.tensor([a for r in rows for a in r.advantages], dtype=torch.float32),
         weights=torch.tensor([r.weight for r in rows for _ in r.token_ids], dtype=torch.float32),
         lengths=torch.tensor([len(r.token_ids) for r in rows]),
+        kl_counted=_kl_counted(rows),
         choice_places=torch.tensor([start + c.place for start, c in stated], dtype=torch.long),
         choice_gains=torch.tensor([c.gains for _, c in stated]),
+    )
+
+
+def _kl_counted(rows: Sequence[Row]) -> Tensor | None:
+    if all(row.kl_tokens is None for row in rows):
+        return None
+    return torch.tensor(
+        [float(row.kl_tokens is None or k < row.kl_tokens) for row in rows for k in range(len(row.token_ids))]
     )
 
 

@@ -120,6 +120,7 @@ def policy_loss(
     weights: Tensor,
     cfg: LossConfig,
     ref_logprobs: Tensor | None = None,
+    kl_counted: Tensor | None = None,
     lengths: Tensor | None = None,
     stale: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -137,6 +138,7 @@ def policy_loss(
         advantages: [N] of each token.
         weights: [N] from `aggregation_weights`; 0 leaves a token out.
         ref_logprobs: [N] under the reference model; required if cfg.kl > 0.
+        kl_counted: [N] 1 for a token in the KL term, else 0; None: all are.
         lengths: [R] tokens of each completion; None: all are one completion.
         stale: earlier weights sampled the batch: the importance weight applies to a KL term with cfg.kl_importance too.
 
@@ -167,6 +169,8 @@ def policy_loss(
         kl = kl_term(logprobs, ref_logprobs, ratio, cfg)
         if stale and cfg.kl_importance:
             kl = kl * importance
+        if kl_counted is not None:
+            kl = kl * kl_counted
         token_loss = token_loss + cfg.kl * kl
         sums["kl"] = (counted * kl.detach()).sum()
     return (weights * token_loss).sum(), {name: value.detach() for name, value in sums.items()}

@@ -161,6 +161,7 @@ class Policy:
             weights=batch.weights,
             cfg=self.cfg.loss,
             ref_logprobs=batch.ref_logprobs,
+            kl_counted=batch.kl_counted,
             lengths=batch.lengths,
             stale=self.cfg.off_policy_steps > 0,
         )

@@ -50,9 +50,10 @@ def build_rows(
                 rollout_logprobs=r.completion.logprobs,
                 advantages=row,
                 weight=weight_of(r),
+                kl_tokens=None if loss.kl_confidence else start,
                 choices=stated,
             )
-            for r, row, stated in zip(group.rollouts, by_token, choices, strict=True)
+            for r, row, start, stated in zip(group.rollouts, by_token, starts, choices, strict=True)
             if in_loss(r, loss.mask_truncated)
         ]
     return rows
