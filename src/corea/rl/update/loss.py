@@ -166,11 +166,8 @@ def policy_loss(
         **gap_sums(gap, counted),
     }
     if ref_logprobs is not None:
-        kl = kl_term(logprobs, ref_logprobs, ratio, cfg)
-        if stale and cfg.kl_importance:
-            kl = kl * importance
-        if kl_counted is not None:
-            kl = kl * kl_counted
+        factor = importance if stale and cfg.kl_importance else 1.0
+        kl = kl_term(logprobs, ref_logprobs, ratio, cfg) * factor * (1.0 if kl_counted is None else kl_counted)
         token_loss = token_loss + cfg.kl * kl
         sums["kl"] = (counted * kl.detach()).sum()
     return (weights * token_loss).sum(), {name: value.detach() for name, value in sums.items()}
