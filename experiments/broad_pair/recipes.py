@@ -3,13 +3,12 @@
 Each RUN is a run folder of corea.train, or a model folder; the runs of a NAME are its seeds. Every model answers the
 same test questions (`--questions` of each task) once at temperature 1. Prints for each family the means over the seeds
 with 95 % intervals over the seeds (Student t; none for one seed), and the AUROC of the expected confidence inside each
-task. The figures of a model are kept in a folder (`--cache`) and read from there the next time.
+task. It needs no large model, unlike `corea.evaluate` and `corea.compare`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +43,10 @@ def figures(model: Path, questions: int) -> dict[str, dict[str, float]]:
     return out
 
 
-def cached(run: str, questions: int, cache: Path | None) -> dict[str, dict[str, float]]:
-    """figures() of a run folder or model folder."""
-    model = Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
-    file = cache and cache / f"{str(model).strip('/').replace('/', '_')}_{questions}.json"
-    if file and file.exists():
-        return json.loads(file.read_text())
-    found = figures(model, questions)
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found))
-    return found
+def model_of(run: str) -> Path:
+    """The model of a run folder; a model folder itself."""
+    model = Path(run, "model")
+    return model if model.is_dir() else Path(run)
 
 
 def cell(values: list[float]) -> str:
@@ -70,13 +62,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="+", metavar="NAME=RUN[,RUN...]")
     parser.add_argument("--questions", type=int, default=200)
-    parser.add_argument("--cache", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = {}
     for group in args.groups:
         name, _, runs = group.partition("=")
-        found[name] = [cached(run, args.questions, args.cache) for run in runs.split(",")]
+        found[name] = [figures(model_of(run), args.questions) for run in runs.split(",")]
     places = list(next(iter(found.values()))[0])
     for family in (place for place in places if "/" not in place):
         print(f"\n| {family} | seeds | " + " | ".join(COLUMNS) + " |\n|---|---:|" + "---:|" * len(COLUMNS))
